@@ -1,0 +1,8 @@
+//! One migration history for PostgreSQL, MongoDB, Weaviate, Kafka and Redis.
+pub mod error;
+pub mod migration;
+pub mod postgres;
+pub mod secret;
+pub mod shape;
+pub mod stores;
+pub mod tls;

@@ -1,0 +1,95 @@
+//! What a migration is: its name, version, header, text and checksum. Knows no store's driver.
+
+pub mod checksum;
+pub mod discovery;
+pub mod document;
+pub mod header;
+pub mod name;
+pub mod placeholders;
+pub mod script;
+pub mod store_kind;
+pub mod sum;
+pub mod version;
+
+use std::fmt;
+
+pub use checksum::{Checksum, normalized};
+pub use discovery::{Files, Folder};
+pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
+pub use header::{Header, Requirement};
+pub use placeholders::{Placeholder, Placeholders, Rendered};
+pub use script::{Down, Inverse, Script, ScriptBody, Source};
+pub use store_kind::StoreKind;
+pub use version::Version;
+
+/// A migration as its file says it.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    /// Which migration it is.
+    pub id: MigrationId,
+    /// Its description, from the file name.
+    pub description: String,
+    /// Its text.
+    pub source: Source,
+    /// The checksum of its text.
+    pub checksum: Checksum,
+    /// Its header.
+    pub header: Header,
+    /// The U file, if there is one.
+    pub undo: Option<Undo>,
+}
+
+/// The U file of a migration.
+#[derive(Clone, Debug)]
+pub struct Undo {
+    /// Its text.
+    pub source: Source,
+    /// Its header.
+    pub header: Header,
+}
+
+/// Which migration: its store and its version, or its description if it is repeatable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MigrationId {
+    /// The store.
+    pub store: StoreKind,
+    /// The version or the description.
+    pub key: Key,
+}
+
+/// What tells the migrations of one store apart; versioned ones come before repeatable ones.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A versioned migration.
+    Version(Version),
+    /// A repeatable one, by its description.
+    Repeatable(String),
+}
+
+impl MigrationId {
+    /// The version, if it has one.
+    pub fn version(&self) -> Option<&Version> {
+        match &self.key {
+            Key::Version(version) => Some(version),
+            Key::Repeatable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Version(version) => version.fmt(f),
+            Key::Repeatable(description) => f.pad(description),
+        }
+    }
+}
+
+impl fmt::Display for MigrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Key::Version(version) => f.pad(&format!("{}@{version}", self.store)),
+            Key::Repeatable(description) => f.pad(&format!("{} `{description}`", self.store)),
+        }
+    }
+}

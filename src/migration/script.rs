@@ -1,0 +1,154 @@
+//! A migration's text made ready to be parsed by its store.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::document::{Node, ScriptError};
+use super::placeholders::{Placeholders, Rendered};
+use super::{Checksum, Header, StoreKind, header};
+use crate::error::{Error, Place};
+
+/// A text with the name under which the user knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// The store it is for.
+    pub store: StoreKind,
+    /// The file, relative to the project; or, for what the ledger kept, words that say so.
+    pub file: String,
+    /// The text, normalised (no BOM, LF line endings).
+    pub text: String,
+}
+
+/// A text ready for its store's parser.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Where it comes from, for places in errors.
+    pub source: Source,
+    /// Its header.
+    pub header: Header,
+    /// What it does.
+    pub body: ScriptBody,
+    /// The placeholders it uses.
+    pub names: Vec<String>,
+}
+
+/// The two forms of migration.
+#[derive(Clone, Debug)]
+pub enum ScriptBody {
+    /// SQL text.
+    Sql(Rendered),
+    /// The steps of a document store, each with the place it has in the file.
+    Steps(Vec<Node>),
+}
+
+/// What undoes a migration, as the ledger keeps it: unrendered, so that it holds no secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum Down {
+    /// A U file, with the values of the placeholders it names, secret ones left out.
+    File {
+        /// The U file.
+        script: String,
+        /// Its text.
+        text: String,
+        /// The values of its placeholders.
+        #[serde(default)]
+        placeholders: BTreeMap<String, String>,
+    },
+    /// The inverse of each step that was done, in the order in which the steps were done.
+    Steps {
+        /// The inverse of each step: native steps, or why there is none.
+        steps: Vec<Inverse>,
+    },
+    /// The migration says why it cannot be undone.
+    Irreversible {
+        /// The reason, in the author's words.
+        reason: String,
+    },
+    /// Nothing undoes it: a PostgreSQL migration without a U file.
+    None,
+}
+
+/// What undoes one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Inverse {
+    /// Native steps, to be done in this order; none where the step found its work done.
+    Steps(Vec<serde_json::Value>),
+    /// Why nothing undoes the step.
+    Refused {
+        /// The step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Source {
+    /// The checksum of the text.
+    pub fn checksum(&self) -> Checksum {
+        Checksum::of(&self.text)
+    }
+
+    /// Turns a mistake in this text into an error (exit 2) with its place.
+    pub fn error(&self, mistake: ScriptError) -> Error {
+        let place = Place::of(&self.file, &self.text, mistake.span);
+        let error = Error::usage(mistake.message).at(place);
+        match mistake.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+
+    /// Reads the header, and with it the syntax of a JSON5 file.
+    pub fn header(&self) -> Result<Header, Error> {
+        let header = match self.store {
+            StoreKind::Postgres => header::of_sql(&self.text),
+            StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => {
+                Node::parse(&self.text)
+                    .and_then(|root| header::of_document(&root).map(|(header, _)| header))
+            }
+        };
+        header.map_err(|mistake| self.error(mistake))
+    }
+
+    /// Renders the text: header read, placeholders replaced.
+    pub fn script(&self, values: &Placeholders) -> Result<Script, Error> {
+        self.render(values).map_err(|mistake| self.error(mistake))
+    }
+
+    fn render(&self, values: &Placeholders) -> Result<Script, ScriptError> {
+        match self.store {
+            StoreKind::Postgres => {
+                let header = header::of_sql(&self.text)?;
+                let rendered = match header.placeholders.unwrap_or(false) {
+                    true => values.render(&self.text, 0)?,
+                    false => Rendered::verbatim(&self.text),
+                };
+                let names = rendered.names.clone();
+                Ok(Script { source: self.clone(), header, body: ScriptBody::Sql(rendered), names })
+            }
+            StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => {
+                let root = Node::parse(&self.text)?;
+                let (header, steps) = header::of_document(&root)?;
+                let mut steps = steps.to_vec();
+                let mut names: Vec<String> = Vec::new();
+                if header.placeholders.unwrap_or(true) {
+                    for step in &mut steps {
+                        step.try_map_strings(&mut |text, span| {
+                            let rendered = values.render(text, 0).map_err(|mut mistake| {
+                                mistake.span = span.clone();
+                                mistake
+                            })?;
+                            names.extend(rendered.names);
+                            Ok(rendered.text)
+                        })?;
+                    }
+                }
+                names.sort();
+                names.dedup();
+                Ok(Script { source: self.clone(), header, body: ScriptBody::Steps(steps), names })
+            }
+        }
+    }
+}

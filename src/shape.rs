@@ -1,0 +1,169 @@
+//! Normalised pictures of what lives in a store, and their difference.
+//!
+//! A shape maps objects (`index ttl on task_status_cache`) to their attributes. The ledger records
+//! the shape that migrations made; `validate` holds it against the live one.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The attributes of one object, in the store's own words.
+pub type Attributes = BTreeMap<String, Value>;
+
+/// The picture of one store: objects by name, the name beginning with the object's kind
+/// (`table auth.users`, `topic data-ingestion`, `keyspace session:*`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Shape {
+    /// The objects.
+    pub objects: BTreeMap<String, Attributes>,
+}
+
+/// One difference between two shapes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// The object.
+    pub object: String,
+    /// The attribute; `None` when the object as a whole is there on one side only.
+    pub attribute: Option<String>,
+    /// The value on the first side; `None` where it is absent.
+    pub before: Option<Value>,
+    /// The value on the second side; `None` where it is absent.
+    pub after: Option<Value>,
+}
+
+impl Shape {
+    /// Adds an object.
+    pub fn insert(&mut self, object: impl Into<String>, attributes: Attributes) {
+        self.objects.insert(object.into(), attributes);
+    }
+
+    /// The objects of one kind: those whose name begins with `kind` and a space.
+    pub fn of_kind<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = (&'s str, &'s Attributes)> {
+        self.objects.iter().filter_map(move |(name, attributes)| {
+            let rest = name.strip_prefix(kind)?.strip_prefix(' ')?;
+            Some((rest, attributes))
+        })
+    }
+
+    /// What turns this shape into `after`, object by object and attribute by attribute.
+    pub fn changes_to(&self, after: &Shape) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let names: std::collections::BTreeSet<&String> =
+            self.objects.keys().chain(after.objects.keys()).collect();
+        for name in names {
+            match (self.objects.get(name), after.objects.get(name)) {
+                (Some(before), Some(after)) => attribute_changes(name, before, after, &mut changes),
+                (before, after) => changes.push(Change {
+                    object: name.clone(),
+                    attribute: None,
+                    before: before.map(as_value),
+                    after: after.map(as_value),
+                }),
+            }
+        }
+        changes
+    }
+
+    /// This shape with `changes` made to it: how a run's own effect reaches the recorded shape
+    /// without taking in a drift that was there before.
+    pub fn with(mut self, changes: &[Change]) -> Shape {
+        for change in changes {
+            match (&change.attribute, &change.after) {
+                (None, Some(after)) => {
+                    let attributes = serde_json::from_value(after.clone()).unwrap_or_default();
+                    self.objects.insert(change.object.clone(), attributes);
+                }
+                (None, None) => {
+                    self.objects.remove(&change.object);
+                }
+                (Some(attribute), Some(after)) => {
+                    self.objects
+                        .entry(change.object.clone())
+                        .or_default()
+                        .insert(attribute.clone(), after.clone());
+                }
+                (Some(attribute), None) => {
+                    if let Some(attributes) = self.objects.get_mut(&change.object) {
+                        attributes.remove(attribute);
+                    }
+                }
+            }
+        }
+        self
+    }
+}
+
+fn as_value(attributes: &Attributes) -> Value {
+    Value::Object(attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+fn attribute_changes(object: &str, before: &Attributes, after: &Attributes, to: &mut Vec<Change>) {
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let (before, after) = (before.get(name), after.get(name));
+        if before != after {
+            to.push(Change {
+                object: object.to_string(),
+                attribute: Some(name.clone()),
+                before: before.cloned(),
+                after: after.cloned(),
+            });
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |value: &Option<Value>| match value {
+            None => "absent".to_string(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        match &self.attribute {
+            Some(attribute) => write!(
+                f,
+                "{}: {attribute} {} → {}",
+                self.object,
+                shown(&self.before),
+                shown(&self.after)
+            ),
+            None if self.after.is_none() => write!(f, "{}: absent", self.object),
+            None => write!(f, "{}: not recorded", self.object),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shape(value: Value) -> Shape {
+        serde_json::from_value(value).expect("shape")
+    }
+
+    #[test]
+    fn a_run_adds_its_own_change_and_keeps_earlier_drift_visible() {
+        let recorded = shape(json!({"topic a": {"retention.ms": "1"}}));
+        let before = shape(json!({"topic a": {"retention.ms": "9"}}));
+        let after = shape(json!({"topic a": {"retention.ms": "9"}, "topic b": {"partitions": 3}}));
+        let now = recorded.with(&before.changes_to(&after));
+        let drift = now.changes_to(&after);
+        assert_eq!(drift.len(), 1);
+        assert_eq!(drift[0].to_string(), "topic a: retention.ms 1 → 9");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn changes_lead_from_one_to_the_other(
+            a in proptest::collection::btree_map("[ab]", proptest::collection::btree_map("[xy]", 0..3, 0..3), 0..3),
+            b in proptest::collection::btree_map("[ab]", proptest::collection::btree_map("[xy]", 0..3, 0..3), 0..3),
+        ) {
+            let [a, b] = [a, b].map(|map| shape(json!(map)));
+            proptest::prop_assert_eq!(a.clone().with(&a.changes_to(&b)), b);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests against the real stores; `dev/test` starts them.
+
+mod stores;
+mod support;

@@ -1,0 +1,6 @@
+//! Each store through its trait, against the real server.
+
+pub mod kafka;
+pub mod mongo;
+pub mod redis;
+pub mod weaviate;
