@@ -355,7 +355,7 @@ mod tests {
             ("{a: 1, a: 2}", "twice"),
             ("{a: 'x\ny'}", ""),
             ("{a: NaN}", ""),
-            ("", "no JSON5 value"),
+            ("", "no json5 value"),
             ("{a: [1, 2}", ""),
             ("{a: 1} {b: 2}", ""),
         ] {
