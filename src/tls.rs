@@ -3,8 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
 use crate::stores::{StoreError, StoreErrorKind};
 
@@ -19,6 +24,17 @@ pub struct TlsFiles {
     pub key_file: Option<PathBuf>,
 }
 
+/// How much of the server's certificate is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// The chain and the host name.
+    Full,
+    /// The chain alone (`sslmode=verify-ca`).
+    Chain,
+    /// Nothing: the line is encrypted and its other end unknown (`sslmode=require`, `prefer`).
+    Nothing,
+}
+
 /// Makes ring the provider of the whole process; drivers that look for one find it.
 pub fn install_provider() {
     static ONCE: Once = Once::new();
@@ -29,8 +45,8 @@ pub fn install_provider() {
 }
 
 impl TlsFiles {
-    /// A client configuration that verifies the server's chain and host name.
-    pub fn client_config(&self) -> Result<Arc<rustls::ClientConfig>, StoreError> {
+    /// A client configuration that verifies as much as `verify` says.
+    pub fn client_config(&self, verify: Verify) -> Result<Arc<rustls::ClientConfig>, StoreError> {
         install_provider();
         let mut roots = rustls::RootCertStore::empty();
         match &self.ca_file {
@@ -44,7 +60,13 @@ impl TlsFiles {
                 roots.add_parsable_certificates(native.certs);
             }
         }
-        let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
+        let builder = rustls::ClientConfig::builder();
+        let builder = match verify {
+            Verify::Full => builder.with_root_certificates(roots),
+            Verify::Chain | Verify::Nothing => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Lenient::new(verify, roots)?)),
+        };
         let config = match (&self.cert_file, &self.key_file) {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert)?;
@@ -81,4 +103,76 @@ fn unusable(path: &Path, why: &dyn std::fmt::Display) -> StoreError {
         StoreErrorKind::Settings,
         format!("cannot use the certificate file {}: {why}", path.display()),
     )
+}
+
+/// Verifies less than rustls would, as libpq's weaker modes do.
+#[derive(Debug)]
+struct Lenient {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Lenient {
+    fn new(verify: Verify, roots: rustls::RootCertStore) -> Result<Lenient, StoreError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let chain = match verify {
+            Verify::Nothing => None,
+            Verify::Full | Verify::Chain => {
+                let built =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                        .build()
+                        .map_err(|error| {
+                            StoreError::new(StoreErrorKind::Settings, error.to_string())
+                                .hint("give the authority's certificate as ca_file")
+                        })?;
+                Some(built)
+            }
+        };
+        Ok(Lenient { chain, provider })
+    }
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        let verdict =
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verdict {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }

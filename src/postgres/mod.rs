@@ -1,10 +1,135 @@
-//! (being written)
-/// Settings.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {}
+//! How to reach PostgreSQL and what its errors mean: shared by the ledger and the postgres store.
+
+mod errors;
+mod settings;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub use errors::{connection_error, store_error};
+pub use settings::Settings;
+
+use crate::stores::StoreError;
+
+/// One session of the server: its client, its notices, and what it takes to cancel a statement.
+pub struct Session {
+    /// The client; requests are pipelined in the order in which their futures are first polled.
+    pub client: Client,
+    notices: Notices,
+    tls: Option<MakeRustlsConnect>,
+}
+
+type Notices = Arc<Mutex<VecDeque<String>>>;
+
+/// The time that one attempt to connect may take, unless configured.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl Settings {
-    /// Host and port.
-    pub fn address(&self) -> String {
-        String::new()
+    /// Opens a session named `application`; tries once.
+    ///
+    /// Every session waits 5 s at most for a lock, has no statement timeout of its own, and is
+    /// ended soon by either side when the other's machine is lost.
+    pub async fn connect(&self, application: &str) -> Result<Session, StoreError> {
+        let mut config = self.driver_config()?;
+        config.application_name(shortened(application));
+        let tls = self.tls_connector()?;
+        let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let session = async {
+            match tls.clone() {
+                Some(connector) => open(&config, connector, tls).await,
+                None => open(&config, tokio_postgres::NoTls, tls).await,
+            }
+        };
+        match tokio::time::timeout(limit, session).await {
+            Ok(session) => session.map_err(|error| connection_error(&error)),
+            Err(_) => Err(StoreError::unreachable(format!(
+                "no answer from {} within {} s",
+                self.address(),
+                limit.as_secs_f32()
+            ))),
+        }
+    }
+}
+
+async fn open<T>(
+    config: &tokio_postgres::Config,
+    connector: T,
+    tls: Option<MakeRustlsConnect>,
+) -> Result<Session, tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(connector).await?;
+    let notices = Notices::default();
+    tokio::spawn(drive(connection, notices.clone()));
+    Ok(Session { client, notices, tls })
+}
+
+/// Moves the session's messages until it ends; its end reaches the client's futures as errors.
+async fn drive<S, T>(mut connection: Connection<S, T>, notices: Notices)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
+    while let Some(Ok(message)) = messages.next().await {
+        if let AsyncMessage::Notice(notice) = message {
+            if matches!(notice.severity(), "DEBUG" | "LOG") {
+                continue;
+            }
+            let text = match (notice.detail(), notice.hint()) {
+                (Some(detail), Some(hint)) => format!("{} {detail} {hint}", notice.message()),
+                (Some(more), None) | (None, Some(more)) => format!("{} {more}", notice.message()),
+                (None, None) => notice.message().to_string(),
+            };
+            let line = format!("{}: {text}", notice.severity());
+            notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
+        }
+    }
+}
+
+impl Session {
+    /// The notices that came since the last call.
+    pub fn take_notices(&self) -> Vec<String> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+
+    /// Asks the server to cancel the statement that this session runs now.
+    pub async fn cancel(&self) -> Result<(), tokio_postgres::Error> {
+        let token = self.client.cancel_token();
+        match self.tls.clone() {
+            Some(tls) => token.cancel_query(tls).await,
+            None => token.cancel_query(tokio_postgres::NoTls).await,
+        }
+    }
+}
+
+/// PostgreSQL keeps 63 bytes of an application name.
+fn shortened(application: &str) -> &str {
+    let mut end = application.len().min(63);
+    while !application.is_char_boundary(end) {
+        end -= 1;
+    }
+    &application[..end]
+}
+
+/// Quotes an identifier.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Quotes a string literal, whatever `standard_conforming_strings` says.
+pub fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    match doubled.contains('\\') {
+        true => format!(" E'{}'", doubled.replace('\\', "\\\\")),
+        false => format!("'{doubled}'"),
     }
 }

@@ -1,0 +1,69 @@
+//! What PostgreSQL's errors mean for us.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::SqlState;
+
+use crate::stores::{StoreError, StoreErrorKind};
+
+/// An error while connecting: what is wrong with the address, the credentials or the certificate.
+pub fn connection_error(error: &tokio_postgres::Error) -> StoreError {
+    if error.as_db_error().is_some() {
+        return store_error(error);
+    }
+    let chain = chain(error);
+    let certificate = ["certificate", "tls", "handshake", "ssl"];
+    let lower = chain.to_lowercase();
+    match certificate.iter().any(|word| lower.contains(word)) {
+        true => StoreError::new(StoreErrorKind::Credentials, chain)
+            .hint("check sslmode, ca_file and the host name that the certificate is for"),
+        false if lower.contains("authentication") || lower.contains("password") => {
+            StoreError::new(StoreErrorKind::Credentials, chain)
+        }
+        false => StoreError::unreachable(chain),
+    }
+}
+
+/// An error of a statement or of the connection it ran on, with all that the server said.
+pub fn store_error(error: &tokio_postgres::Error) -> StoreError {
+    let Some(db) = error.as_db_error() else {
+        return StoreError::unreachable(chain(error));
+    };
+    let mut result = StoreError::new(kind(db.code()), db.message()).code(db.code().code());
+    let more = [("detail", db.detail()), ("context", db.where_())];
+    for (what, text) in more {
+        if let Some(text) = text {
+            result = result.detail(format!("{what}: {text}"));
+        }
+    }
+    match db.hint() {
+        Some(hint) => result.hint(hint),
+        None => result,
+    }
+}
+
+fn kind(code: &SqlState) -> StoreErrorKind {
+    let code = code.code();
+    match code {
+        // The server is starting, stopping, full, or ended this session.
+        "57P03" | "57P01" | "57P02" | "53300" => StoreErrorKind::Unreachable,
+        "3D000" => StoreErrorKind::Settings,
+        _ if code.starts_with("08") => StoreErrorKind::Unreachable,
+        _ if code.starts_with("28") => StoreErrorKind::Credentials,
+        _ => StoreErrorKind::Refused,
+    }
+}
+
+/// The whole chain of an error; the driver's own text alone is often just `db error`.
+fn chain(error: &tokio_postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,231 @@
+//! PostgreSQL's settings: a URL, or its parts, or both.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::secret::Secret;
+use crate::stores::{StoreError, StoreErrorKind};
+use crate::tls::{TlsFiles, Verify};
+
+/// Where PostgreSQL is and how to log in; parts given apart win over what the URL says.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database?sslmode=…`; several hosts are allowed.
+    pub url: Secret,
+    /// The host, or the folder of a Unix socket.
+    pub host: Option<String>,
+    /// The port; 5432 if unset.
+    pub port: Option<u16>,
+    /// The database; the user's name if unset.
+    pub database: Option<String>,
+    /// The role to log in as.
+    pub user: Option<String>,
+    /// Its password, any character allowed.
+    pub password: Secret,
+    /// `disable`, `prefer`, `require`, `verify-ca` or `verify-full`, as in libpq.
+    pub sslmode: Option<String>,
+    /// The certificates.
+    pub tls_files: TlsFiles,
+    /// How long one attempt to connect may take; 5 s if unset.
+    pub connect_timeout: Option<Duration>,
+}
+
+/// The keys of a URL that the driver does not know and that we serve ourselves.
+const OUR_KEYS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
+
+impl Settings {
+    /// Host and port, for messages.
+    pub fn address(&self) -> String {
+        match self.driver_config() {
+            Ok(config) => hosts(&config),
+            Err(_) => self.host.clone().unwrap_or_else(|| "PostgreSQL".to_string()),
+        }
+    }
+
+    /// The database, for messages.
+    pub fn database_name(&self) -> String {
+        let config = self.driver_config().ok();
+        config.and_then(|config| config.get_dbname().map(str::to_string)).unwrap_or_default()
+    }
+
+    pub(super) fn driver_config(&self) -> Result<tokio_postgres::Config, StoreError> {
+        let url = self.split_url().0;
+        let from_url: tokio_postgres::Config = url.parse().map_err(|_| unreadable())?;
+        let mut config = tokio_postgres::Config::new();
+        match &self.host {
+            Some(host) => {
+                config.host(host.as_str());
+                config.port(self.port.unwrap_or(5432));
+            }
+            None => self.hosts_of_url(&from_url, &mut config),
+        }
+        if let Some(user) = self.user.as_deref().or(from_url.get_user()) {
+            config.user(user);
+        }
+        match (self.password.is_empty(), from_url.get_password()) {
+            (false, _) => config.password(self.password.expose()),
+            (true, Some(password)) => config.password(password),
+            (true, None) => &mut config,
+        };
+        if let Some(database) = self.database.as_deref().or(from_url.get_dbname()) {
+            config.dbname(database);
+        }
+        let ours = "-c lock_timeout=5000 -c statement_timeout=0 \
+                    -c idle_in_transaction_session_timeout=0 -c tcp_keepalives_idle=10 \
+                    -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
+        config.options(format!("{ours} {}", from_url.get_options().unwrap_or_default()).trim());
+        config.target_session_attrs(from_url.get_target_session_attrs());
+        config.channel_binding(from_url.get_channel_binding());
+        config.load_balance_hosts(from_url.get_load_balance_hosts());
+        config.keepalives(true);
+        config.keepalives_idle(Duration::from_secs(10));
+        config.keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(3);
+        config.ssl_mode(match self.mode()?.as_str() {
+            "disable" => SslMode::Disable,
+            "prefer" | "allow" => SslMode::Prefer,
+            _ => SslMode::Require,
+        });
+        Ok(config)
+    }
+
+    fn hosts_of_url(&self, url: &tokio_postgres::Config, config: &mut tokio_postgres::Config) {
+        if url.get_hosts().is_empty() {
+            config.host("localhost");
+        }
+        for host in url.get_hosts() {
+            match host {
+                Host::Tcp(name) => config.host(name.as_str()),
+                #[cfg(unix)]
+                Host::Unix(path) => config.host_path(path),
+            };
+        }
+        match (self.port, url.get_ports()) {
+            (Some(port), _) => {
+                config.port(port);
+            }
+            (None, ports) => {
+                for port in ports {
+                    config.port(*port);
+                }
+            }
+        }
+    }
+
+    pub(super) fn tls_connector(&self) -> Result<Option<MakeRustlsConnect>, StoreError> {
+        let mut files = self.tls_files.clone();
+        for (key, value) in self.split_url().1 {
+            let slot = match key.as_str() {
+                "sslrootcert" => &mut files.ca_file,
+                "sslcert" => &mut files.cert_file,
+                "sslkey" => &mut files.key_file,
+                _ => continue,
+            };
+            slot.get_or_insert(value.into());
+        }
+        let verify = match self.mode()?.as_str() {
+            "disable" => return Ok(None),
+            "verify-full" => Verify::Full,
+            "verify-ca" => Verify::Chain,
+            // As libpq: a root certificate that was given is used.
+            "require" if files.ca_file.is_some() => Verify::Chain,
+            _ => Verify::Nothing,
+        };
+        let config = files.client_config(verify)?;
+        Ok(Some(MakeRustlsConnect::new((*config).clone())))
+    }
+
+    fn mode(&self) -> Result<String, StoreError> {
+        let in_url = self
+            .split_url()
+            .1
+            .into_iter()
+            .find(|(key, _)| key == "sslmode")
+            .map(|(_, value)| value);
+        let mode = self.sslmode.clone().or(in_url).unwrap_or_else(|| "prefer".to_string());
+        match mode.as_str() {
+            "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full" => Ok(mode),
+            _ => Err(StoreError::new(StoreErrorKind::Settings, "unknown sslmode")
+                .hint("it is one of disable, prefer, require, verify-ca and verify-full")),
+        }
+    }
+
+    /// The URL without the keys that we serve ourselves, and those keys, decoded.
+    fn split_url(&self) -> (String, Vec<(String, String)>) {
+        let url = self.url.expose();
+        let Some((base, query)) = url.split_once('?').filter(|_| url.contains("://")) else {
+            return (url.to_string(), Vec::new());
+        };
+        let (mut kept, mut ours) = (Vec::new(), Vec::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some((key, value)) if OUR_KEYS.contains(&key) => {
+                    let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+                    ours.push((key.to_string(), value));
+                }
+                _ => kept.push(pair),
+            }
+        }
+        let url = match kept.is_empty() {
+            true => base.to_string(),
+            false => format!("{base}?{}", kept.join("&")),
+        };
+        (url, ours)
+    }
+}
+
+/// The driver's own message could quote a part of the password, so it is left out.
+fn unreadable() -> StoreError {
+    StoreError::new(StoreErrorKind::Settings, "the PostgreSQL URL cannot be read").hint(
+        "write postgres://user:password@host:port/database, special characters percent-encoded; \
+         or give host, port, database, user and password apart, where every character is allowed",
+    )
+}
+
+fn hosts(config: &tokio_postgres::Config) -> String {
+    let ports = config.get_ports();
+    let named: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .enumerate()
+        .map(|(at, host)| {
+            let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                #[cfg(unix)]
+                Host::Unix(path) => path.display().to_string(),
+            }
+        })
+        .collect();
+    named.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_win_over_the_url_and_hold_any_character() {
+        let settings = Settings {
+            url: "postgres://bob:old@db:6000/app?sslmode=verify-full&sslrootcert=%2Fca.pem".into(),
+            password: "p@:/?#%&[]$\"' \\\n".into(),
+            user: Some("al ice".into()),
+            ..Settings::default()
+        };
+        let config = settings.driver_config().expect("config");
+        assert_eq!(config.get_user(), Some("al ice"));
+        assert_eq!(config.get_password(), Some("p@:/?#%&[]$\"' \\\n".as_bytes()));
+        assert_eq!(settings.address(), "db:6000");
+        assert_eq!(settings.mode().expect("mode"), "verify-full");
+    }
+
+    #[test]
+    fn a_broken_url_shows_nothing_of_itself() {
+        let settings = Settings { url: "postgres://u:s3cr?et@h/db".into(), ..Settings::default() };
+        let error = settings.driver_config().expect_err("broken");
+        assert!(!format!("{error:?}").contains("et@h"), "{error:?}");
+    }
+}
