@@ -31,6 +31,10 @@ pub struct Settings {
     pub tls_files: TlsFiles,
     /// How long one attempt to connect may take; 5 s if unset.
     pub connect_timeout: Option<Duration>,
+    /// SQL that every session of the postgres store begins with; the ledger sets it.
+    pub greeting: Option<String>,
+    /// Schemas that are no part of the store's shape: the ledger's own.
+    pub hidden: Vec<String>,
 }
 
 /// The keys of a URL that the driver does not know and that we serve ourselves.
@@ -224,8 +228,9 @@ mod tests {
 
     #[test]
     fn a_broken_url_shows_nothing_of_itself() {
-        let settings = Settings { url: "postgres://u:s3cr?et@h/db".into(), ..Settings::default() };
+        let settings =
+            Settings { url: "postgres://u:s3cret@h:s3cret/db".into(), ..Settings::default() };
         let error = settings.driver_config().expect_err("broken");
-        assert!(!format!("{error:?}").contains("et@h"), "{error:?}");
+        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     }
 }

@@ -1,18 +1,105 @@
-//! (being written)
-use super::{Store, StoreError, Unit};
-use crate::migration::{Rendered, Script, ScriptError};
-use crate::postgres::Settings;
-/// Connects.
-pub async fn connect(
-    _settings: &Settings,
-    _application: &str,
-) -> Result<Box<dyn Store>, StoreError> {
-    Err(StoreError::refused("being written"))
+//! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
+
+mod apply;
+mod probe;
+mod shape;
+mod split;
+mod steps;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+pub use steps::{Step, parse};
+
+use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};
+use crate::postgres::{Session, Settings, store_error};
+use crate::shape::Shape;
+
+/// How many migrations are on their way to the server at once: over a slow network a run costs a
+/// few round trips, not several per migration.
+const WINDOW: usize = 8;
+
+/// A connected PostgreSQL.
+pub(crate) struct Postgres {
+    session: Session,
+    hidden: Vec<String>,
 }
-/// A step.
-#[derive(Clone, Debug)]
-pub struct Step {}
-/// Parses.
-pub fn parse(_script: &Script, _text: &Rendered) -> Result<Vec<Unit>, ScriptError> {
-    Ok(vec![])
+
+/// Connects, and runs the greeting that the settings carry.
+pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
+    let session = settings.connect(application).await?;
+    if let Some(greeting) = &settings.greeting {
+        session.client.batch_execute(greeting).await.map_err(|error| store_error(&error))?;
+    }
+    Ok(Box::new(Postgres { session, hidden: settings.hidden.clone() }))
+}
+
+fn step(unit: &Unit) -> Result<&Step, StoreError> {
+    match &unit.body {
+        Body::Postgres(step) => Ok(step),
+        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => {
+            Err(StoreError::refused("this step is for another store"))
+        }
+    }
+}
+
+impl Store for Postgres {
+    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        async move {
+            let sql = "SELECT system_identifier::text || '/' || current_database() \
+                       FROM pg_catalog.pg_control_system()";
+            match self.session.client.query_one(sql, &[]).await {
+                Ok(row) => Ok(Some(row.get(0))),
+                // The function may be closed to this role; then there is no identity to hold.
+                Err(error) if error.as_db_error().is_some() => Ok(None),
+                Err(error) => Err(store_error(&error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn window(&self) -> usize {
+        WINDOW
+    }
+
+    /// A dead run's statements hold the ledger's work lock, which the next run waits for before it
+    /// reads a row: nothing is left to expel.
+    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn before<'a>(
+        &'a self,
+        unit: &'a Unit,
+        _recorded: &'a Shape,
+    ) -> BoxFuture<'a, Result<Before, StoreError>> {
+        async move { probe::before(self, step(unit)?).await }.boxed()
+    }
+
+    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
+        async move { probe::holds(self, step(unit)?).await }.boxed()
+    }
+
+    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
+        match step(job.unit) {
+            Ok(step) => apply::apply(self, step, job),
+            Err(error) => std::future::ready(Err(error.into())).boxed(),
+        }
+    }
+
+    fn probe<'a>(
+        &'a self,
+        unit: &'a Unit,
+        before: &'a Before,
+    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
+        async move { probe::probe(self, step(unit)?, before).await }.boxed()
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        _recorded: &'a Shape,
+        _depth: Depth,
+    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
+        shape::inspect(self).boxed()
+    }
 }

@@ -1,0 +1,318 @@
+//! Sends steps: sealed ones as one message from BEGIN to COMMIT, others alone.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::{ErrorPosition, SqlState};
+
+use super::Postgres;
+use super::split::Index;
+use super::steps::{Manner, Step};
+use crate::migration::Span;
+use crate::postgres::store_error;
+use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
+
+/// What a session is brought back to after a step that may have changed it. The advisory lock that
+/// the run holds through this session is left alone.
+const HYGIENE: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DEALLOCATE ALL; \
+                       CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;";
+
+/// The class of the ledger's own assertions: the predecessor is not applied.
+const PREDECESSOR_MISSING: &str = "AM001";
+
+/// A message and where in it the step's own text lies.
+struct Message {
+    sql: String,
+    /// The bytes of `sql` before the step's text.
+    prefix: usize,
+    /// The statements of `sql` before the step's first.
+    statements_before: usize,
+    /// Where the part of the step in this message begins, in the step's text.
+    base: usize,
+    /// Which of the step's statements is the first in this message.
+    first: usize,
+}
+
+/// A message that failed: how many statements were complete, and the error.
+struct Broken {
+    completed: usize,
+    error: tokio_postgres::Error,
+}
+
+pub(super) fn apply<'a>(
+    store: &'a Postgres,
+    step: &'a Step,
+    job: Job<'a>,
+) -> BoxFuture<'a, Result<Done, Failure>> {
+    match (&step.manner, job.seal.clone()) {
+        (Manner::Transaction, Some(seal)) => {
+            let has_copy = step.statements.iter().any(|statement| statement.copy_data.is_some());
+            match has_copy {
+                false => whole(store, step, job, &seal),
+                true => with_copy(store, step, job, seal).boxed(),
+            }
+        }
+        (Manner::Transaction, None) => {
+            let message = "a transactional step was not sealed";
+            std::future::ready(Err(Failure::from(StoreError::refused(message)))).boxed()
+        }
+        (Manner::Alone { concurrently, index }, _) => {
+            alone(store, step, job, *concurrently, index.as_ref()).boxed()
+        }
+    }
+}
+
+/// The whole step in one message. It is sent before this function returns, so that messages reach
+/// the server in the order of the calls; the future only waits for the answer.
+fn whole<'a>(
+    store: &'a Postgres,
+    step: &'a Step,
+    job: Job<'a>,
+    seal: &Seal,
+) -> BoxFuture<'a, Result<Done, Failure>> {
+    let (opening, statements_before) = opening(seal, job.limits);
+    let closing = closing(step, seal);
+    let message = Message {
+        prefix: opening.len(),
+        sql: format!("{opening}{}{closing}", step.sql()),
+        statements_before,
+        base: step.span.start,
+        first: 0,
+    };
+    let mut sent = send(store, message.sql.clone()).boxed();
+    if let Some(answer) = (&mut sent).now_or_never() {
+        sent = std::future::ready(answer).boxed();
+    }
+    async move {
+        let answer = cancellable(store, &job, sent).await;
+        match answer {
+            Ok(()) => Ok(Done { notices: store.session.take_notices() }),
+            Err(broken) => Err(fail(store, step, &job, &message, broken).await),
+        }
+    }
+    .boxed()
+}
+
+fn opening(seal: &Seal, limits: Limits) -> (String, usize) {
+    let mut sql = format!("BEGIN;\n{};\n", seal.open);
+    let mut statements = 2;
+    let settings =
+        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
+    for (name, value) in settings {
+        if let Some(value) = value {
+            sql.push_str(&format!("SET LOCAL {name} = {};\n", value.as_millis()));
+            statements += 1;
+        }
+    }
+    (sql, statements)
+}
+
+/// The newline ends a comment at the end of the file, the semicolon its last statement.
+fn closing(step: &Step, seal: &Seal) -> String {
+    let (reset, hygiene) = match step.touches_session() {
+        true => ("SET SESSION AUTHORIZATION DEFAULT;\nRESET ROLE;\n", HYGIENE),
+        false => ("", ""),
+    };
+    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{reset}{};\nCOMMIT;\n{hygiene}", seal.close)
+}
+
+async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
+    let mut completed = 0;
+    let broken = |completed, error| Broken { completed, error };
+    let answers =
+        store.session.client.simple_query_raw(&sql).await.map_err(|error| broken(0, error))?;
+    let mut answers = std::pin::pin!(answers);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(SimpleQueryMessage::CommandComplete(_)) => completed += 1,
+            Ok(_) => {}
+            Err(error) => return Err(broken(completed, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for `sent`; cancels it on the server when the job is cancelled.
+async fn cancellable<T>(
+    store: &Postgres,
+    job: &Job<'_>,
+    sent: impl Future<Output = Result<T, Broken>>,
+) -> Result<T, Broken> {
+    let mut sent = std::pin::pin!(sent);
+    tokio::select! {
+        answer = &mut sent => return answer,
+        () = job.cancel.cancelled() => {}
+    }
+    // A statement that ends by itself in this moment is as good; the answer tells.
+    let _ = store.session.cancel().await;
+    sent.await
+}
+
+/// COPY data cannot be part of a message, so the transaction is sent in pieces, one after another.
+async fn with_copy(
+    store: &Postgres,
+    step: &Step,
+    job: Job<'_>,
+    seal: Seal,
+) -> Result<Done, Failure> {
+    let (opening, statements_before) = opening(&seal, job.limits);
+    let mut message = Message {
+        prefix: opening.len(),
+        sql: opening,
+        statements_before,
+        base: step.span.start,
+        first: 0,
+    };
+    for (at, statement) in step.statements.iter().enumerate() {
+        let Some(data) = statement.copy_data.clone() else { continue };
+        message.sql.push_str(&step.text.text[message.base..statement.span.start]);
+        let sent = send(store, message.sql.clone());
+        if let Err(broken) = cancellable(store, &job, sent).await {
+            return Err(fail(store, step, &job, &message, broken).await);
+        }
+        let copied =
+            copy(store, &step.text.text[statement.span.clone()], &step.text.text[data.clone()]);
+        message = Message {
+            sql: String::new(),
+            prefix: 0,
+            statements_before: 0,
+            base: statement.span.start,
+            first: at,
+        };
+        if let Err(broken) = cancellable(store, &job, copied).await {
+            return Err(fail(store, step, &job, &message, broken).await);
+        }
+        let after = &step.text.text[data.end..];
+        message.base = data.end + after.find('\n').map_or(after.len(), |end| end + 1);
+        message.first = at + 1;
+    }
+    let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
+    message.sql.push_str(rest);
+    message.sql.push_str(&closing(step, &seal));
+    match cancellable(store, &job, send(store, message.sql.clone())).await {
+        Ok(()) => Ok(Done { notices: store.session.take_notices() }),
+        Err(broken) => Err(fail(store, step, &job, &message, broken).await),
+    }
+}
+
+async fn copy(store: &Postgres, statement: &str, data: &str) -> Result<(), Broken> {
+    let broken = |error| Broken { completed: 0, error };
+    let sink = store.session.client.copy_in(statement).await.map_err(broken)?;
+    let mut sink = std::pin::pin!(sink);
+    for chunk in data.as_bytes().chunks(1 << 16) {
+        sink.send(Cursor::new(chunk.to_vec())).await.map_err(broken)?;
+    }
+    sink.finish().await.map_err(broken)?;
+    Ok(())
+}
+
+async fn alone(
+    store: &Postgres,
+    step: &Step,
+    job: Job<'_>,
+    concurrently: bool,
+    index: Option<&Index>,
+) -> Result<Done, Failure> {
+    let lock = match concurrently {
+        true => Some(Duration::ZERO),
+        false => job.limits.lock_timeout,
+    };
+    let statement = job.limits.statement_timeout;
+    for (name, value) in [("lock_timeout", lock), ("statement_timeout", statement)] {
+        if let Some(value) = value {
+            let set = format!("SET {name} = {}", value.as_millis());
+            let set = store.session.client.batch_execute(&set).await;
+            set.map_err(|error| Failure::from(store_error(&error)))?;
+        }
+    }
+    let message = Message {
+        sql: step.sql().to_string(),
+        prefix: 0,
+        statements_before: 0,
+        base: step.span.start,
+        first: 0,
+    };
+    let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
+    let notices = store.session.take_notices();
+    if let Err(broken) = answer {
+        let mut failure = fail(store, step, &job, &message, broken).await;
+        // It may have left an invalid index; `probe` has to look before it is tried again.
+        failure.effect = Effect::Unknown;
+        return Err(failure);
+    }
+    let _ = store.session.client.batch_execute(HYGIENE).await;
+    if let Some(Index::Create { name: Some(name), table }) = index {
+        match super::probe::index_state(store, name, table).await? {
+            super::probe::IndexState::Valid => {}
+            super::probe::IndexState::Absent | super::probe::IndexState::Invalid(_) => {
+                let error = StoreError::refused(format!("the index {name} is there and not valid"))
+                    .detail("IF NOT EXISTS takes an index that an earlier attempt left invalid")
+                    .hint(format!("DROP INDEX CONCURRENTLY {name}, then run `up` again"));
+                return Err(Failure {
+                    why: Why::Refused,
+                    effect: Effect::Unknown,
+                    at: None,
+                    source: error,
+                });
+            }
+        }
+    }
+    Ok(Done { notices })
+}
+
+/// Ends what the message left open and says what went wrong, and where.
+async fn fail(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    message: &Message,
+    broken: Broken,
+) -> Failure {
+    let source = store_error(&broken.error);
+    let Some(code) = broken.error.code() else {
+        return Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source };
+    };
+    let why = why(code, job.cancel.is_cancelled());
+    if why == Why::Unreachable {
+        return Failure { why, effect: Effect::Unknown, at: None, source };
+    }
+    let at = place(step, message, &broken);
+    let _ = store.session.client.batch_execute("ROLLBACK").await;
+    let _ = store.session.client.batch_execute(HYGIENE).await;
+    store.session.take_notices();
+    Failure { why, effect: Effect::None, at, source }
+}
+
+fn why(code: &SqlState, cancelled: bool) -> Why {
+    match code.code() {
+        "25P02" | PREDECESSOR_MISSING => Why::NotRun,
+        "55P03" | "40P01" | "40001" => Why::Retry,
+        "57014" if cancelled => Why::Cancelled,
+        "57P01" | "57P02" | "57P03" => Why::Unreachable,
+        class if class.starts_with("08") => Why::Unreachable,
+        _ => Why::Refused,
+    }
+}
+
+/// The place in the file: from the server's position, else from the count of statements done.
+fn place(step: &Step, message: &Message, broken: &Broken) -> Option<Span> {
+    let db = broken.error.as_db_error()?;
+    let rendered = match db.position() {
+        Some(ErrorPosition::Original(position)) => {
+            let characters = (*position as usize).saturating_sub(1);
+            let (at, _) = message.sql.char_indices().nth(characters)?;
+            let at = message.base + at.checked_sub(message.prefix)?;
+            let rest = step.text.text.get(at..step.span.end)?;
+            let word = rest.find(|c: char| !(c.is_alphanumeric() || "_.\"".contains(c)));
+            at..at + word.unwrap_or(rest.len()).max(1)
+        }
+        Some(ErrorPosition::Internal { .. }) | None => {
+            let index = broken.completed.checked_sub(message.statements_before)?;
+            step.statements.get(message.first + index)?.span.clone()
+        }
+    };
+    Some(step.text.span(rendered))
+}

@@ -1,0 +1,187 @@
+//! SQL text → steps: the whole file in one transaction, or statement by statement.
+
+use super::split::{Class, Index, Statement, Target, index_of, split};
+use crate::migration::{Rendered, Script, ScriptError, Span};
+use crate::stores::{Body, Unit};
+
+/// A piece of SQL that is sent as one.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The text it is cut from, with the map back to the file.
+    pub(super) text: Rendered,
+    /// Its part of the text.
+    pub(super) span: Span,
+    /// Its statements, in the coordinates of the text.
+    pub(super) statements: Vec<Statement>,
+    /// How it is run.
+    pub(super) manner: Manner,
+}
+
+/// How a step is run.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Manner {
+    /// Inside the seal's transaction.
+    Transaction,
+    /// Alone, outside any transaction.
+    Alone { concurrently: bool, index: Option<Index> },
+}
+
+impl Step {
+    /// The SQL that is sent.
+    pub(super) fn sql(&self) -> &str {
+        &self.text.text[self.span.clone()]
+    }
+
+    /// Whether it may leave something behind in the session.
+    pub(super) fn touches_session(&self) -> bool {
+        self.statements.iter().any(|statement| statement.class == Class::Session)
+    }
+
+    /// What it drops or empties.
+    pub(super) fn losses(&self) -> impl Iterator<Item = &Target> {
+        self.statements.iter().flat_map(|statement| &statement.losses)
+    }
+
+    /// A step that drops the invalid index `name` (qualified and quoted).
+    pub(super) fn drop_index(name: &str) -> Step {
+        let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
+        let span = 0..sql.len();
+        let index = Some(Index::Drop(vec![name.to_string()]));
+        Step {
+            text: Rendered::verbatim(&sql),
+            span,
+            statements: Vec::new(),
+            manner: Manner::Alone { concurrently: true, index },
+        }
+    }
+}
+
+/// Reads a file as its units: one for a file in a transaction, one per statement without.
+pub fn parse(script: &Script, rendered: &Rendered) -> Result<Vec<Unit>, ScriptError> {
+    let in_file =
+        |mistake: ScriptError| ScriptError { span: rendered.span(mistake.span), ..mistake };
+    let statements = split(&rendered.text).map_err(in_file)?;
+    for statement in &statements {
+        refuse(statement, &rendered.text, script.header.without_transaction).map_err(in_file)?;
+    }
+    if script.header.without_transaction {
+        return Ok(statements.into_iter().map(|statement| apart(rendered, statement)).collect());
+    }
+    let label = match statements.as_slice() {
+        [one] => headline(&rendered.text[one.span.clone()]),
+        more => format!("{} statements", more.len()),
+    };
+    let span = 0..rendered.text.len();
+    let unit = Step { text: rendered.clone(), span, statements, manner: Manner::Transaction };
+    Ok(vec![Unit {
+        label,
+        span: 0..script.source.text.len(),
+        atomic: true,
+        body: Body::Postgres(unit),
+    }])
+}
+
+fn refuse(statement: &Statement, text: &str, without: bool) -> Result<(), ScriptError> {
+    let first = text[statement.span.clone()].split_whitespace().next().unwrap_or_default().len();
+    let place = statement.span.start..statement.span.start + first;
+    match statement.class {
+        Class::Control if without => Err(ScriptError::new(
+            place,
+            "each statement of a file with `transaction: off` is run by itself; \
+             it may not begin or end a transaction",
+        )
+        .hint("put what belongs together into a file of its own, without `transaction: off`")),
+        Class::Control => Err(ScriptError::new(
+            place,
+            "the file may not begin or end a transaction: it is applied in one, together with its \
+             ledger row",
+        )
+        .hint(
+            "delete BEGIN and COMMIT; for statements that cannot run in a transaction, put \
+               `-- transaction: off` on the first line",
+        )),
+        Class::Alone { .. } if !without => {
+            Err(ScriptError::new(place, "this statement cannot run in a transaction")
+                .hint("put `-- transaction: off` on the first line of the file"))
+        }
+        Class::Alone { .. } | Class::Plain | Class::Session => Ok(()),
+    }
+}
+
+fn apart(rendered: &Rendered, statement: Statement) -> Unit {
+    let text = &rendered.text[statement.span.clone()];
+    let label = headline(text);
+    let (atomic, manner) = match statement.class {
+        Class::Alone { concurrently } => {
+            let index = concurrently.then(|| index_of(text)).flatten();
+            (false, Manner::Alone { concurrently, index })
+        }
+        Class::Plain | Class::Session | Class::Control => (true, Manner::Transaction),
+    };
+    let span = match &statement.copy_data {
+        Some(data) => statement.span.start..data.end,
+        None => statement.span.clone(),
+    };
+    Unit {
+        label,
+        span: rendered.span(span.clone()),
+        atomic,
+        body: Body::Postgres(Step {
+            text: rendered.clone(),
+            span,
+            statements: vec![statement],
+            manner,
+        }),
+    }
+}
+
+/// The first words of a statement: enough to know it again.
+fn headline(statement: &str) -> String {
+    let words: Vec<&str> = statement.split_whitespace().take(8).collect();
+    let line = words.join(" ");
+    let cut = line.find('(').map_or(line.as_str(), |at| line[..at].trim_end());
+    let short: String = cut.chars().take(60).collect();
+    match short.len() < cut.len() {
+        true => format!("{short}…"),
+        false => short,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::{Placeholders, Source, StoreKind};
+
+    fn units(text: &str) -> Result<Vec<Unit>, ScriptError> {
+        let source = Source { store: StoreKind::Postgres, file: "f.sql".into(), text: text.into() };
+        let script = source.script(&Placeholders::default()).expect("script");
+        crate::stores::parse(&script)
+    }
+
+    #[test]
+    fn one_unit_in_a_transaction() {
+        let units = units("create table a (); create table b ();\n-- end").expect("units");
+        assert_eq!(units.len(), 1);
+        assert!(units[0].atomic);
+        assert_eq!(units[0].label, "2 statements");
+    }
+
+    #[test]
+    fn a_unit_per_statement_without() {
+        let text =
+            "-- transaction: off\ncreate index concurrently i on t (a);\ninsert into t values (1);";
+        let units = units(text).expect("units");
+        assert_eq!(units.iter().map(|unit| unit.atomic).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(&text[units[0].span.clone()], "create index concurrently i on t (a);");
+        assert_eq!(units[0].label, "create index concurrently i on t");
+    }
+
+    #[test]
+    fn transaction_control_is_refused_with_its_place() {
+        for text in ["begin; select 1; commit;", "create table a ();\nCOMMIT;", "rollback"] {
+            assert!(units(text).expect_err(text).message.contains("may not begin or end"));
+        }
+        let error = units("vacuum t").expect_err("vacuum");
+        assert!(error.hint.expect("hint").contains("transaction: off"));
+    }
+}
