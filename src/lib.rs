@@ -1,6 +1,8 @@
 //! One migration history for PostgreSQL, MongoDB, Weaviate, Kafka and Redis.
 pub mod error;
+pub mod ledger;
 pub mod migration;
+pub mod plan;
 pub mod postgres;
 pub mod secret;
 pub mod shape;

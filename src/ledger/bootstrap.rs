@@ -1,0 +1,39 @@
+//! Makes the ledger's own tables, and evolves them: refinery's work, under our lock.
+
+use super::{LedgerSettings, ledger_error};
+use crate::error::{Error, Exit, Result};
+use crate::postgres::{Session, identifier, store_error};
+
+mod embedded {
+    refinery::embed_migrations!("src/ledger/migrations");
+}
+
+/// Brings the ledger's schema to this version's form.
+///
+/// Changes are additive, so that an older binary works with a newer ledger: that refinery finds a
+/// migration applied which it does not know is therefore no error.
+pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) -> Result<()> {
+    let schema = identifier(&settings.schema);
+    let failed = |error: tokio_postgres::Error| ledger_error(&store_error(&error), settings);
+    let there = "SELECT pg_catalog.to_regnamespace($1::text) IS NOT NULL";
+    let there = session.client.query_one(there, &[&schema]).await.map_err(failed)?;
+    if !there.get::<_, bool>(0) {
+        let create = format!("CREATE SCHEMA {schema}");
+        session.client.batch_execute(&create).await.map_err(failed)?;
+    }
+    let path = format!("SET search_path TO {schema}");
+    session.client.batch_execute(&path).await.map_err(failed)?;
+    let mut runner = embedded::migrations::runner().set_abort_missing(false);
+    runner.set_migration_table_name(format!("{}.refinery_schema_history", settings.schema));
+    let report = runner.run_async(&mut session.client).await;
+    session.client.batch_execute("RESET search_path").await.map_err(failed)?;
+    match report {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Error::new(Exit::Failed, "cannot bring the ledger's own tables up to date")
+                .source(&error)
+                .state("no migration was applied; no store was touched")
+                .hint("the ledger's role must own the ledger's schema"))
+        }
+    }
+}

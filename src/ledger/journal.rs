@@ -1,0 +1,391 @@
+//! Every write to rows and events. Each demands its own run's row, the lock still held, and a
+//! count of one.
+
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+
+use super::rows::{State, kind_and_version};
+use super::{LockedLedger, Row};
+use crate::error::Result;
+use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
+use crate::postgres::identifier;
+use crate::shape::Attributes;
+use crate::stores::{Before, Position};
+
+/// What a row says of its migration when it is claimed.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The migration.
+    pub id: MigrationId,
+    /// Its description.
+    pub description: String,
+    /// Its file.
+    pub script: String,
+    /// The checksum of the file.
+    pub checksum: Checksum,
+    /// What undoes it, as far as it is known before its first step.
+    pub down: Down,
+    /// What it requires.
+    pub requires: Vec<Requirement>,
+    /// The hash of each step's text.
+    pub step_hashes: Vec<String>,
+}
+
+impl Claim {
+    pub(super) fn down_json(&self) -> Value {
+        serde_json::to_value(&self.down).unwrap_or_default()
+    }
+
+    pub(super) fn requires_json(&self) -> Value {
+        self.requires.iter().map(Requirement::to_string).collect()
+    }
+}
+
+/// How a journalled migration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// All steps are done.
+    Applied,
+    /// All inverse steps are done.
+    Undone,
+}
+
+/// The kinds of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A migration was applied.
+    Applied,
+    /// A migration failed.
+    Failed,
+    /// A run went on with what an earlier one left.
+    Resumed,
+    /// A migration was undone.
+    Undone,
+    /// A person settled something.
+    Repaired,
+    /// Migrations were taken as applied.
+    Baselined,
+    /// A point was named.
+    Tagged,
+}
+
+impl EventKind {
+    /// As stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Applied => "applied",
+            EventKind::Failed => "failed",
+            EventKind::Resumed => "resumed",
+            EventKind::Undone => "undone",
+            EventKind::Repaired => "repaired",
+            EventKind::Baselined => "baselined",
+            EventKind::Tagged => "tagged",
+        }
+    }
+}
+
+impl LockedLedger {
+    /// Begins a journalled migration: its row is durable before its store is touched.
+    pub async fn claim(&self, claim: &Claim) -> Result<i64> {
+        let (kind, version) = kind_and_version(&claim.id);
+        let sql = format!(
+            "INSERT INTO {}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
+             state, steps_total, step_hashes, down, requires, host, tool_version) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $12, $13, $14 \
+             WHERE {} RETURNING id",
+            self.schema_sql(),
+            self.held()
+        );
+        let row = self
+            .one(
+                &sql,
+                &[
+                    &self.run.id,
+                    &self.owner,
+                    &claim.id.store.name(),
+                    &kind,
+                    &version,
+                    &claim.description,
+                    &claim.script,
+                    &claim.checksum.as_str(),
+                    &i32::try_from(claim.step_hashes.len()).unwrap_or(i32::MAX),
+                    &json!(claim.step_hashes),
+                    &claim.down_json(),
+                    &claim.requires_json(),
+                    &self.run.host,
+                    &self.run.tool,
+                ],
+            )
+            .await?;
+        Ok(row.get(0))
+    }
+
+    /// Goes on with a journalled migration that an earlier run left; its file may have changed from
+    /// the first unfinished step on.
+    pub async fn resume(&self, row: &Row, claim: &Claim) -> Result<()> {
+        let sql = format!(
+            "WITH resumed AS (UPDATE {0}.ledger SET run_id = $2, owner = $3, state = 'running', \
+             error = NULL, script = $4, checksum = $5, steps_total = $6, step_hashes = $7 \
+             WHERE id = $1 AND state IN ('running', 'failed') AND {1} RETURNING *), \
+             {2} SELECT count(*) FROM resumed",
+            self.schema_sql(),
+            self.held(),
+            self.event_of("resumed", EventKind::Resumed)
+        );
+        self.one(
+            &sql,
+            &[
+                &row.row,
+                &self.run.id,
+                &self.owner,
+                &claim.script,
+                &claim.checksum.as_str(),
+                &i32::try_from(claim.step_hashes.len()).unwrap_or(i32::MAX),
+                &json!(claim.step_hashes),
+                &self.run.host,
+                &self.run.tool,
+                &json!({ "steps_done": row.steps_done, "run": row.run }),
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Begins, or goes on with, the undoing of a journalled migration. A fresh one starts at its
+    /// first inverse step; one that an earlier run left keeps its place.
+    pub async fn claim_undo(&self, row: &Row, step_hashes: &[String]) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET run_id = $2, owner = $3, direction = 'down', \
+             steps_done = CASE state WHEN 'undoing' THEN steps_done ELSE 0 END, \
+             before = CASE state WHEN 'undoing' THEN before END, \
+             position = CASE state WHEN 'undoing' THEN position END, \
+             state = 'undoing', steps_total = $4, step_hashes = $5 \
+             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed') AND {}",
+            self.schema_sql(),
+            self.held()
+        );
+        let total = i32::try_from(step_hashes.len()).unwrap_or(i32::MAX);
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&row.row, &self.run.id, &self.owner, &total, &json!(step_hashes)];
+        self.exactly_one(&sql, &parameters).await
+    }
+
+    /// Claims step number `step`: what stood before it, and what undoes it, are durable before the
+    /// store is touched.
+    pub async fn claim_step(
+        &self,
+        row: i64,
+        step: usize,
+        before: &Before,
+        inverse: Option<&Inverse>,
+    ) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET before = $4, position = NULL, \
+             down = CASE WHEN $5::jsonb IS NULL THEN down ELSE \
+             jsonb_build_object('from', 'steps', 'steps', coalesce(down->'steps', '[]') || $5) END \
+             WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND before IS NULL \
+             AND state IN ('running', 'undoing') AND {}",
+            self.schema_sql(),
+            self.held()
+        );
+        let inverse = inverse.map(|inverse| json!([inverse]));
+        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        self.exactly_one(&sql, &[&row, &self.run.id, &step, &json!(before), &inverse]).await
+    }
+
+    /// Keeps the position inside the claimed step.
+    pub async fn reached(&self, row: i64, position: &Position) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET position = $3 WHERE id = $1 AND run_id = $2 \
+             AND state IN ('running', 'undoing') AND {}",
+            self.schema_sql(),
+            self.held()
+        );
+        self.exactly_one(&sql, &[&row, &self.run.id, &position.0]).await
+    }
+
+    /// Settles step number `step`; what it declares reaches the recorded shape at the same moment.
+    pub async fn settle_step(
+        &self,
+        row: i64,
+        step: usize,
+        store: StoreKind,
+        declares: &[(String, Option<Attributes>)],
+    ) -> Result<()> {
+        let schema = self.schema_sql();
+        let declared: Value = declares.iter().map(|(name, object)| json!([name, object])).collect();
+        let sql = format!(
+            "WITH settled AS (UPDATE {schema}.ledger SET steps_done = $3 + 1, before = NULL, position = NULL \
+             WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND state IN ('running', 'undoing') RETURNING id), \
+             declared AS (SELECT e->>0 AS object, e->1 AS attributes FROM jsonb_array_elements($5::jsonb) e), \
+             recorded AS (INSERT INTO {schema}.shape AS s (store, recorded, run_id) \
+               SELECT $4, coalesce(jsonb_object_agg(object, attributes) FILTER (WHERE attributes <> 'null'), '{{}}'), $2 \
+               FROM declared HAVING count(*) > 0 \
+               ON CONFLICT (store) DO UPDATE SET updated_at = clock_timestamp(), recorded = \
+               (s.recorded - (SELECT array_agg(object) FROM declared)) || excluded.recorded RETURNING 1) \
+             SELECT count(*) FROM settled"
+        );
+        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        self.one(&sql, &[&row, &self.run.id, &step, &store.name(), &declared]).await.map(|_| ())
+    }
+
+    /// Settles a journalled migration whose steps are all done.
+    pub async fn settle(&self, row: i64, settled: Settled) -> Result<()> {
+        let (state, event) = match settled {
+            Settled::Applied => (State::Applied, EventKind::Applied),
+            Settled::Undone => (State::Undone, EventKind::Undone),
+        };
+        let sql = format!(
+            "WITH settled AS (UPDATE {}.ledger SET state = $3, finished_at = clock_timestamp(), \
+             step_hashes = '[]', error = NULL, execution_ms = CASE direction WHEN 'up' THEN \
+             date_part('epoch', clock_timestamp() - started_at)::bigint * 1000 + \
+             (date_part('milliseconds', clock_timestamp() - started_at)::bigint % 1000) ELSE execution_ms END \
+             WHERE id = $1 AND run_id = $2 AND steps_done = steps_total \
+             AND state IN ('running', 'undoing') RETURNING *), {} SELECT count(*) FROM settled",
+            self.schema_sql(),
+            self.event_from(4, "settled", event)
+        );
+        self.one(
+            &sql,
+            &[&row, &self.run.id, &state.name(), &self.run.host, &self.run.tool, &json!({})],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Marks a journalled migration as failed, or in doubt, with what went wrong. A step that
+    /// certainly had no effect (`unclaim`) is no longer claimed, so that the next run starts it afresh.
+    pub async fn fail(&self, row: i64, state: State, error: &Value, unclaim: bool) -> Result<()> {
+        let sql = format!(
+            "WITH failed AS (UPDATE {}.ledger SET \
+             state = CASE WHEN state = 'undoing' AND $3 = 'failed' THEN state ELSE $3 END, error = $4, \
+             down = CASE WHEN $5 AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
+             before = CASE WHEN $5 THEN NULL ELSE before END \
+             WHERE id = $1 AND run_id = $2 RETURNING *), {} SELECT count(*) FROM failed",
+            self.schema_sql(),
+            self.event_from(6, "failed", EventKind::Failed)
+        );
+        self.one(
+            &sql,
+            &[
+                &row,
+                &self.run.id,
+                &state.name(),
+                error,
+                &unclaim,
+                &self.run.host,
+                &self.run.tool,
+                error,
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Appends an event about `id`, or about the ledger as a whole.
+    pub async fn event(
+        &self,
+        kind: EventKind,
+        id: Option<&MigrationId>,
+        details: &Value,
+    ) -> Result<()> {
+        let named = id.map(kind_and_version);
+        let sql = format!(
+            "INSERT INTO {}.event (run_id, event, store, kind, version, host, tool_version, details) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            self.schema_sql()
+        );
+        self.exactly_one(
+            &sql,
+            &[
+                &self.run.id,
+                &kind.name(),
+                &id.map(|id| id.store.name()),
+                &named.as_ref().map(|(kind, _)| *kind),
+                &named.as_ref().map(|(_, version)| version.as_str()),
+                &self.run.host,
+                &self.run.tool,
+                details,
+            ],
+        )
+        .await
+    }
+
+    /// Names the present point: the set of migrations that stand now. A name is given once.
+    pub async fn tag(&self, name: &str, rows: &[i64]) -> Result<bool> {
+        let sql = format!(
+            "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+            self.schema_sql()
+        );
+        let count = self.ledger.session.client.execute(&sql, &[&name, &rows, &self.run.id]).await;
+        let made = count.map_err(|error| self.error(&error))? == 1;
+        if made {
+            self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
+        }
+        Ok(made)
+    }
+
+    /// Records which server a store is, at first contact.
+    pub async fn identify(&self, store: StoreKind, identity: &str) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO {}.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING",
+            self.schema_sql()
+        );
+        let done = self.ledger.session.client.execute(&sql, &[&store.name(), &identity]).await;
+        done.map(|_| ()).map_err(|error| self.error(&error))
+    }
+
+    pub(super) fn schema_sql(&self) -> String {
+        identifier(self.schema())
+    }
+
+    /// SQL that is true while this run's leader lock is held: a lost lock makes every write count
+    /// zero rows.
+    fn held(&self) -> String {
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
+             AND objsubid = 2 AND pid = {})",
+            self.leader_pid
+        )
+    }
+
+    /// A CTE that appends an event for the rows of the CTE `from`, its parameters from `$8` on.
+    fn event_of(&self, from: &str, kind: EventKind) -> String {
+        self.event_from(8, from, kind)
+    }
+
+    fn event_from(&self, parameter: usize, from: &str, kind: EventKind) -> String {
+        format!(
+            "event AS (INSERT INTO {}.event (run_id, event, store, kind, version, ledger_id, host, \
+             tool_version, details) SELECT run_id, '{}', store, kind, version, id, \
+             ${parameter}, ${}, ${} FROM {from})",
+            self.schema_sql(),
+            kind.name(),
+            parameter + 1,
+            parameter + 2
+        )
+    }
+
+    /// Runs a statement that returns one row; no row, or a count of zero, means that the row is
+    /// not ours any more or that the lock is lost.
+    async fn one(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<tokio_postgres::Row> {
+        let row = self.ledger.session.client.query_opt(sql, parameters).await;
+        match row.map_err(|error| self.error(&error))? {
+            Some(row) if row.get::<_, i64>(0) >= 1 => Ok(row),
+            Some(_) | None => Err(LockedLedger::lost()),
+        }
+    }
+
+    async fn exactly_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
+        let count = self.ledger.session.client.execute(sql, parameters).await;
+        match count.map_err(|error| self.error(&error))? {
+            1 => Ok(()),
+            _ => Err(LockedLedger::lost()),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The lock: two advisory locks, so that neither a killed process nor its last statement is missed.
+//!
+//! The **leader** lock is exclusive and sits on a connection of its own. A process that is killed
+//! frees it at once; but its last statement may still be at work on the server, and only the
+//! **work** lock tells, which every session that does the run's work holds shared. A newcomer must
+//! have had both before it reads a row. Nobody ever waits inside the server: a session blocked in
+//! `pg_advisory_lock` would hold up CREATE INDEX CONCURRENTLY for ever, so waiters ask again and again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use super::bootstrap::bootstrap;
+use super::{Ledger, LedgerSettings, Run, Snapshot, ledger_error};
+use crate::error::{Error, Exit, Result};
+use crate::postgres::{Session, identifier, store_error};
+use crate::stores::StoreError;
+
+/// A ledger that may be written: the lock is held as long as this value lives.
+pub struct LockedLedger {
+    pub(super) ledger: Ledger,
+    pub(super) run: Run,
+    pub(super) leader_pid: i32,
+    pub(super) owner: serde_json::Value,
+    leader: Arc<Session>,
+    lost: Arc<AtomicBool>,
+    heartbeat: JoinHandle<()>,
+}
+
+/// Who holds the lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The session on the server.
+    pub pid: i32,
+    /// The name it gave itself: run id and host.
+    pub application: String,
+    /// Since when it is connected.
+    pub since: DateTime<Utc>,
+    /// Whether its process is gone and only its last statement is still at work.
+    pub orphan: bool,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let since = self.since.format("%Y-%m-%d %H:%M:%S UTC");
+        match self.orphan {
+            false => write!(f, "{} (pid {}, since {since})", self.application, self.pid),
+            true => write!(
+                f,
+                "the last statement of {} (pid {}, since {since}), whose process is gone",
+                self.application, self.pid
+            ),
+        }
+    }
+}
+
+/// Told now and then while the lock is waited for.
+pub type Waiting<'a> = &'a (dyn Fn(&Holder) + Send + Sync);
+
+/// The two locks as advisory lock keys.
+#[derive(Clone, Copy)]
+struct Keys {
+    class: i32,
+    leader: i32,
+    work: i32,
+}
+
+impl Keys {
+    /// Locks are per database by themselves; the schema tells apart ledgers that share one.
+    fn of(settings: &LedgerSettings) -> Keys {
+        let digest = Sha256::digest(settings.schema.as_bytes());
+        let hash = i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        Keys { class: 0x6169_706d, leader: hash & !1, work: hash | 1 }
+    }
+}
+
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+impl Ledger {
+    /// Takes the lock within `wait`, brings the ledger's tables up to date, and reads the rows.
+    ///
+    /// Errors: exit 5 when the lock was not had in time, naming its holder; exit 2 for a pooler
+    /// that shares sessions between clients.
+    pub async fn lock(
+        mut self,
+        run: Run,
+        wait: Duration,
+        waiting: Waiting<'_>,
+    ) -> Result<(LockedLedger, Snapshot)> {
+        let keys = Keys::of(&self.settings);
+        let deadline = Instant::now() + wait;
+        let failed = |error: StoreError| ledger_error(&error, &self.settings);
+        let leader = self.settings.database.connect(&run.application()).await.map_err(failed)?;
+        self.refuse_pooler(&leader).await?;
+        self.poll(&leader, keys, keys.leader, deadline, waiting).await?;
+        self.poll(&leader, keys, keys.work, deadline, waiting).await?;
+        let settle = format!(
+            "SELECT pg_catalog.pg_advisory_unlock({0}, {1}), pg_catalog.pg_backend_pid(), \
+             (SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid())",
+            keys.class, keys.work
+        );
+        let row =
+            leader.client.query_one(&settle, &[]).await.map_err(|error| self.error(&error))?;
+        let (unlocked, leader_pid): (bool, i32) = (row.get(0), row.get(1));
+        if !unlocked {
+            return Err(pooler(&self.settings));
+        }
+        let since: Option<DateTime<Utc>> = row.get(2);
+        let owner = serde_json::json!({ "pid": leader_pid, "backend_start": since });
+        bootstrap(&mut self.session, &self.settings).await?;
+        let greeting = self.greeting();
+        self.session.client.batch_execute(&greeting).await.map_err(|error| self.error(&error))?;
+        let snapshot = self.read().await?;
+        let leader = Arc::new(leader);
+        let lost = Arc::new(AtomicBool::new(false));
+        let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
+        let locked = LockedLedger { ledger: self, run, leader_pid, owner, leader, lost, heartbeat };
+        Ok((locked, snapshot))
+    }
+
+    /// SQL that every PostgreSQL session of the run begins with: it takes its share of the work lock.
+    fn greeting(&self) -> String {
+        let keys = Keys::of(&self.settings);
+        format!(
+            "SELECT CASE WHEN pg_catalog.pg_try_advisory_lock_shared({}, {}) THEN '' ELSE \
+             {}.refuse('AM005', 'another run has begun') END",
+            keys.class,
+            keys.work,
+            identifier(&self.settings.schema)
+        )
+    }
+
+    async fn poll(
+        &self,
+        session: &Session,
+        keys: Keys,
+        key: i32,
+        deadline: Instant,
+        waiting: Waiting<'_>,
+    ) -> Result<()> {
+        let attempt = format!("SELECT pg_catalog.pg_try_advisory_lock({}, {key})", keys.class);
+        let mut told = None::<Instant>;
+        loop {
+            let row = session.client.query_one(&attempt, &[]).await;
+            if row.map_err(|error| self.error(&error))?.get::<_, bool>(0) {
+                return Ok(());
+            }
+            let holder = self.holder(session, keys, key).await?;
+            if Instant::now() >= deadline {
+                return Err(busy(holder));
+            }
+            if let Some(holder) = holder
+                && told.is_none_or(|at| at.elapsed() >= Duration::from_secs(10))
+            {
+                waiting(&holder);
+                told = Some(Instant::now());
+            }
+            let pause = rand::rng().random_range(100..400);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn holder(&self, session: &Session, keys: Keys, key: i32) -> Result<Option<Holder>> {
+        let sql = "SELECT a.pid, a.application_name, a.backend_start \
+                   FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+                   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 \
+                   AND l.classid::bigint = $1 AND l.objid::bigint = $2 AND a.pid <> pg_backend_pid() \
+                   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+                   ORDER BY a.backend_start LIMIT 1";
+        let (class, object) = (i64::from(keys.class as u32), i64::from(key as u32));
+        let row = session.client.query_opt(sql, &[&class, &object]).await;
+        Ok(row.map_err(|error| self.error(&error))?.map(|row| Holder {
+            pid: row.get(0),
+            application: row.get(1),
+            since: row.get::<_, Option<DateTime<Utc>>>(2).unwrap_or_else(Utc::now),
+            orphan: key == keys.work,
+        }))
+    }
+
+    /// Two sessions of ours that the server sees as one are a pooler's: its sessions change from
+    /// one transaction to the next, and a lock taken through it would be anybody's.
+    async fn refuse_pooler(&self, leader: &Session) -> Result<()> {
+        let sql = "SELECT pg_catalog.pg_backend_pid()";
+        let pid = async |session: &Session| -> Result<i32> {
+            let row = session.client.query_one(sql, &[]).await;
+            Ok(row.map_err(|error| self.error(&error))?.get(0))
+        };
+        let (first, second, again) =
+            (pid(leader).await?, pid(&self.session).await?, pid(leader).await?);
+        match first == second || first != again {
+            true => Err(pooler(&self.settings)),
+            false => Ok(()),
+        }
+    }
+}
+
+fn pooler(settings: &LedgerSettings) -> Error {
+    Error::usage(format!(
+        "{} is a pooler that shares sessions between its clients; the lock cannot be held through it",
+        settings.database.address()
+    ))
+    .state("nothing was touched")
+    .hint("give the server's own address for migrations, past the pooler (PgBouncer: a direct URL, \
+           or pool_mode = session)")
+}
+
+fn busy(holder: Option<Holder>) -> Error {
+    let error = Error::new(Exit::Busy, "another run is at work, and the lock was not had in time")
+        .state("this run has changed nothing");
+    match holder {
+        Some(holder) => error
+            .because(format!("the lock is held by {holder}"))
+            .hint("run this again later, or wait longer with --lock-wait"),
+        None => error.hint("run this again"),
+    }
+}
+
+/// Asks for a sign of life; a leader connection that fails has lost the lock.
+async fn beat(leader: Arc<Session>, lost: Arc<AtomicBool>) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let answer = tokio::time::timeout(HEARTBEAT * 2, leader.client.batch_execute("")).await;
+        if !matches!(answer, Ok(Ok(()))) {
+            lost.store(true, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+impl LockedLedger {
+    /// The run that holds the lock.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Reads the ledger again.
+    pub async fn read(&self) -> Result<Snapshot> {
+        self.ledger.read().await
+    }
+
+    /// What undoes each of `rows`.
+    pub async fn downs(
+        &self,
+        rows: &[i64],
+    ) -> Result<std::collections::BTreeMap<i64, crate::migration::Down>> {
+        self.ledger.downs(rows).await
+    }
+
+    /// SQL that every PostgreSQL session of this run begins with.
+    pub fn greeting(&self) -> String {
+        self.ledger.greeting()
+    }
+
+    /// The ledger's schema, which is no part of the store's shape.
+    pub fn schema(&self) -> &str {
+        self.ledger.schema()
+    }
+
+    /// Whether the leader connection has failed; known at the latest after two heartbeats.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) || self.leader.client.is_closed()
+    }
+
+    /// The error for a lock that was lost in the middle of a run.
+    pub fn lost() -> Error {
+        Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
+            .state("no further step was begun; what is done is in the ledger")
+            .hint("run `aiplat-migrate up` again: it goes on where this run stopped")
+    }
+
+    /// Frees the lock now; dropping the value frees it as soon as the server sees the end.
+    pub async fn release(self) {
+        // The server frees the locks with the session in any case.
+        let _ =
+            self.leader.client.batch_execute("SELECT pg_catalog.pg_advisory_unlock_all()").await;
+    }
+
+    pub(super) fn error(&self, error: &tokio_postgres::Error) -> Error {
+        ledger_error(&store_error(error), &self.ledger.settings)
+    }
+}
+
+impl Drop for LockedLedger {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+    }
+}

@@ -1,0 +1,215 @@
+//! The ledger: one history of all migrations, in a PostgreSQL schema of its own.
+//!
+//! [`Ledger`] reads and never writes. [`LockedLedger`] is had by taking the lock, and only it can
+//! write; when it is dropped, or its process dies, the server frees the lock. All SQL about the
+//! ledger's tables is in this folder.
+
+mod bootstrap;
+mod journal;
+mod lock;
+mod rows;
+mod seal;
+mod shapes;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tokio_postgres::error::SqlState;
+
+pub use journal::{Claim, EventKind, Settled};
+pub use lock::{Holder, LockedLedger, Waiting};
+pub use rows::{Row, State};
+pub use shapes::StoredShape;
+
+use crate::error::{Error, Exit, Result};
+use crate::migration::{Down, MigrationId, StoreKind};
+use crate::postgres::{Session, Settings, identifier, store_error};
+use crate::stores::{StoreError, StoreErrorKind};
+
+/// Where the ledger is.
+#[derive(Clone, Debug)]
+pub struct LedgerSettings {
+    /// The database.
+    pub database: Settings,
+    /// The schema: lower-case letters, digits and `_`.
+    pub schema: String,
+}
+
+/// A connection that reads the ledger.
+pub struct Ledger {
+    session: Session,
+    settings: LedgerSettings,
+}
+
+/// The ledger at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Every row, in the order in which they were begun.
+    pub rows: Vec<Row>,
+    /// The shapes, by store.
+    pub shapes: BTreeMap<StoreKind, StoredShape>,
+    /// Which server this ledger belongs with, by store.
+    pub identities: BTreeMap<StoreKind, String>,
+    /// The tags: name and the numbers of the rows that stood then.
+    pub tags: Vec<(String, Vec<i64>)>,
+}
+
+impl Snapshot {
+    /// The living row of a migration.
+    pub fn living(&self, id: &MigrationId) -> Option<&Row> {
+        self.rows.iter().rev().find(|row| row.id == *id && row.state != State::Undone)
+    }
+}
+
+/// Who writes: the run, for rows and events.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The run's id, sortable by time.
+    pub id: String,
+    /// The host that it runs on.
+    pub host: String,
+    /// This tool's version.
+    pub tool: &'static str,
+}
+
+impl Run {
+    /// A new run on this host.
+    pub fn new() -> Run {
+        let at = chrono::Utc::now().format("%Y%m%dT%H%M%S%3f");
+        let host = gethostname::gethostname().to_string_lossy().into_owned();
+        let id = format!("{at}-{:06x}", rand::random::<u32>() & 0xff_ffff);
+        Run { id, host, tool: env!("CARGO_PKG_VERSION") }
+    }
+
+    /// The name under which the run's sessions appear on the servers.
+    pub fn application(&self) -> String {
+        format!("aiplat-migrate {} on {}", self.id, self.host)
+    }
+}
+
+impl Default for Run {
+    fn default() -> Run {
+        Run::new()
+    }
+}
+
+impl Ledger {
+    /// Connects; reads nothing yet.
+    pub async fn connect(settings: &LedgerSettings, run: &Run) -> Result<Ledger, StoreError> {
+        let session = settings.database.connect(&run.application()).await?;
+        Ok(Ledger { session, settings: settings.clone() })
+    }
+
+    /// Reads everything in one snapshot and one round trip; a ledger that is not there yet is empty.
+    pub async fn read(&self) -> Result<Snapshot> {
+        let schema = identifier(&self.settings.schema);
+        let rows = format!("SELECT {} FROM {schema}.ledger ORDER BY id", Row::COLUMNS);
+        let shapes = format!("SELECT store, recorded, before, run_id FROM {schema}.shape");
+        let identities = format!("SELECT store, identity FROM {schema}.identity");
+        let tags = format!("SELECT name, rows FROM {schema}.tag ORDER BY created_at, name");
+        let client = &self.session.client;
+        let begin = client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        let read = futures_util::future::join5(
+            begin,
+            client.query_typed(&rows, &[]),
+            client.query_typed(&shapes, &[]),
+            client.query_typed(&identities, &[]),
+            client.query_typed(&tags, &[]),
+        );
+        let ((_, rows, shapes, identities, tags), ended) =
+            futures_util::future::join(read, client.batch_execute("COMMIT")).await;
+        let rows = match rows {
+            Err(error) if absent(&error) => return Ok(Snapshot::default()),
+            rows => rows.map_err(|error| self.error(&error))?,
+        };
+        let failed = |error: tokio_postgres::Error| self.error(&error);
+        ended.map_err(failed)?;
+        Ok(Snapshot {
+            rows: rows.iter().filter_map(Row::read).collect(),
+            shapes: shapes::read(&shapes.map_err(failed)?),
+            identities: identities
+                .map_err(failed)?
+                .iter()
+                .filter_map(|row| Some((row.get::<_, &str>(0).parse().ok()?, row.get(1))))
+                .collect(),
+            tags: tags.map_err(failed)?.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        })
+    }
+
+    /// What undoes each of `rows`, as it was recorded when they were applied.
+    pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
+        let schema = identifier(&self.settings.schema);
+        let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
+        let found = self.session.client.query(&sql, &[&rows]).await;
+        Ok(found
+            .map_err(|error| self.error(&error))?
+            .iter()
+            .map(|row| {
+                let down = serde_json::from_value(row.get::<_, Value>(1)).unwrap_or(Down::None);
+                (row.get(0), down)
+            })
+            .collect())
+    }
+
+    /// The events, oldest first, as JSON objects; the newest `limit` of them.
+    pub async fn events(&self, limit: i64) -> Result<Vec<Value>> {
+        let schema = identifier(&self.settings.schema);
+        let sql = format!(
+            "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event ORDER BY id DESC LIMIT $1) e ORDER BY id"
+        );
+        match self.session.client.query(&sql, &[&limit]).await {
+            Err(error) if absent(&error) => Ok(Vec::new()),
+            found => {
+                let rows = found.map_err(|error| self.error(&error))?;
+                Ok(rows.iter().map(|row| row.get(0)).collect())
+            }
+        }
+    }
+
+    /// The schema that holds the ledger.
+    pub fn schema(&self) -> &str {
+        &self.settings.schema
+    }
+
+    fn error(&self, error: &tokio_postgres::Error) -> Error {
+        ledger_error(&store_error(error), &self.settings)
+    }
+}
+
+/// Whether the ledger's schema or tables are simply not there yet.
+fn absent(error: &tokio_postgres::Error) -> bool {
+    let code = error.code();
+    code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INVALID_SCHEMA_NAME)
+}
+
+/// An error of the ledger's own database.
+pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
+    let address = settings.database.address();
+    let (exit, message) = match error.kind {
+        StoreErrorKind::Unreachable => {
+            (Exit::Unreachable, format!("cannot reach the ledger in PostgreSQL at {address}"))
+        }
+        StoreErrorKind::Credentials => {
+            (Exit::Usage, format!("PostgreSQL at {address} refuses the ledger's login"))
+        }
+        StoreErrorKind::Settings => {
+            (Exit::Usage, "the settings of the ledger's database are wrong".to_string())
+        }
+        StoreErrorKind::Refused => {
+            (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
+        }
+    };
+    let mut result = Error::new(exit, message).because(error);
+    for detail in &error.details {
+        result = result.because(detail);
+    }
+    match (&error.hint, error.code.as_deref()) {
+        (Some(hint), _) => result.hint(hint),
+        (None, Some("42501")) => result.hint(format!(
+            "the ledger's role needs the schema `{0}`: have an administrator run \
+             CREATE SCHEMA {0} AUTHORIZATION <role>",
+            settings.schema
+        )),
+        (None, _) => result,
+    }
+}

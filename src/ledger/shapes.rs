@@ -1,0 +1,65 @@
+//! The recorded shapes, and the before-picture of a run that is not finished.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::LockedLedger;
+use crate::error::Result;
+use crate::migration::StoreKind;
+use crate::shape::Shape;
+
+/// What the ledger holds of one store's shape.
+#[derive(Clone, Debug, Default)]
+pub struct StoredShape {
+    /// What the migrations made.
+    pub recorded: Shape,
+    /// The live shape before the first effect of a run that has not recorded its own yet.
+    pub before: Option<Shape>,
+}
+
+pub(super) fn read(rows: &[tokio_postgres::Row]) -> BTreeMap<StoreKind, StoredShape> {
+    rows.iter()
+        .filter_map(|row| {
+            let store = row.get::<_, &str>(0).parse().ok()?;
+            let recorded = serde_json::from_value(row.get::<_, Value>(1)).unwrap_or_default();
+            let before =
+                row.get::<_, Option<Value>>(2).and_then(|value| serde_json::from_value(value).ok());
+            Some((store, StoredShape { recorded, before }))
+        })
+        .collect()
+}
+
+impl LockedLedger {
+    /// Keeps the picture of a store before the run's first effect. One that an unfinished run left
+    /// stays: what that run changed must still be told from what was there before it.
+    pub async fn keep_before(&self, store: StoreKind, before: &Shape) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO {}.shape AS s (store, before, run_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (store) DO UPDATE SET before = coalesce(s.before, excluded.before), \
+             run_id = excluded.run_id, updated_at = clock_timestamp()",
+            self.schema_sql()
+        );
+        self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id]).await
+    }
+
+    /// Records the shape of a store and drops the before-picture.
+    pub async fn record_shape(&self, store: StoreKind, recorded: &Shape) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO {}.shape AS s (store, recorded, run_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL, \
+             run_id = excluded.run_id, updated_at = clock_timestamp()",
+            self.schema_sql()
+        );
+        self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id]).await
+    }
+
+    async fn write_shape(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
+    ) -> Result<()> {
+        let done = self.ledger.session.client.execute(sql, parameters).await;
+        done.map(|_| ()).map_err(|error| self.error(&error))
+    }
+}

@@ -1,0 +1,573 @@
+//! Files × rows → a status per migration → what to do, in order. Pure: no I/O, no async.
+//!
+//! Every command reads the one [`compare`]; `up` and `down` add which migrations take part, and in
+//! which order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::error::{Error, Exit, Place};
+use crate::ledger::{Row, State};
+use crate::migration::document::nearest;
+use crate::migration::{Checksum, Files, Key, Migration, MigrationId, Requirement, StoreKind};
+
+/// What is to be said of a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Done, and the file is as it was.
+    Applied,
+    /// Taken as applied when the ledger was begun.
+    Baseline,
+    /// To be applied.
+    Pending,
+    /// To be applied, and older than what is applied in its store.
+    #[serde(rename = "out of order")]
+    OutOfOrder,
+    /// Applied, and the file has changed since.
+    Changed,
+    /// Applied, the file is gone, and newer files are there.
+    Missing,
+    /// Applied, and newer than every file: a newer release was here.
+    Future,
+    /// A step failed.
+    Failed,
+    /// A run is at it, or died in it.
+    Running,
+    /// A `down` is at it, or died in it.
+    Undoing,
+    /// A step's end is not known.
+    #[serde(rename = "in doubt")]
+    InDoubt,
+}
+
+impl Status {
+    /// As shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Applied => "applied",
+            Status::Baseline => "baseline",
+            Status::Pending => "pending",
+            Status::OutOfOrder => "out of order",
+            Status::Changed => "changed",
+            Status::Missing => "missing",
+            Status::Future => "future",
+            Status::Failed => "failed",
+            Status::Running => "running",
+            Status::Undoing => "undoing",
+            Status::InDoubt => "in doubt",
+        }
+    }
+}
+
+/// A migration with its file, its living row, and what both say together.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// The migration.
+    pub id: MigrationId,
+    /// What is to be said of it.
+    pub status: Status,
+    /// The file, if there is one.
+    pub file: Option<&'a Migration>,
+    /// The living row, if there is one.
+    pub row: Option<&'a Row>,
+}
+
+/// Compares the files with the ledger's rows: one entry per migration, in each store's order.
+pub fn compare<'a>(files: &'a Files, rows: &'a [Row]) -> Vec<Entry<'a>> {
+    let living: BTreeMap<&MigrationId, &Row> =
+        rows.iter().filter(|row| row.state != State::Undone).map(|row| (&row.id, row)).collect();
+    let ids: BTreeSet<&MigrationId> =
+        files.migrations.iter().map(|file| &file.id).chain(living.keys().copied()).collect();
+    let by_id: BTreeMap<&MigrationId, &Migration> =
+        files.migrations.iter().map(|file| (&file.id, file)).collect();
+    let standing = Standing::of(files, rows);
+    ids.into_iter()
+        .map(|id| {
+            let (file, row) = (by_id.get(id).copied(), living.get(id).copied());
+            Entry { id: id.clone(), status: standing.status(id, file, row), file, row }
+        })
+        .collect()
+}
+
+/// What the status of one migration depends on besides its own file and row.
+struct Standing<'a> {
+    newest_applied: BTreeMap<StoreKind, &'a Key>,
+    newest_file: BTreeMap<StoreKind, &'a Key>,
+    applied_once: BTreeSet<(&'a MigrationId, &'a Checksum)>,
+}
+
+impl<'a> Standing<'a> {
+    fn of(files: &'a Files, rows: &'a [Row]) -> Standing<'a> {
+        let mut standing = Standing {
+            newest_applied: BTreeMap::new(),
+            newest_file: BTreeMap::new(),
+            applied_once: rows.iter().map(|row| (&row.id, &row.checksum)).collect(),
+        };
+        let versioned = |id: &MigrationId| matches!(id.key, Key::Version(_));
+        for row in rows.iter().filter(|row| versioned(&row.id)) {
+            if matches!(row.state, State::Applied | State::Baseline) {
+                raise(&mut standing.newest_applied, &row.id);
+            }
+        }
+        for file in files.migrations.iter().filter(|file| versioned(&file.id)) {
+            raise(&mut standing.newest_file, &file.id);
+        }
+        standing
+    }
+
+    fn status(&self, id: &MigrationId, file: Option<&Migration>, row: Option<&Row>) -> Status {
+        match (file, row) {
+            (_, Some(row)) if row.state == State::Running => Status::Running,
+            (_, Some(row)) if row.state == State::Failed => Status::Failed,
+            (_, Some(row)) if row.state == State::Undoing => Status::Undoing,
+            (_, Some(row)) if row.state == State::InDoubt => Status::InDoubt,
+            (_, Some(row)) if row.state == State::Baseline => Status::Baseline,
+            (Some(file), Some(row)) if file.checksum == row.checksum => Status::Applied,
+            (Some(file), Some(_)) => self.changed(id, file),
+            (None, Some(_)) => self.without_file(id),
+            (Some(_), None) => match self.newest_applied.get(&id.store) {
+                Some(newest) if id.version().is_some() && id.key < **newest => Status::OutOfOrder,
+                Some(_) | None => Status::Pending,
+            },
+            (None, None) => Status::Pending,
+        }
+    }
+
+    fn changed(&self, id: &MigrationId, file: &Migration) -> Status {
+        match id.key {
+            Key::Version(_) => Status::Changed,
+            // An older image meets a repeatable that a newer one replaced: it must not put its own
+            // text back, or the two would undo each other's work at every start.
+            Key::Repeatable(_) if self.newer_release(id.store) && self.was_applied(id, file) => {
+                Status::Applied
+            }
+            Key::Repeatable(_) => Status::Pending,
+        }
+    }
+
+    fn was_applied(&self, id: &MigrationId, file: &Migration) -> bool {
+        self.applied_once.contains(&(id, &file.checksum))
+    }
+
+    fn newer_release(&self, store: StoreKind) -> bool {
+        self.newest_applied.get(&store) > self.newest_file.get(&store)
+    }
+
+    fn without_file(&self, id: &MigrationId) -> Status {
+        match (&id.key, self.newest_file.get(&id.store)) {
+            (Key::Version(_), Some(newest)) if id.key < **newest => Status::Missing,
+            (Key::Version(_) | Key::Repeatable(_), _) => Status::Future,
+        }
+    }
+}
+
+fn raise<'a>(newest: &mut BTreeMap<StoreKind, &'a Key>, id: &'a MigrationId) {
+    let highest = newest.entry(id.store).or_insert(&id.key);
+    if id.key > **highest {
+        *highest = &id.key;
+    }
+}
+
+/// Which migrations `up` is to apply.
+#[derive(Clone, Debug, Default)]
+pub struct UpOptions {
+    /// Apply up to this one, and what it requires; nothing else.
+    pub to: Option<Requirement>,
+    /// Apply migrations that are older than what is applied in their store.
+    pub out_of_order: bool,
+    /// Only these stores; empty means all.
+    pub stores: Vec<StoreKind>,
+}
+
+/// One migration to be applied or undone, and what has to come before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// The migration.
+    pub id: MigrationId,
+    /// The ones of this plan that must be settled first.
+    pub after: Vec<MigrationId>,
+}
+
+/// What `up` is about to do, in an order that respects every requirement; or everything that
+/// stands in its way.
+pub fn up(entries: &[Entry<'_>], options: &UpOptions) -> Result<Vec<Item>, Vec<Error>> {
+    let selected = |store: StoreKind| options.stores.is_empty() || options.stores.contains(&store);
+    let mut errors = Vec::new();
+    let mut wanted: BTreeMap<&MigrationId, &Entry<'_>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| selected(entry.id.store)) {
+        match obstacle(entry, options) {
+            Some(error) => errors.push(error),
+            None if is_open(entry.status) => {
+                wanted.insert(&entry.id, entry);
+            }
+            None => {}
+        }
+    }
+    errors.extend(check_requirements(entries, &wanted));
+    if let Some(to) = &options.to {
+        match reach(entries, &wanted, to) {
+            Ok(reached) => wanted.retain(|id, _| reached.contains(*id)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    order(wanted.values().copied().collect()).map_err(|error| vec![error])
+}
+
+fn is_open(status: Status) -> bool {
+    match status {
+        Status::Pending | Status::OutOfOrder | Status::Failed | Status::Running => true,
+        Status::Applied
+        | Status::Baseline
+        | Status::Changed
+        | Status::Missing
+        | Status::Future
+        | Status::Undoing
+        | Status::InDoubt => false,
+    }
+}
+
+/// Why `up` may not go on while `entry` is as it is.
+fn obstacle(entry: &Entry<'_>, options: &UpOptions) -> Option<Error> {
+    let id = &entry.id;
+    let script = entry
+        .file
+        .map(|file| file.source.file.clone())
+        .or(entry.row.map(|row| row.script.clone()))
+        .unwrap_or_default();
+    let differ = |message: String| Error::new(Exit::Differ, message).state("nothing was applied");
+    match entry.status {
+        Status::Changed => Some(
+            differ(format!("{script} was changed after it was applied as {id}"))
+                .because(checksums(entry))
+                .hint("put the file back as it was and write a new migration for the change")
+                .hint("or take the new text as applied: aiplat-migrate repair --accept-changed"),
+        ),
+        Status::Missing => {
+            Some(differ(format!("{id} is applied and its file {script} is gone")).hint(
+                "put the file back, or say that it is meant to be gone: \
+                       aiplat-migrate repair --accept-missing",
+            ))
+        }
+        Status::OutOfOrder if !options.out_of_order => {
+            Some(differ(format!("{script} is older than what is applied in {}", id.store)).hint(
+                "give it a newer version, or apply it late on purpose: \
+                       aiplat-migrate up --out-of-order",
+            ))
+        }
+        Status::Undoing => Some(
+            Error::failed(format!("the undoing of {id} was begun and is not finished"))
+                .state("nothing was applied")
+                .hint("finish it with `aiplat-migrate down`, then run `up` again"),
+        ),
+        Status::InDoubt => Some(in_doubt(entry, &script)),
+        Status::Failed | Status::Running if entry.file.is_none() => Some(
+            differ(format!("{id} is half applied and its file {script} is gone"))
+                .hint("put the file back; `up` then goes on where it stopped"),
+        ),
+        Status::Applied
+        | Status::Baseline
+        | Status::Pending
+        | Status::OutOfOrder
+        | Status::Future
+        | Status::Failed
+        | Status::Running => None,
+    }
+}
+
+fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
+    let id = &entry.id;
+    let step = entry.row.map_or(1, |row| row.steps_done + 1);
+    let mut error = Error::failed(format!(
+        "step {step} of {script} ({id}) was begun by a run that died, and {} cannot tell whether it \
+         was done",
+        id.store.title()
+    ));
+    let cause =
+        entry.row.and_then(|row| row.error.as_ref()).and_then(|error| error["message"].as_str());
+    if let Some(cause) = cause {
+        error = error.because(cause);
+    }
+    error
+        .state("nothing was applied")
+        .hint(format!("look at the store; if the step was done: aiplat-migrate repair --done {id}"))
+        .hint(format!("if it was not: aiplat-migrate repair --not-done {id}"))
+}
+
+fn checksums(entry: &Entry<'_>) -> String {
+    let of = |checksum: Option<&Checksum>| checksum.map_or("none", Checksum::short).to_string();
+    format!(
+        "applied with {}, the file now has {}",
+        of(entry.row.map(|row| &row.checksum)),
+        of(entry.file.map(|file| &file.checksum))
+    )
+}
+
+/// Checks that each requirement of a wanted migration is applied or wanted too.
+fn check_requirements(
+    entries: &[Entry<'_>],
+    wanted: &BTreeMap<&MigrationId, &Entry<'_>>,
+) -> Vec<Error> {
+    let mut errors = Vec::new();
+    let known: BTreeMap<&MigrationId, &Entry<'_>> =
+        entries.iter().map(|entry| (&entry.id, entry)).collect();
+    for file in wanted.values().filter_map(|entry| entry.file) {
+        for (requirement, span) in &file.header.requires {
+            let id = requirement.id();
+            let place = Place::of(&file.source.file, &file.source.text, span.clone());
+            let problem = match known.get(&id) {
+                None => unknown_requirement(requirement, known.keys().copied()),
+                Some(entry) if is_satisfied(entry.status) || wanted.contains_key(&id) => continue,
+                Some(entry) => Error::usage(format!(
+                    "{} requires {requirement}, which is {} and no part of this run",
+                    file.id,
+                    entry.status.name()
+                ))
+                .hint(format!(
+                    "include it: aiplat-migrate up --store {},{}",
+                    file.id.store, id.store
+                )),
+            };
+            errors.push(problem.at(place).state("nothing was applied"));
+        }
+    }
+    errors
+}
+
+fn is_satisfied(status: Status) -> bool {
+    match status {
+        Status::Applied | Status::Baseline | Status::Changed | Status::Missing | Status::Future => {
+            true
+        }
+        Status::Pending
+        | Status::OutOfOrder
+        | Status::Failed
+        | Status::Running
+        | Status::Undoing
+        | Status::InDoubt => false,
+    }
+}
+
+fn unknown_requirement<'a>(
+    requirement: &Requirement,
+    known: impl Iterator<Item = &'a MigrationId>,
+) -> Error {
+    let names: Vec<String> = known.map(MigrationId::to_string).collect();
+    let error = Error::usage(format!("there is no migration {requirement}"));
+    match nearest(&requirement.to_string(), names.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean {near}?")),
+        None => error,
+    }
+}
+
+/// `to`, everything before it in its store, and all that these require.
+fn reach<'a>(
+    entries: &'a [Entry<'_>],
+    wanted: &BTreeMap<&'a MigrationId, &'a Entry<'_>>,
+    to: &Requirement,
+) -> Result<BTreeSet<MigrationId>, Error> {
+    let target = to.id();
+    if !entries.iter().any(|entry| entry.id == target) {
+        return Err(unknown_requirement(to, entries.iter().map(|entry| &entry.id)));
+    }
+    let mut reached = BTreeSet::new();
+    let mut open = vec![target];
+    while let Some(goal) = open.pop() {
+        for (id, entry) in wanted {
+            let needed = id.store == goal.store && id.version().is_some() && id.key <= goal.key;
+            if needed && reached.insert((*id).clone()) {
+                let file = entry.file.into_iter();
+                open.extend(file.flat_map(|file| &file.header.requires).map(|(r, _)| r.id()));
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// Puts `wanted` in order: each store's own order, and requirements first.
+fn order(wanted: Vec<&Entry<'_>>) -> Result<Vec<Item>, Error> {
+    let ids: BTreeSet<&MigrationId> = wanted.iter().map(|entry| &entry.id).collect();
+    let mut items: Vec<Item> = Vec::new();
+    let mut last: BTreeMap<StoreKind, &MigrationId> = BTreeMap::new();
+    for entry in &wanted {
+        let requires = entry.file.into_iter().flat_map(|file| &file.header.requires);
+        let mut after: Vec<MigrationId> = requires
+            .map(|(requirement, _)| requirement.id())
+            .filter(|id| ids.contains(id))
+            .collect();
+        if let Some(previous) = last.insert(entry.id.store, &entry.id) {
+            after.push(previous.clone());
+        }
+        items.push(Item { id: entry.id.clone(), after });
+    }
+    sort(items)
+}
+
+/// A topological order that keeps the given one where it can; a circle is an error that shows it.
+fn sort(mut items: Vec<Item>) -> Result<Vec<Item>, Error> {
+    let mut sorted: Vec<Item> = Vec::with_capacity(items.len());
+    let mut done: BTreeSet<MigrationId> = BTreeSet::new();
+    while !items.is_empty() {
+        let (ready, rest): (Vec<Item>, Vec<Item>) = {
+            let mut rest = Vec::new();
+            let mut ready = Vec::new();
+            for item in items {
+                match item.after.iter().all(|id| done.contains(id)) {
+                    true => {
+                        done.insert(item.id.clone());
+                        ready.push(item);
+                    }
+                    false => rest.push(item),
+                }
+            }
+            (ready, rest)
+        };
+        if ready.is_empty() {
+            return Err(circle(&rest));
+        }
+        sorted.extend(ready);
+        items = rest;
+    }
+    Ok(sorted)
+}
+
+fn circle(items: &[Item]) -> Error {
+    let by_id: BTreeMap<&MigrationId, &Item> = items.iter().map(|item| (&item.id, item)).collect();
+    let mut path: Vec<&MigrationId> = vec![&items[0].id];
+    let next = |id: &MigrationId| by_id[id].after.iter().find(|after| by_id.contains_key(after));
+    while let Some(id) = next(path[path.len() - 1]) {
+        if let Some(at) = path.iter().position(|seen| *seen == id) {
+            path.drain(..at);
+            path.push(id);
+            break;
+        }
+        path.push(id);
+    }
+    let shown: Vec<String> = path.iter().map(|id| id.to_string()).collect();
+    Error::usage(format!("these migrations wait for each other: {}", shown.join(" → ")))
+        .state("nothing was applied")
+        .hint(
+            "take one of the `requires` away; within a store, versions are in order by themselves",
+        )
+}
+
+/// Which migrations `down` is to undo.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DownTarget {
+    /// The newest ones, this many.
+    Steps(usize),
+    /// Everything.
+    All,
+    /// What is newer than this in its store, and all that depends on it; version 0 is before the first.
+    To(Requirement),
+    /// Everything that did not stand when the tag was given: the rows that did.
+    Rows(Vec<i64>),
+}
+
+/// What `down` is about to undo, newest first and dependants before what they require; or
+/// everything that stands in its way.
+pub fn down<'a>(
+    rows: &'a [Row],
+    target: &DownTarget,
+    stores: &[StoreKind],
+) -> Result<Vec<(&'a Row, Item)>, Vec<Error>> {
+    let living: Vec<&Row> = rows
+        .iter()
+        .rev()
+        .filter(|row| {
+            matches!(row.state, State::Applied | State::Failed | State::Running | State::Undoing)
+        })
+        .collect();
+    let in_doubt = rows.iter().filter(|row| row.state == State::InDoubt).map(|row| {
+        in_doubt(
+            &Entry { id: row.id.clone(), status: Status::InDoubt, file: None, row: Some(row) },
+            &row.script,
+        )
+    });
+    let errors: Vec<Error> = in_doubt.collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let chosen = choose(&living, target, stores);
+    let chosen = with_dependants(&living, chosen);
+    let outside = chosen.iter().filter(|row| !stores.is_empty() && !stores.contains(&row.id.store));
+    let errors: Vec<Error> = outside
+        .map(|row| {
+            Error::usage(format!(
+                "{} depends on what is to be undone, and --store leaves it out",
+                row.id
+            ))
+            .state("nothing was undone")
+            .hint("undo it too: leave --store away")
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let items = chosen.iter().map(|row| (*row, undo_item(row, &chosen))).collect();
+    Ok(items)
+}
+
+fn choose<'a>(living: &[&'a Row], target: &DownTarget, stores: &[StoreKind]) -> Vec<&'a Row> {
+    let selected = |row: &&&Row| stores.is_empty() || stores.contains(&row.id.store);
+    let unfinished = |row: &&&Row| row.state == State::Undoing;
+    let living = || living.iter().filter(selected);
+    match target {
+        // What an earlier `down` left half undone comes first and counts.
+        DownTarget::Steps(count) => {
+            let begun = living().filter(unfinished).count();
+            let mut chosen: Vec<&Row> = living().filter(unfinished).copied().collect();
+            let rest = living().filter(|row| row.state != State::Undoing);
+            chosen.extend(rest.take(count.saturating_sub(begun)).copied());
+            chosen
+        }
+        DownTarget::All => living().copied().collect(),
+        DownTarget::To(to) => living()
+            .filter(|row| row.id.store == to.store)
+            .filter(|row| row.id.key > Key::Version(to.version.clone()))
+            .copied()
+            .collect(),
+        DownTarget::Rows(stood) => {
+            living().filter(|row| !stood.contains(&row.row)).copied().collect()
+        }
+    }
+}
+
+fn with_dependants<'a>(living: &[&'a Row], mut chosen: Vec<&'a Row>) -> Vec<&'a Row> {
+    loop {
+        let ids: BTreeSet<&MigrationId> = chosen.iter().map(|row| &row.id).collect();
+        let more: Vec<&Row> = living
+            .iter()
+            .filter(|row| !ids.contains(&row.id))
+            .filter(|row| row.requires.iter().any(|requirement| ids.contains(&requirement.id())))
+            .copied()
+            .collect();
+        if more.is_empty() {
+            chosen.sort_by_key(|row| std::cmp::Reverse(row.row));
+            return chosen;
+        }
+        chosen.extend(more);
+    }
+}
+
+/// A row waits for those that require it, and for the ones applied after it in its own store.
+fn undo_item(row: &Row, chosen: &[&Row]) -> Item {
+    let requires = |other: &Row| other.requires.iter().any(|wanted| wanted.id() == row.id);
+    let newer = |other: &Row| other.id.store == row.id.store && other.row > row.row;
+    let after = chosen.iter().filter(|other| requires(other) || newer(other));
+    Item { id: row.id.clone(), after: after.map(|other| other.id.clone()).collect() }
+}
+
+impl Requirement {
+    /// The migration that is required.
+    pub fn id(&self) -> MigrationId {
+        MigrationId { store: self.store, key: Key::Version(self.version.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
