@@ -1,4 +1,5 @@
 //! One migration history for PostgreSQL, MongoDB, Weaviate, Kafka and Redis.
+pub mod config;
 pub mod error;
 pub mod ledger;
 pub mod migration;

@@ -88,7 +88,9 @@ impl Found {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
         names.sort();
-        for name in names.into_iter().filter(|name| !name.starts_with('.')) {
+        for name in
+            names.into_iter().filter(|name| !name.starts_with('.') && name != super::sum::FILE)
+        {
             let shown = format!("{}/{name}", folder.shown);
             match FileName::parse(&name, folder.store) {
                 Ok(parsed) => match read(folder.store, &folder.path.join(&name), &shown) {

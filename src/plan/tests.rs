@@ -217,7 +217,9 @@ fn down_goes_newest_first_and_takes_dependants_along() {
 fn down_finishes_what_it_began_first() {
     let all = files(&[("kafka@1", ""), ("kafka@2", ""), ("mongo@1", "")]);
     let mut rows = applied(&all);
-    rows[1].state = State::Undoing;
+    rows[0].row = 9; // applied last: an undo that was begun comes before it all the same
+    rows[2].state = State::Undoing;
+    rows.sort_by_key(|row| row.row);
     assert_eq!(undone(&rows, DownTarget::Steps(1)), ["kafka@2"]);
 }
 

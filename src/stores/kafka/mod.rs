@@ -1,10 +1,22 @@
 //! (being written)
 use super::{Store, StoreError};
 use crate::migration::{Node, ScriptError};
+use crate::secret::Secret;
+use crate::tls::TlsFiles;
 use serde_json::Value;
+use std::time::Duration;
 /// Settings.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub struct Settings {
+    pub brokers: String,
+    pub security_protocol: Option<String>,
+    pub sasl_mechanism: Option<String>,
+    pub user: Option<String>,
+    pub password: Secret,
+    pub tls: TlsFiles,
+    pub connect_timeout: Option<Duration>,
+    pub operation_timeout: Option<Duration>,
+}
 impl Settings {
     /// Host and port.
     pub fn address(&self) -> String {

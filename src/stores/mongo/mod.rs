@@ -1,10 +1,25 @@
 //! (being written)
 use super::{Store, StoreError};
 use crate::migration::{Node, ScriptError};
+use crate::secret::Secret;
+use crate::tls::TlsFiles;
 use serde_json::Value;
+use std::time::Duration;
 /// Settings.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub struct Settings {
+    pub url: Secret,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub database: Option<String>,
+    pub user: Option<String>,
+    pub password: Secret,
+    pub auth_source: Option<String>,
+    pub replica_set: Option<String>,
+    pub tls: Option<bool>,
+    pub tls_files: TlsFiles,
+    pub connect_timeout: Option<Duration>,
+}
 impl Settings {
     /// Host and port.
     pub fn address(&self) -> String {

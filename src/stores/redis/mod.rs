@@ -1,10 +1,28 @@
 //! (being written)
 use super::{Store, StoreError};
 use crate::migration::{Node, ScriptError};
+use crate::secret::Secret;
+use crate::tls::TlsFiles;
 use serde_json::Value;
+use std::time::Duration;
 /// Settings.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub struct Settings {
+    pub url: Secret,
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub password: Secret,
+    pub database: Option<i64>,
+    pub tls: Option<bool>,
+    pub tls_files: TlsFiles,
+    pub cluster: bool,
+    pub sentinels: Vec<String>,
+    pub sentinel_master: Option<String>,
+    pub sentinel_password: Secret,
+    pub connect_timeout: Option<Duration>,
+    pub response_timeout: Option<Duration>,
+}
 impl Settings {
     /// Host and port.
     pub fn address(&self) -> String {

@@ -1,10 +1,19 @@
 //! (being written)
 use super::{Store, StoreError};
 use crate::migration::{Node, ScriptError};
+use crate::secret::Secret;
+use crate::tls::TlsFiles;
 use serde_json::Value;
+use std::time::Duration;
 /// Settings.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub struct Settings {
+    pub url: String,
+    pub api_key: Secret,
+    pub tls: TlsFiles,
+    pub connect_timeout: Option<Duration>,
+    pub request_timeout: Option<Duration>,
+}
 impl Settings {
     /// Host and port.
     pub fn address(&self) -> String {

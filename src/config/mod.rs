@@ -1,0 +1,181 @@
+//! The settings of a run: from the environment, `.env`, a profile, `aiplat-migrate.toml`, in this
+//! order of strength, key by key.
+//!
+//! An empty variable counts as not set. A `url` and its parts (`host`, `password` …) may be given
+//! together, from whichever source: a part wins over what the URL says, so that a secret may hold
+//! the password alone. Relative paths of files are relative to the settings file, or, in variables,
+//! to the working directory; folders of migrations are always relative to the project.
+//!
+//! Nothing here shows a value: messages name the variable, or the key with its line.
+
+mod environment;
+mod file;
+mod folders;
+mod keys;
+mod permissions;
+mod settings;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::ledger::LedgerSettings;
+use crate::migration::{Folder, Placeholders, StoreKind};
+use crate::stores;
+
+pub use environment::Environment;
+pub use file::NAME as FILE_NAME;
+pub use keys::{Documented, OTHER_VARIABLES, documented};
+
+use settings::Reader;
+use sources::Sources;
+
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+const SCHEMA: &str = "aiplat_migrate";
+
+/// What the command line says about settings.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The settings file; otherwise AIPLAT_MIGRATE_CONFIG, otherwise the nearest one upward.
+    pub config: Option<PathBuf>,
+    /// The profile; otherwise AIPLAT_MIGRATE_PROFILE.
+    pub profile: Option<String>,
+}
+
+/// The settings of a run, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The project: the folder of the settings file, else the working directory.
+    pub root: PathBuf,
+    /// The settings file, if there is one.
+    pub file: Option<PathBuf>,
+    /// The folder of `migrations.sum`.
+    pub migrations_dir: PathBuf,
+    /// The folder of each store, configured or not.
+    pub folders: Vec<Folder>,
+    /// The values that migrations may name.
+    pub placeholders: Placeholders,
+    /// How long to wait for another run's lock.
+    pub lock_wait: Duration,
+    /// The settings of the stores that are configured.
+    pub stores: BTreeMap<StoreKind, stores::Settings>,
+    /// Where the ledger is.
+    pub ledger: LedgerSettings,
+    /// What is not wrong, but should be known.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// The settings for commands that contact stores or the ledger.
+    ///
+    /// Errors (exit 2) come all at once.
+    pub fn load(options: &Options, environment: &Environment) -> Result<Config> {
+        let mut sources = Sources::gather(options, environment)?;
+        let unused = sources.adopt_database_url();
+        let mut reader = Reader::new(&sources);
+        let mut config = Config::of_project(&sources, &mut reader)?;
+        for store in StoreKind::ALL {
+            let settings = settings::of_store(&mut reader, store);
+            config.stores.extend(settings.map(|settings| (store, settings)));
+        }
+        match ledger(&sources, &mut reader, &config.stores) {
+            Ok(settings) => config.ledger.database = settings,
+            Err(error) => reader.errors.push(with_cause(error, unused.as_ref())),
+        }
+        config.finish(reader, sources.without_address().into_iter().chain(unused))
+    }
+
+    /// The settings for commands that only read files: no store is configured, the ledger is
+    /// nowhere, and of all secrets only those of placeholders are read.
+    pub fn offline(options: &Options, environment: &Environment) -> Result<Config> {
+        let sources = Sources::gather(options, environment)?;
+        let mut reader = Reader::new(&sources);
+        let config = Config::of_project(&sources, &mut reader)?;
+        config.finish(reader, [])
+    }
+
+    fn of_project(sources: &Sources, reader: &mut Reader<'_>) -> Result<Config> {
+        let schema = reader.section("ledger").schema("schema");
+        Ok(Config {
+            root: sources.root.clone(),
+            file: sources.file.clone(),
+            migrations_dir: folders::of_sum_file(sources),
+            folders: folders::of_stores(sources)?,
+            placeholders: reader.placeholders(),
+            lock_wait: reader.section("").duration("lock_wait").unwrap_or(LOCK_WAIT),
+            stores: BTreeMap::new(),
+            ledger: LedgerSettings {
+                database: crate::postgres::Settings::default(),
+                schema: schema.unwrap_or_else(|| SCHEMA.to_string()),
+            },
+            warnings: sources.exposed(),
+        })
+    }
+
+    fn finish(
+        mut self,
+        reader: Reader<'_>,
+        warnings: impl IntoIterator<Item = String>,
+    ) -> Result<Config> {
+        self.warnings.extend(reader.warnings);
+        self.warnings.extend(warnings);
+        match Error::all(reader.errors) {
+            Some(error) => Err(error),
+            None => Ok(self),
+        }
+    }
+}
+
+/// The ledger is in the postgres store's database, or, without that store, where [ledger] says.
+fn ledger(
+    sources: &Sources,
+    reader: &mut Reader<'_>,
+    stores: &BTreeMap<StoreKind, stores::Settings>,
+) -> Result<crate::postgres::Settings> {
+    let postgres = match stores.get(&StoreKind::Postgres) {
+        Some(stores::Settings::Postgres(settings)) => Some(settings),
+        Some(_) | None => None,
+    };
+    match (postgres, sources.any_but("ledger", "schema")) {
+        (Some(settings), None) => Ok(settings.clone()),
+        (Some(_), Some(own)) => Err(own
+            .origin
+            .error("is set, but so is the postgres store, in whose database the ledger is")
+            .hint("unset one: [ledger] is for projects without a postgres store")),
+        (None, _) if sources.address("ledger").is_some() => {
+            Ok(settings::postgres(&mut reader.section("ledger")))
+        }
+        (None, _) if stores.is_empty() => Err(nothing_configured()),
+        (None, _) => Err(no_ledger()),
+    }
+}
+
+fn nothing_configured() -> Error {
+    Error::usage("no store is configured")
+        .hint("set DATABASE_URL=postgres://user:password@host:5432/database")
+        .hint(format!(
+            "or, for any of the stores, AIPLAT_MIGRATE_POSTGRES_URL, AIPLAT_MIGRATE_MONGO_URL, \
+             AIPLAT_MIGRATE_WEAVIATE_URL, AIPLAT_MIGRATE_KAFKA_BROKERS, AIPLAT_MIGRATE_REDIS_URL, \
+             or the same in {FILE_NAME}"
+        ))
+}
+
+fn no_ledger() -> Error {
+    Error::usage("no ledger: the history is kept in PostgreSQL, and nothing says where that is")
+        .hint("set DATABASE_URL or AIPLAT_MIGRATE_POSTGRES_URL, if PostgreSQL is one of the stores")
+        .hint(format!(
+            "otherwise set AIPLAT_MIGRATE_LEDGER_URL, or `url` under [ledger] in {FILE_NAME}"
+        ))
+}
+
+fn with_cause(error: Error, cause: Option<&String>) -> Error {
+    match cause {
+        Some(cause) => error.because(cause),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests;
