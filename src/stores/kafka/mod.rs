@@ -1,53 +1,346 @@
-//! (being written)
-use super::{Store, StoreError};
-use crate::migration::{Node, ScriptError};
-use crate::secret::Secret;
-use crate::tls::TlsFiles;
-use serde_json::Value;
+//! Kafka: topics, their configs and their partitions.
+
+mod admin;
+mod apply;
+mod ffi;
+mod probe;
+mod shape;
+mod steps;
+
+use std::path::Path;
 use std::time::Duration;
-/// Settings.
+
+use futures_util::future::BoxFuture;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+
+use self::admin::Admin;
+use self::ffi::Link;
+pub use self::steps::{AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, Step};
+use super::{
+    Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind, Unit,
+};
+use crate::secret::Secret;
+use crate::shape::Shape;
+use crate::tls::TlsFiles;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// librdkafka takes no shorter time than this for setting up a connection.
+const SHORTEST_SETUP: Duration = Duration::from_secs(1);
+
+const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/// Where the cluster is and how to get in.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// Bootstrap servers, `host:port`, separated by commas.
     pub brokers: String,
+    /// PLAINTEXT (the default), SSL, SASL_PLAINTEXT or SASL_SSL.
     pub security_protocol: Option<String>,
+    /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
     pub sasl_mechanism: Option<String>,
+    /// The SASL user.
     pub user: Option<String>,
+    /// The SASL password.
     pub password: Secret,
+    /// Certificates.
     pub tls: TlsFiles,
+    /// How long one attempt to connect may take; 5 s unless set.
     pub connect_timeout: Option<Duration>,
+    /// How long an operation may take until every broker shows it; 30 s unless set.
     pub operation_timeout: Option<Duration>,
 }
+
+/// Connects and proves that the cluster answers.
+pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
+    let config = settings.client_config(application)?;
+    let link = Link::open(&config).map_err(|error| unusable(&error))?;
+    let patience = settings.operation_timeout.unwrap_or(OPERATION_TIMEOUT);
+    let admin =
+        Admin::connect(link, settings.address(), settings.connect_timeout(), patience).await?;
+    Ok(Box::new(Kafka { admin }))
+}
+
 impl Settings {
-    /// Host and port.
+    /// The bootstrap servers.
     pub fn address(&self) -> String {
-        String::new()
+        let servers: Vec<&str> = self.servers().collect();
+        servers.join(",")
+    }
+
+    fn servers(&self) -> impl Iterator<Item = &str> {
+        self.brokers.split(',').map(str::trim).filter(|server| !server.is_empty())
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+    }
+
+    fn client_config(&self, application: &str) -> Result<ClientConfig, StoreError> {
+        if self.servers().next().is_none() {
+            return Err(wrong("`brokers` names no Kafka broker")
+                .hint("set brokers = \"host:9092\" in [kafka]"));
+        }
+        let setup = self.connect_timeout().max(SHORTEST_SETUP).as_millis();
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.address())
+            .set("client.id", application)
+            // Asking about a topic must not make it, on whatever broker.
+            .set("allow.auto.create.topics", "false")
+            .set("socket.connection.setup.timeout.ms", setup.to_string())
+            // The reason of a lost connection is a log line of level info.
+            .set_log_level(RDKafkaLogLevel::Info)
+            .set("log.thread.name", "false");
+        let protocol = chosen("security_protocol", self.security_protocol.as_deref(), &PROTOCOLS)?
+            .unwrap_or("PLAINTEXT");
+        config.set("security.protocol", protocol);
+        self.tls(&mut config, protocol)?;
+        self.sasl(&mut config, protocol)?;
+        Ok(config)
+    }
+
+    fn tls(&self, config: &mut ClientConfig, protocol: &str) -> Result<(), StoreError> {
+        if !protocol.ends_with("SSL") {
+            return match self.tls == TlsFiles::default() {
+                true => Ok(()),
+                false => Err(wrong(format!(
+                    "certificates are set, but security_protocol {protocol} uses none"
+                ))
+                .hint("set security_protocol to SSL or SASL_SSL")),
+            };
+        }
+        let TlsFiles { ca_file, cert_file, key_file } = &self.tls;
+        match ca_file {
+            Some(ca) => config.set("ssl.ca.location", readable(ca)?),
+            // The OpenSSL that is built in knows no place of its own to look for authorities.
+            None => config.set("ssl.ca.location", "probe"),
+        };
+        match (cert_file, key_file) {
+            (Some(cert), Some(key)) => {
+                config.set("ssl.certificate.location", readable(cert)?);
+                config.set("ssl.key.location", readable(key)?);
+                Ok(())
+            }
+            (None, None) => Ok(()),
+            (Some(_), None) | (None, Some(_)) => {
+                Err(wrong("a client certificate needs both `cert_file` and `key_file`"))
+            }
+        }
+    }
+
+    fn sasl(&self, config: &mut ClientConfig, protocol: &str) -> Result<(), StoreError> {
+        let mechanism = chosen("sasl_mechanism", self.sasl_mechanism.as_deref(), &MECHANISMS)?;
+        let user = self.user.as_deref().filter(|user| !user.is_empty());
+        if !protocol.starts_with("SASL") {
+            return match mechanism.is_none() && user.is_none() && self.password.is_empty() {
+                true => Ok(()),
+                false => Err(wrong(format!(
+                    "credentials are set, but security_protocol {protocol} uses none"
+                ))
+                .hint("set security_protocol to SASL_SSL or SASL_PLAINTEXT")),
+            };
+        }
+        // Left alone, librdkafka would try Kerberos, which it is built without.
+        let mechanism = mechanism.ok_or_else(|| {
+            wrong(format!("security_protocol {protocol} needs a sasl_mechanism"))
+                .hint(format!("one of {}", MECHANISMS.join(", ")))
+        })?;
+        let user = user.ok_or_else(|| wrong(format!("sasl_mechanism {mechanism} needs a user")))?;
+        config
+            .set("sasl.mechanisms", mechanism)
+            .set("sasl.username", user)
+            .set("sasl.password", self.password.expose());
+        Ok(())
     }
 }
-/// Connects.
-pub async fn connect(
-    _settings: &Settings,
-    _application: &str,
-) -> Result<Box<dyn Store>, StoreError> {
-    Err(StoreError::refused("being written"))
+
+/// The one of `known` that `given` means, whatever its case.
+fn chosen<'k>(
+    name: &str,
+    given: Option<&str>,
+    known: &[&'k str],
+) -> Result<Option<&'k str>, StoreError> {
+    let Some(given) = given.map(str::trim).filter(|given| !given.is_empty()) else {
+        return Ok(None);
+    };
+    match known.iter().find(|one| one.eq_ignore_ascii_case(given)) {
+        Some(one) => Ok(Some(one)),
+        None => Err(wrong(format!("{name} cannot be `{given}`"))
+            .hint(format!("it is one of {}", known.join(", ")))),
+    }
 }
-/// A step.
-#[derive(Clone, Debug)]
-pub struct Step {}
-impl Step {
-    /// Reads one.
-    pub fn parse(_node: &Node) -> Result<Step, ScriptError> {
-        Ok(Step {})
+
+/// The path of a file that can be opened: librdkafka's own error about it is OpenSSL's.
+fn readable(path: &Path) -> Result<String, StoreError> {
+    std::fs::File::open(path).map_err(|error| {
+        wrong(format!("cannot read the certificate file {}: {error}", path.display()))
+    })?;
+    Ok(path.display().to_string())
+}
+
+fn wrong(message: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Settings, message)
+}
+
+/// What librdkafka refuses in a configuration; its rendering of the error would print the value.
+fn unusable(error: &KafkaError) -> StoreError {
+    match error {
+        KafkaError::ClientConfig(_, why, key, _) => {
+            wrong(format!("librdkafka does not take the setting {key}")).detail(why.clone())
+        }
+        KafkaError::ClientCreation(why) => wrong(format!("cannot make a Kafka client: {why}")),
+        KafkaError::Nul(_) => wrong("a Kafka setting holds a NUL character"),
+        other => wrong(format!("cannot make a Kafka client: {other}")),
     }
-    /// Label.
-    pub fn label(&self) -> String {
-        String::new()
+}
+
+struct Kafka {
+    admin: Admin,
+}
+
+/// The step of a unit; another store's is a mistake of the caller.
+fn step(unit: &Unit) -> Result<&Step, StoreError> {
+    match &unit.body {
+        Body::Kafka(step) => Ok(step),
+        Body::Postgres(_) | Body::Mongo(_) | Body::Weaviate(_) | Body::Redis(_) => {
+            Err(StoreError::refused(format!("`{}` is not a step for Kafka", unit.label)))
+        }
     }
-    /// Inverse.
-    pub fn inverse(&self, _before: &Value) -> Result<Vec<Value>, String> {
-        Ok(vec![])
+}
+
+impl Store for Kafka {
+    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async { Ok(self.admin.cluster_id()) })
     }
-    /// Declares.
-    pub fn declares(&self) -> Vec<(String, Option<crate::shape::Attributes>)> {
-        vec![]
+
+    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
+        // An admin request takes the broker moments and bears no mark of who sent it.
+        Box::pin(async { Ok(()) })
+    }
+
+    fn before<'a>(
+        &'a self,
+        unit: &'a Unit,
+        _recorded: &'a Shape,
+    ) -> BoxFuture<'a, Result<Before, StoreError>> {
+        Box::pin(async move { probe::before(&self.admin, step(unit)?).await })
+    }
+
+    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
+        Box::pin(async move { probe::holds(&self.admin, step(unit)?).await })
+    }
+
+    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(async move {
+            let step = step(job.unit)?;
+            apply::apply(&self.admin, step, &job.cancel).await
+        })
+    }
+
+    fn probe<'a>(
+        &'a self,
+        unit: &'a Unit,
+        before: &'a Before,
+    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
+        Box::pin(async move { probe::probe(&self.admin, step(unit)?, before).await })
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        recorded: &'a Shape,
+        _depth: Depth,
+    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
+        Box::pin(async move { shape::inspect(&self.admin, recorded).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings { brokers: " a:9092 , b:9092,".to_string(), ..Settings::default() }
+    }
+
+    fn refused(settings: Settings) -> String {
+        let error = settings.client_config("test").expect_err("refused");
+        assert_eq!(error.kind, StoreErrorKind::Settings);
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        error.message
+    }
+
+    #[test]
+    fn plain_settings_need_brokers_only() {
+        let config = settings().client_config("me").expect("a configuration");
+        for (key, value) in [
+            ("bootstrap.servers", "a:9092,b:9092"),
+            ("client.id", "me"),
+            ("allow.auto.create.topics", "false"),
+            ("security.protocol", "PLAINTEXT"),
+            ("socket.connection.setup.timeout.ms", "5000"),
+        ] {
+            assert_eq!(config.get(key), Some(value), "{key}");
+        }
+        assert_eq!(refused(Settings::default()), "`brokers` names no Kafka broker");
+    }
+
+    #[test]
+    fn sasl_is_set_whole_or_refused() {
+        let sasl = Settings {
+            security_protocol: Some("sasl_ssl".to_string()),
+            sasl_mechanism: Some("scram-sha-256".to_string()),
+            user: Some("u".to_string()),
+            password: Secret::new("hunter2"),
+            ..settings()
+        };
+        let config = sasl.client_config("me").expect("a configuration");
+        assert_eq!(config.get("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(config.get("sasl.mechanisms"), Some("SCRAM-SHA-256"));
+        assert_eq!(config.get("sasl.password"), Some("hunter2"));
+        assert_eq!(config.get("ssl.ca.location"), Some("probe"));
+        assert!(!format!("{config:?} {sasl:?}").contains("hunter2"));
+
+        let without = |change: fn(&mut Settings)| {
+            let mut settings = sasl.clone();
+            change(&mut settings);
+            refused(settings)
+        };
+        let message = without(|s| s.sasl_mechanism = None);
+        assert!(message.contains("needs a sasl_mechanism"), "{message}");
+        let message = without(|s| s.sasl_mechanism = Some("GSSAPI".to_string()));
+        assert!(message.contains("cannot be `GSSAPI`"), "{message}");
+        let message = without(|s| s.user = None);
+        assert!(message.contains("needs a user"), "{message}");
+        let message = without(|s| s.security_protocol = None);
+        assert!(message.contains("credentials are set"), "{message}");
+    }
+
+    #[test]
+    fn certificates_are_read_and_used_or_refused() {
+        let tls = |ca: &str| TlsFiles { ca_file: Some(ca.into()), ..TlsFiles::default() };
+        let plain = Settings { tls: tls("/none.pem"), ..settings() };
+        assert!(refused(plain).contains("certificates are set"));
+        let ssl = Some("SSL".to_string());
+        let missing = Settings { security_protocol: ssl, tls: tls("/none.pem"), ..settings() };
+        assert!(refused(missing).contains("cannot read the certificate file /none.pem"));
+    }
+
+    #[test]
+    fn what_librdkafka_refuses_is_said_without_the_value() {
+        let bad = Settings {
+            security_protocol: Some("SASL_PLAINTEXT".to_string()),
+            sasl_mechanism: Some("PLAIN".to_string()),
+            user: Some("u".to_string()),
+            password: Secret::new("hunter2\0"),
+            ..settings()
+        };
+        let config = bad.client_config("me").expect("a configuration");
+        let error = unusable(&Link::open(&config).err().expect("refused"));
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
 }

@@ -1,50 +1,265 @@
-//! (being written)
-use super::{Store, StoreError};
-use crate::migration::{Node, ScriptError};
-use crate::secret::Secret;
-use crate::tls::TlsFiles;
-use serde_json::Value;
+//! Weaviate: classes, their properties and tenants, over its REST interface.
+
+mod apply;
+mod client;
+mod compare;
+mod probe;
+mod schema;
+mod shape;
+mod steps;
+
 use std::time::Duration;
-/// Settings.
+
+use futures_util::future::BoxFuture;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+pub use steps::{Step, Tenant};
+
+use self::client::Client;
+use super::{
+    Before, Body, Depth, Done, Effect, Failure, Job, Loss, Probe, Store, StoreError,
+    StoreErrorKind, Unit, Why,
+};
+use crate::secret::Secret;
+use crate::shape::Shape;
+use crate::tls::TlsFiles;
+
+/// Where the server is and what it takes to be let in.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// `http://host:port` or `https://host:port`, with a path where a proxy wants one, without
+    /// credentials.
     pub url: String,
+    /// The API key; empty where the server lets anyone in.
     pub api_key: Secret,
+    /// Certificates for `https`.
     pub tls: TlsFiles,
+    /// How long connecting may take; 5 s.
     pub connect_timeout: Option<Duration>,
+    /// How long one request may take; 60 s.
     pub request_timeout: Option<Duration>,
 }
+
 impl Settings {
     /// Host and port.
     pub fn address(&self) -> String {
-        String::new()
+        match self.base() {
+            Ok(url) => address(&url),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// The URL below which the interface lies. Errors don't repeat it: it may hold a password.
+    fn base(&self) -> Result<url::Url, StoreError> {
+        let wrong = |message: String| StoreError::new(StoreErrorKind::Settings, message);
+        if self.url.is_empty() {
+            return Err(
+                wrong("weaviate has no url".to_string()).hint("set it to `http://host:port`")
+            );
+        }
+        let mut url = url::Url::parse(&self.url)
+            .map_err(|error| wrong(format!("the url of weaviate cannot be read: {error}")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("the url of weaviate holds credentials".to_string())
+                .hint("take them out and set the API key apart"));
+        }
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(wrong("the url of weaviate is not http://… or https://…".to_string()));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("the url of weaviate ends in `?…` or `#…`".to_string()));
+        }
+        let versioned = url.path().trim_end_matches('/').ends_with("/v1");
+        if let (false, Ok(mut path)) = (versioned, url.path_segments_mut()) {
+            path.pop_if_empty().push("v1");
+        }
+        Ok(url)
+    }
+
+    fn connect_timeout(&self) -> Duration {
+        self.connect_timeout.unwrap_or(Duration::from_secs(5))
+    }
+
+    fn http(&self, application: &str) -> Result<reqwest::Client, StoreError> {
+        let tls = self.tls.client_config(crate::tls::Verify::Full)?;
+        reqwest::Client::builder()
+            .tls_backend_preconfigured((*tls).clone())
+            .default_headers(self.headers()?)
+            .user_agent(application)
+            // A proxy of the environment is for the outside world, and would see the key.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.connect_timeout())
+            .timeout(self.request_timeout.unwrap_or(Duration::from_secs(60)))
+            .build()
+            .map_err(|error| StoreError::new(StoreErrorKind::Settings, error.to_string()))
+    }
+
+    fn headers(&self) -> Result<HeaderMap, StoreError> {
+        let mut headers = HeaderMap::new();
+        if self.api_key.is_empty() {
+            return Ok(headers);
+        }
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.api_key.expose()))
+            .map_err(|_| {
+                let message = "the API key of weaviate holds a character that no HTTP header can";
+                StoreError::new(StoreErrorKind::Settings, message)
+                    .hint("is there a line break at its end?")
+            })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+        Ok(headers)
     }
 }
-/// Connects.
-pub async fn connect(
-    _settings: &Settings,
-    _application: &str,
-) -> Result<Box<dyn Store>, StoreError> {
-    Err(StoreError::refused("being written"))
+
+fn address(url: &url::Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_string(),
+    }
 }
-/// A step.
-#[derive(Clone, Debug)]
-pub struct Step {}
-impl Step {
-    /// Reads one.
-    pub fn parse(_node: &Node) -> Result<Step, ScriptError> {
-        Ok(Step {})
+
+/// Connects, and proves with one request that the server answers and takes the key: `/v1/meta`
+/// demands it, which the readiness endpoints do not.
+pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
+    let base = settings.base()?;
+    let address = address(&base);
+    let client = Client { http: settings.http(application)?, base, address };
+    let meta = client.meta(settings.connect_timeout()).await?;
+    match meta["version"].as_str() {
+        Some(_) => Ok(Box::new(Weaviate { client })),
+        None => {
+            let message = format!("{} answers, but not as Weaviate does", client.address);
+            Err(StoreError::new(StoreErrorKind::Settings, message))
+        }
     }
-    /// Label.
-    pub fn label(&self) -> String {
-        String::new()
+}
+
+struct Weaviate {
+    client: Client,
+}
+
+impl Store for Weaviate {
+    /// Weaviate has no id of its own: nothing tells two servers apart.
+    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async { Ok(None) })
     }
-    /// Inverse.
-    pub fn inverse(&self, _before: &Value) -> Result<Vec<Value>, String> {
-        Ok(vec![])
+
+    /// A schema call ends with its request: a dead run leaves nothing behind.
+    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
-    /// Declares.
-    pub fn declares(&self) -> Vec<(String, Option<crate::shape::Attributes>)> {
-        vec![]
+
+    fn before<'a>(
+        &'a self,
+        unit: &'a Unit,
+        _recorded: &'a Shape,
+    ) -> BoxFuture<'a, Result<Before, StoreError>> {
+        Box::pin(async { probe::before(&self.client, step_of(unit)?).await })
+    }
+
+    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
+        Box::pin(async { probe::holds(&self.client, step_of(unit)?).await })
+    }
+
+    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
+        Box::pin(async move {
+            let step = step_of(job.unit)?;
+            if job.cancel.is_cancelled() {
+                return Err(cancelled(Effect::None));
+            }
+            let limit = job.limits.statement_timeout.unwrap_or(Duration::MAX);
+            tokio::select! {
+                biased;
+                outcome = apply::step(&self.client, step) => outcome,
+                () = job.cancel.cancelled() => Err(cancelled(Effect::Unknown)),
+                () = tokio::time::sleep(limit) => Err(out_of_time(limit)),
+            }
+        })
+    }
+
+    fn probe<'a>(
+        &'a self,
+        unit: &'a Unit,
+        _before: &'a Before,
+    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
+        Box::pin(async { probe::probe(&self.client, step_of(unit)?).await })
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        _recorded: &'a Shape,
+        _depth: Depth,
+    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
+        Box::pin(async { Ok(shape::of(&self.client.classes().await?)) })
+    }
+}
+
+fn step_of(unit: &Unit) -> Result<&Step, StoreError> {
+    match &unit.body {
+        Body::Weaviate(step) => Ok(step),
+        Body::Postgres(_) | Body::Mongo(_) | Body::Kafka(_) | Body::Redis(_) => {
+            Err(StoreError::refused(format!("`{}` is not a step of weaviate", unit.label)))
+        }
+    }
+}
+
+/// The server cannot call a schema change back: it is left to end by itself.
+fn cancelled(effect: Effect) -> Failure {
+    let source = StoreError::refused("interrupted");
+    Failure { why: Why::Cancelled, effect, at: None, source }
+}
+
+fn out_of_time(limit: Duration) -> Failure {
+    let source = StoreError::unreachable(format!("no answer within {limit:?}"))
+        .hint("`statement_timeout` in the migration's header sets this limit");
+    Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> Settings {
+        Settings { url: url.to_string(), ..Settings::default() }
+    }
+
+    #[test]
+    fn the_url_is_read_with_and_without_a_path() {
+        for (url, base, address) in [
+            ("http://w:8080", "http://w:8080/v1", "w:8080"),
+            ("http://w:8080/v1/", "http://w:8080/v1/", "w:8080"),
+            ("https://w/weaviate/", "https://w/weaviate/v1", "w:443"),
+            ("http://[::1]:8080", "http://[::1]:8080/v1", "[::1]:8080"),
+        ] {
+            assert_eq!(settings(url).base().expect(url).as_str(), base);
+            assert_eq!(settings(url).address(), address);
+        }
+    }
+
+    #[test]
+    fn a_wrong_url_is_a_setting_and_never_repeated() {
+        for url in [
+            "",
+            "w:8080",
+            "ftp://w",
+            "http://user:hunter2@w:8080",
+            "http://hunter2@w:8080",
+            "http://w:8080/?key=hunter2",
+            "http://w:hunter2",
+        ] {
+            let error = settings(url).base().expect_err(url);
+            assert_eq!(error.kind, StoreErrorKind::Settings);
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_no_header_is_not_shown() {
+        let mut settings = settings("http://w");
+        settings.api_key = Secret::new("hunter2\n");
+        let error = settings.headers().expect_err("line break");
+        assert!(!format!("{error:?} {settings:?}").contains("hunter2"), "{error:?}");
     }
 }

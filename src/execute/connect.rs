@@ -1,0 +1,114 @@
+//! Connects the stores that a plan touches, waits for slow ones, and checks which server they are.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::{Event, Listener, store_words};
+use crate::error::{Error, Exit, Result};
+use crate::ledger::{LockedLedger, Snapshot};
+use crate::migration::StoreKind;
+use crate::stores::{Settings, Store, StoreError, StoreErrorKind};
+
+/// The connected stores.
+pub type Connected = BTreeMap<StoreKind, Box<dyn Store>>;
+
+/// Connects one store, trying again for `wait` as long as it is a failure to connect; wrong
+/// credentials fail at once.
+pub async fn connect(
+    settings: &Settings,
+    application: &str,
+    wait: Duration,
+    listener: &dyn Listener,
+) -> Result<Box<dyn Store>, StoreError> {
+    let deadline = Instant::now() + wait;
+    let mut pause = Duration::from_millis(250);
+    for attempt in 1.. {
+        let error = match settings.connect(application).await {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        if error.kind != StoreErrorKind::Unreachable || Instant::now() + pause > deadline {
+            return Err(error);
+        }
+        let store = settings.kind();
+        listener.event(Event::StoreWait { store, attempt, error: error.to_string() });
+        let jitter = rand::rng().random_range(0.8..1.2);
+        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+    Err(StoreError::unreachable("not tried"))
+}
+
+/// Connects all of `settings` side by side; all that fail come as one error.
+pub async fn connect_all(
+    settings: &[Settings],
+    application: &str,
+    wait: Duration,
+    listener: &dyn Listener,
+) -> Result<Connected> {
+    let attempts = settings
+        .iter()
+        .map(async |settings| (settings, connect(settings, application, wait, listener).await));
+    let (mut connected, mut errors) = (Connected::new(), Vec::new());
+    for (settings, result) in futures_util::future::join_all(attempts).await {
+        match result {
+            Ok(store) => {
+                listener.event(Event::Connected(settings.kind()));
+                connected.insert(settings.kind(), store);
+            }
+            Err(error) => errors.push(connect_error(settings, &error)),
+        }
+    }
+    match Error::all(errors) {
+        Some(error) => Err(error),
+        None => Ok(connected),
+    }
+}
+
+/// The error for a store that could not be connected.
+pub fn connect_error(settings: &Settings, error: &StoreError) -> Error {
+    let (store, address) = (settings.kind().title(), settings.address());
+    let message = match error.kind {
+        StoreErrorKind::Unreachable => format!("cannot reach {store} at {address}"),
+        StoreErrorKind::Credentials => format!("{store} at {address} refuses the login"),
+        StoreErrorKind::Settings => format!("the settings of {store} are wrong"),
+        StoreErrorKind::Refused => format!("{store} at {address} refuses to be used"),
+    };
+    store_words(Error::new(error.kind.exit(), message), error)
+}
+
+/// Checks that each store is the server that this ledger belongs with; at first contact that is
+/// recorded, so that a staging ledger never drives a production store.
+pub async fn identify(
+    ledger: &LockedLedger,
+    snapshot: &Snapshot,
+    stores: &Connected,
+) -> Result<()> {
+    for (kind, store) in stores {
+        let failed = |error: StoreError| {
+            let message = format!("cannot ask {} which server it is", kind.title());
+            store_words(Error::new(error.kind.exit(), message), &error)
+        };
+        let Some(live) = store.identity().await.map_err(failed)? else { continue };
+        match snapshot.identities.get(kind) {
+            None => ledger.identify(*kind, &live).await?,
+            Some(known) if *known == live => {}
+            Some(known) => {
+                return Err(Error::new(
+                    Exit::Usage,
+                    format!("this ledger belongs with another {}", kind.title()),
+                )
+                .because(format!("the ledger knows {known}, this one is {live}"))
+                .state("nothing was applied")
+                .hint("check the addresses: one of them is of another environment")
+                .hint(format!(
+                    "after a restore or a move on purpose: DELETE FROM {}.identity WHERE store = '{kind}'",
+                    ledger.schema()
+                )));
+            }
+        }
+    }
+    Ok(())
+}

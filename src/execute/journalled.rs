@@ -1,0 +1,484 @@
+//! Journalled migrations: claimed, applied and settled step by step.
+//!
+//! Before a store is touched, the ledger holds what stood there and what undoes the step; after, it
+//! holds that the step is done. A run that dies in between leaves a claim, and the next run asks
+//! the store what became of it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+
+use super::{
+    Context, Direction, Event, StepEnd, Task, loss_error, sealed, step_error, store_words,
+};
+use crate::error::{Error, Result};
+use crate::ledger::{LockedLedger, Settled, State};
+use crate::migration::{Down, Inverse, MigrationId};
+use crate::stores::{
+    self, Before, Done, Effect, Failure, Job, Loss, Position, Probe, Progress, Pulse, Standing,
+    Stop, Store, StoreError, Unit, Why,
+};
+
+/// How a migration that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All its steps are done.
+    Settled,
+    /// The user stopped the run in between.
+    Stopped,
+}
+
+/// How a step ended, if it did not fail.
+enum Ended {
+    Well(StepEnd),
+    Stopped,
+}
+
+/// A migration at work.
+struct Work<'a> {
+    context: &'a Context<'a>,
+    store: &'a dyn Store,
+    task: &'a Task,
+    row: i64,
+}
+
+/// What an earlier run left of the step that it was at.
+struct Claimed {
+    before: Before,
+    position: Option<Position>,
+}
+
+/// How often a step is tried again that could not get a lock, or whose store went away.
+const ATTEMPTS: u32 = 8;
+
+/// How long the operation of a dead run may go on before this run gives up.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Applies or undoes `task`.
+pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task) -> Result<End> {
+    let began = Instant::now();
+    let row = claim(context, task).await?;
+    let done = task.done_before();
+    context.listener.event(Event::Started {
+        id: task.id().clone(),
+        description: task.claim.description.clone(),
+        direction: task.direction,
+        steps: task.units.len(),
+        done,
+    });
+    let work = Work { context, store, task, row };
+    let mut claimed = task.row.as_ref().filter(|_| done < task.units.len()).and_then(|row| {
+        let before = row.claimed.clone()?;
+        Some(Claimed { before, position: row.position.clone() })
+    });
+    for step in done..task.units.len() {
+        if context.interrupt.is_stopping() {
+            return Ok(End::Stopped);
+        }
+        match work.step(step, claimed.take()).await? {
+            Ended::Well(_) => {}
+            Ended::Stopped => return Ok(End::Stopped),
+        }
+    }
+    let settled = match task.direction {
+        Direction::Up => Settled::Applied,
+        Direction::Down => Settled::Undone,
+    };
+    context.ledger.settle(row, settled).await?;
+    context.listener.event(Event::Settled {
+        id: task.id().clone(),
+        description: task.claim.description.clone(),
+        direction: task.direction,
+        took: began.elapsed(),
+    });
+    Ok(End::Settled)
+}
+
+async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
+    match (task.direction, &task.row) {
+        (Direction::Up, None) => context.ledger.claim(&task.claim).await,
+        (Direction::Up, Some(row)) => {
+            context.ledger.resume(row, &task.claim).await?;
+            Ok(row.row)
+        }
+        (Direction::Down, Some(row)) => {
+            context.ledger.claim_undo(row, &task.claim.step_hashes).await?;
+            Ok(row.row)
+        }
+        (Direction::Down, None) => Err(Error::failed(format!("{} has no row to undo", task.id()))),
+    }
+}
+
+impl Work<'_> {
+    async fn step(&self, step: usize, claimed: Option<Claimed>) -> Result<Ended> {
+        let unit = &self.task.units[step];
+        let began = Instant::now();
+        self.context.listener.event(Event::Step {
+            id: self.task.id().clone(),
+            step: step + 1,
+            steps: self.task.units.len(),
+            label: unit.label.clone(),
+        });
+        if self.task.direction == Direction::Down && !self.context.allow_data_loss {
+            refuse_loss(self.store, self.task, step).await.map_err(|losses| match losses {
+                Ok(losses) => loss_error(self.task, &unit.label, &losses)
+                    .state(format!("steps before it are undone and recorded: {step}")),
+                Err(error) => error,
+            })?;
+        }
+        let ended = match unit.atomic {
+            true => self.sealed_step(step, unit).await?,
+            false => self.claimed_step(step, unit, claimed).await?,
+        };
+        if let Ended::Well(end) = ended {
+            self.context.listener.event(Event::StepEnded {
+                id: self.task.id().clone(),
+                label: unit.label.clone(),
+                end,
+                took: began.elapsed(),
+            });
+        }
+        Ok(ended)
+    }
+
+    /// A statement that runs in a transaction settles itself in the ledger.
+    async fn sealed_step(&self, step: usize, unit: &Unit) -> Result<Ended> {
+        let nothing = Before::absent();
+        let mut attempt = 0;
+        loop {
+            let seal = self.context.ledger.seal_step(self.row, step);
+            let pulse = self.pulse();
+            let mut job = self.job(unit, &nothing, None, &pulse);
+            job.seal = Some(seal);
+            match self.store.apply(job).await {
+                Ok(done) => {
+                    self.tell(done);
+                    return Ok(Ended::Well(StepEnd::Done));
+                }
+                Err(failure) if failure.why == Why::Cancelled => return Ok(Ended::Stopped),
+                Err(failure) if failure.why == Why::Retry && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    self.tell_retry(attempt, &failure.source);
+                    sealed::pause(self.context, attempt).await;
+                }
+                Err(failure) => return Err(self.failed(step, failure, State::Failed).await),
+            }
+        }
+    }
+
+    async fn claimed_step(
+        &self,
+        step: usize,
+        unit: &Unit,
+        claimed: Option<Claimed>,
+    ) -> Result<Ended> {
+        let (before, mut resume) = match claimed {
+            Some(claimed) => match self.ask(step, unit, &claimed).await? {
+                Answer::Done => {
+                    self.settle(step, unit).await?;
+                    return Ok(Ended::Well(StepEnd::DoneBefore));
+                }
+                Answer::GoOn(position) => (claimed.before, position),
+                Answer::Stopped => return Ok(Ended::Stopped),
+            },
+            None => (self.claim(step, unit).await?, None),
+        };
+        if before.standing == Standing::Found {
+            self.settle(step, unit).await?;
+            return Ok(Ended::Well(StepEnd::Found));
+        }
+        let mut attempt = 0;
+        loop {
+            if self.context.ledger.is_lost() {
+                return Err(LockedLedger::lost());
+            }
+            let pulse = self.pulse();
+            let job = self.job(unit, &before, resume.clone(), &pulse);
+            let failure = match self.store.apply(job).await {
+                Ok(done) => {
+                    self.tell(done);
+                    self.settle(step, unit).await?;
+                    return Ok(Ended::Well(StepEnd::Done));
+                }
+                Err(failure) => failure,
+            };
+            if pulse.lost.load(Ordering::Relaxed) {
+                return Err(LockedLedger::lost());
+            }
+            let again = matches!(failure.why, Why::Retry | Why::Unreachable) && attempt < ATTEMPTS;
+            if failure.why == Why::Cancelled && self.context.interrupt.is_stopping() {
+                return Ok(Ended::Stopped);
+            }
+            if !again {
+                return Err(self.failed(step, failure, State::Failed).await);
+            }
+            attempt += 1;
+            self.tell_retry(attempt, &failure.source);
+            sealed::pause(self.context, attempt).await;
+            if self.context.interrupt.is_stopping() {
+                return Ok(Ended::Stopped);
+            }
+            if failure.effect != Effect::None {
+                let position = pulse.position();
+                let left = Claimed { before: before.clone(), position };
+                match self.ask_again(step, unit, &left, &mut attempt, failure).await? {
+                    Answer::Done => {
+                        self.settle(step, unit).await?;
+                        return Ok(Ended::Well(StepEnd::Done));
+                    }
+                    Answer::GoOn(position) => resume = position,
+                    Answer::Stopped => return Ok(Ended::Stopped),
+                }
+            }
+        }
+    }
+
+    /// Looks at what stands there and makes it durable, with what undoes the step.
+    async fn claim(&self, step: usize, unit: &Unit) -> Result<Before> {
+        let empty = crate::shape::Shape::default();
+        let recorded = self.context.recorded.get(&self.task.id().store).unwrap_or(&empty);
+        let before = match self.store.before(unit, recorded).await {
+            Ok(before) => before,
+            Err(error) => return Err(self.failed(step, error.into(), State::Failed).await),
+        };
+        if let Standing::Differs { wanted, live } = &before.standing {
+            let error = StoreError::refused("it is there already, and different")
+                .detail(format!("wanted: {wanted}"))
+                .detail(format!("live: {live}"))
+                .hint("change the migration to what is there, or the store to what the migration wants");
+            return Err(self.failed(step, error.into(), State::Failed).await);
+        }
+        let inverse = match (self.task.direction, &self.task.claim.down) {
+            (Direction::Up, Down::Steps { .. }) => Some(inverse(unit, &before)),
+            (Direction::Up, Down::File { .. } | Down::Irreversible { .. } | Down::None)
+            | (Direction::Down, _) => None,
+        };
+        self.context.ledger.claim_step(self.row, step, &before, inverse.as_ref()).await?;
+        Ok(before)
+    }
+
+    /// Asks the store what became of a step in doubt, for as long as a dead run's operation is
+    /// still at work there.
+    async fn ask(&self, step: usize, unit: &Unit, claimed: &Claimed) -> Result<Answer> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let probe = match self.store.probe(unit, &claimed.before).await {
+                Ok(probe) => probe,
+                Err(error) => {
+                    let failure = Failure { effect: Effect::Unknown, ..Failure::from(error) };
+                    return Err(self.failed(step, failure, State::Failed).await);
+                }
+            };
+            match probe {
+                Probe::Done => return Ok(Answer::Done),
+                Probe::NotDone => return Ok(Answer::GoOn(claimed.position.clone())),
+                Probe::Partial(position) => return Ok(Answer::GoOn(Some(position))),
+                Probe::Rebuild(wreckage) => {
+                    let pulse = self.pulse();
+                    let job = self.job(&wreckage, &claimed.before, None, &pulse);
+                    pulse.notice(&wreckage.label);
+                    if let Err(failure) = self.store.apply(job).await {
+                        return Err(self.failed(step, failure, State::Failed).await);
+                    }
+                }
+                Probe::Running if Instant::now() < deadline => {
+                    self.pulse()
+                        .notice("an earlier run's operation is still at work on the server");
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+                        () = self.context.interrupt.stopping() => return Ok(Answer::Stopped),
+                    }
+                }
+                Probe::Running => {
+                    let error = StoreError::refused("an earlier run's operation does not end");
+                    let failure = Failure { effect: Effect::Unknown, ..Failure::from(error) };
+                    return Err(self.failed(step, failure, State::Failed).await);
+                }
+                Probe::Unknown(reason) => return Err(self.in_doubt(step, unit, &reason).await),
+            }
+        }
+    }
+
+    /// The same after the store went away under our own hands; it may take a while to come back.
+    async fn ask_again(
+        &self,
+        step: usize,
+        unit: &Unit,
+        claimed: &Claimed,
+        attempt: &mut u32,
+        failure: Failure,
+    ) -> Result<Answer> {
+        while let Err(error) = self.store.probe(unit, &claimed.before).await {
+            let unreachable = error.kind == stores::StoreErrorKind::Unreachable;
+            if !unreachable || *attempt >= ATTEMPTS {
+                return Err(self.failed(step, failure, State::Failed).await);
+            }
+            *attempt += 1;
+            self.tell_retry(*attempt, &error);
+            sealed::pause(self.context, *attempt).await;
+            if self.context.interrupt.is_stopping() {
+                return Ok(Answer::Stopped);
+            }
+        }
+        self.ask(step, unit, claimed).await
+    }
+
+    async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str) -> Error {
+        let id = self.task.id();
+        let details = json!({ "step": step + 1, "label": unit.label, "message": reason });
+        let error = Error::failed(format!(
+            "step {} of {id} ({}) was begun by a run that died, and {} cannot tell whether it was done: {}",
+            step + 1,
+            self.task.source.file,
+            id.store.title(),
+            unit.label
+        ))
+        .because(reason)
+        .state(format!("{id} is in doubt; the steps before it are done and recorded"))
+        .hint(format!("look at the store; if the step was done: aiplat-migrate repair --done {id}"))
+        .hint(format!("if it was not: aiplat-migrate repair --not-done {id}"));
+        match self.context.ledger.fail(self.row, State::InDoubt, &details, false).await {
+            Ok(()) => error,
+            Err(also) => error.because(format!("and the ledger could not be told: {also}")),
+        }
+    }
+
+    /// Tells the ledger that the migration failed, and makes the error for the user.
+    async fn failed(&self, step: usize, failure: Failure, state: State) -> Error {
+        let details = json!({
+            "step": step + 1,
+            "label": self.task.units[step].label,
+            "message": failure.source.message,
+            "code": failure.source.code,
+        });
+        let error = step_error(self.task, step, &failure);
+        let unclaim = failure.effect == Effect::None;
+        match self.context.ledger.fail(self.row, state, &details, unclaim).await {
+            Ok(()) => error,
+            Err(also) => error.because(format!("and the ledger could not be told: {also}")),
+        }
+    }
+
+    async fn settle(&self, step: usize, unit: &Unit) -> Result<()> {
+        let declares = stores::declares(unit);
+        self.context.ledger.settle_step(self.row, step, self.task.id().store, &declares).await
+    }
+
+    fn job<'j>(
+        &'j self,
+        unit: &'j Unit,
+        before: &'j Before,
+        resume: Option<Position>,
+        pulse: &'j Journal<'_>,
+    ) -> Job<'j> {
+        Job {
+            unit,
+            seal: None,
+            before,
+            resume,
+            limits: self.task.limits,
+            run: &self.context.ledger.run().id,
+            pulse,
+            cancel: self.context.interrupt.cancel.clone(),
+        }
+    }
+
+    fn pulse(&self) -> Journal<'_> {
+        Journal {
+            context: self.context,
+            id: self.task.id(),
+            row: self.row,
+            lost: AtomicBool::new(false),
+            position: std::sync::Mutex::new(None),
+        }
+    }
+
+    fn tell(&self, done: Done) {
+        for notice in done.notices {
+            self.pulse().notice(&notice);
+        }
+    }
+
+    fn tell_retry(&self, attempt: u32, error: &StoreError) {
+        let id = self.task.id().clone();
+        self.context.listener.event(Event::Retry { id, attempt, error: error.to_string() });
+    }
+}
+
+/// What the store answered about a step in doubt.
+enum Answer {
+    Done,
+    GoOn(Option<Position>),
+    Stopped,
+}
+
+fn inverse(unit: &Unit, before: &Before) -> Inverse {
+    match stores::inverse(unit, before) {
+        Ok(steps) => Inverse::Steps(steps),
+        Err(reason) => Inverse::Refused { step: unit.label.clone(), reason },
+    }
+}
+
+/// The data that unit number `step` of `task` would lose now, if any; or the store's failure to say.
+pub(super) async fn refuse_loss(
+    store: &dyn Store,
+    task: &Task,
+    step: usize,
+) -> Result<(), Result<Vec<Loss>, Error>> {
+    match store.holds(&task.units[step]).await {
+        Ok(losses) if losses.is_empty() => Ok(()),
+        Ok(losses) => Err(Ok(losses)),
+        Err(error) => {
+            let message = format!("cannot look whether undoing {} would lose data", task.id());
+            Err(Err(store_words(Error::new(error.kind.exit(), message), &error)))
+        }
+    }
+}
+
+/// The pulse of a journalled step: positions reach the ledger.
+struct Journal<'a> {
+    context: &'a Context<'a>,
+    id: &'a MigrationId,
+    row: i64,
+    lost: AtomicBool,
+    position: std::sync::Mutex<Option<Position>>,
+}
+
+impl Journal<'_> {
+    fn position(&self) -> Option<Position> {
+        self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+impl Pulse for Journal<'_> {
+    fn reached<'p>(
+        &'p self,
+        at: &'p Position,
+        progress: Progress,
+    ) -> BoxFuture<'p, Result<(), Stop>> {
+        async move {
+            if self.context.ledger.reached(self.row, at).await.is_err() {
+                self.lost.store(true, Ordering::Relaxed);
+                return Err(Stop);
+            }
+            let mut position =
+                self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *position = Some(at.clone());
+            self.context.listener.event(Event::Progress { id: self.id.clone(), progress });
+            match self.context.interrupt.is_stopping() {
+                true => Err(Stop),
+                false => Ok(()),
+            }
+        }
+        .boxed()
+    }
+
+    fn notice(&self, text: &str) {
+        let id = Some(self.id.clone());
+        let event = Event::Notice { store: self.id.store, id, text: text.to_string() };
+        self.context.listener.event(event);
+    }
+}

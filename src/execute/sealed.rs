@@ -1,0 +1,217 @@
+//! Sealed migrations: each in one PostgreSQL transaction with its ledger row, several on their way
+//! at once.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use rand::Rng;
+
+use super::lanes::{Lanes, Start};
+use super::{Context, Direction, Event, Task, loss_error, step_error};
+use crate::error::Result;
+use crate::migration::MigrationId;
+use crate::stores::{
+    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
+};
+
+/// How often a migration that could not get a lock is tried again.
+const ATTEMPTS: u32 = 10;
+
+/// The lane has ended: a migration failed, or nothing more is to be begun.
+pub(super) struct Ended;
+
+/// A migration on its way.
+struct Flight<'a> {
+    task: &'a Task,
+    began: Instant,
+    answer: BoxFuture<'a, Result<Done, Failure>>,
+}
+
+/// Applies or undoes `tasks` in order.
+pub(super) async fn apply(
+    context: &Context<'_>,
+    lanes: &Lanes,
+    store: &dyn Store,
+    tasks: &[&Task],
+) -> Result<(), Ended> {
+    let pulses: Vec<Notices<'_>> =
+        tasks.iter().map(|task| Notices { context, id: task.id() }).collect();
+    let nothing = Before::absent();
+    let mut waiting: VecDeque<usize> = (0..tasks.len()).collect();
+    let mut flying: VecDeque<(usize, Flight<'_>)> = VecDeque::new();
+    let mut attempts = 0;
+    loop {
+        while flying.len() < store.window()
+            && let Some(&at) = waiting.front()
+        {
+            let task = tasks[at];
+            let start = match flying.is_empty() {
+                true => lanes.wait(context, task).await,
+                false => {
+                    start_behind(context, lanes, task, flying.back().map(|(_, last)| last.task))
+                }
+            };
+            match start {
+                Start::Later => break,
+                Start::Never => {
+                    waiting.clear();
+                    break;
+                }
+                Start::Now => {}
+            }
+            if let Err(error) = check_loss(context, store, task).await {
+                waiting.clear();
+                lanes.failed(context, task.id(), error);
+                break;
+            }
+            waiting.pop_front();
+            let after = flying.back().map(|(_, last)| last.task.id());
+            let job = Job {
+                unit: &task.units[0],
+                seal: Some(seal(context, task, after)),
+                before: &nothing,
+                resume: None,
+                limits: task.limits,
+                run: &context.ledger.run().id,
+                pulse: &pulses[at],
+                cancel: context.interrupt.cancel.clone(),
+            };
+            tell_started(context, task);
+            flying
+                .push_back((at, Flight { task, began: Instant::now(), answer: store.apply(job) }));
+        }
+        let Some((at, flight)) = flying.pop_front() else {
+            return if waiting.is_empty() && lanes.start(context, tasks[0]) != Start::Never {
+                Ok(())
+            } else {
+                Err(Ended)
+            };
+        };
+        match flight.answer.await {
+            Ok(done) => {
+                attempts = 0;
+                settled(context, lanes, flight.task, flight.began, done);
+            }
+            Err(failure) if failure.why == Why::Retry && attempts < ATTEMPTS => {
+                attempts += 1;
+                tell_retry(context, flight.task, attempts, &failure);
+                let mut again = vec![at];
+                for (behind, other) in flying.drain(..) {
+                    // It cannot have been applied: its seal asserts that this one was.
+                    let _ = other.answer.await;
+                    again.push(behind);
+                }
+                for at in again.into_iter().rev() {
+                    waiting.push_front(at);
+                }
+                pause(context, attempts).await;
+            }
+            Err(failure) => {
+                for (_, other) in flying.drain(..) {
+                    if let Ok(done) = other.answer.await {
+                        settled(context, lanes, other.task, other.began, done);
+                    }
+                }
+                if failure.why != Why::Cancelled && failure.why != Why::NotRun {
+                    let error = step_error(flight.task, 0, &failure);
+                    lanes.failed(context, flight.task.id(), error);
+                }
+                return Err(Ended);
+            }
+        }
+    }
+}
+
+/// A migration may follow the one before it in its own store closely, since its seal asserts that
+/// one; all else that it requires must be settled.
+fn start_behind(context: &Context<'_>, lanes: &Lanes, task: &Task, before: Option<&Task>) -> Start {
+    let in_flight = |id: &MigrationId| before.is_some_and(|before| before.id() == id);
+    lanes.start_except(context, task, &in_flight)
+}
+
+fn seal(context: &Context<'_>, task: &Task, after: Option<&MigrationId>) -> Seal {
+    match (task.direction, &task.row) {
+        (Direction::Down, Some(row)) => context.ledger.seal_undone(row.row, after),
+        (Direction::Down, None) | (Direction::Up, _) => {
+            context.ledger.seal_applied(&task.claim, after, task.replaces)
+        }
+    }
+}
+
+/// Just before a `down` drops something, looks once more whether it holds data.
+async fn check_loss(context: &Context<'_>, store: &dyn Store, task: &Task) -> Result<()> {
+    if task.direction == Direction::Up || context.allow_data_loss {
+        return Ok(());
+    }
+    super::journalled::refuse_loss(store, task, 0).await.map_err(|losses| match losses {
+        Ok(losses) => loss_error(task, &task.units[0].label, &losses),
+        Err(error) => error,
+    })
+}
+
+fn tell_started(context: &Context<'_>, task: &Task) {
+    context.listener.event(Event::Started {
+        id: task.id().clone(),
+        description: task.claim.description.clone(),
+        direction: task.direction,
+        steps: 1,
+        done: 0,
+    });
+    context.listener.event(Event::Step {
+        id: task.id().clone(),
+        step: 1,
+        steps: 1,
+        label: task.units[0].label.clone(),
+    });
+}
+
+fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, done: Done) {
+    for text in done.notices {
+        let id = Some(task.id().clone());
+        context.listener.event(Event::Notice { store: task.id().store, id, text });
+    }
+    context.listener.event(Event::Settled {
+        id: task.id().clone(),
+        description: task.claim.description.clone(),
+        direction: task.direction,
+        took: began.elapsed(),
+    });
+    lanes.settled(task.id());
+}
+
+fn tell_retry(context: &Context<'_>, task: &Task, attempt: u32, failure: &Failure) {
+    let mut error = failure.source.to_string();
+    for detail in &failure.source.details {
+        error = format!("{error}; {detail}");
+    }
+    context.listener.event(Event::Retry { id: task.id().clone(), attempt, error });
+}
+
+/// Waits longer after each attempt, with jitter, so that others get their turn.
+pub(super) async fn pause(context: &Context<'_>, attempt: u32) {
+    let base = Duration::from_millis(100 * 2u64.pow(attempt.min(6)));
+    let jitter = rand::rng().random_range(0.5..1.5);
+    tokio::select! {
+        () = tokio::time::sleep(base.mul_f64(jitter)) => {}
+        () = context.interrupt.stopping() => {}
+    }
+}
+
+/// The pulse of a migration that is one transaction: it has notices, and no positions.
+struct Notices<'a> {
+    context: &'a Context<'a>,
+    id: &'a MigrationId,
+}
+
+impl Pulse for Notices<'_> {
+    fn reached<'p>(&'p self, _: &'p Position, _: Progress) -> BoxFuture<'p, Result<(), Stop>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn notice(&self, text: &str) {
+        let id = Some(self.id.clone());
+        let event = Event::Notice { store: self.id.store, id, text: text.to_string() };
+        self.context.listener.event(event);
+    }
+}

@@ -1,0 +1,319 @@
+//! Tasks: migrations of a plan, their scripts parsed, ready to be executed.
+//!
+//! Everything about to run is parsed here, before the first effect: a mistake in the last file
+//! stops the run before the first file.
+
+use crate::error::{Error, Exit, Result};
+use crate::ledger::{Claim, Row, Snapshot, State};
+use crate::migration::{
+    Checksum, Down, Files, Inverse, Migration, MigrationId, Placeholders, Script, Source, StoreKind,
+};
+use crate::plan::Item;
+use crate::stores::{self, Limits, Unit};
+
+use super::Direction;
+
+/// One migration to be applied or undone.
+pub struct Task {
+    /// What its row says.
+    pub claim: Claim,
+    /// Up or down.
+    pub direction: Direction,
+    /// The text that is executed.
+    pub source: Source,
+    /// Its units.
+    pub units: Vec<Unit>,
+    /// The limits from its header.
+    pub limits: Limits,
+    /// What must be settled first.
+    pub after: Vec<MigrationId>,
+    /// The row that is gone on with (up) or undone (down).
+    pub row: Option<Row>,
+    /// The row of a repeatable that this application replaces.
+    pub replaces: Option<i64>,
+    /// Whether the row is written in the migration's own transaction.
+    pub sealed: bool,
+}
+
+impl Task {
+    /// The migration.
+    pub fn id(&self) -> &MigrationId {
+        &self.claim.id
+    }
+
+    /// How many units an earlier run settled.
+    pub fn done_before(&self) -> usize {
+        match (&self.row, self.direction) {
+            (Some(row), Direction::Up) => row.steps_done,
+            (Some(row), Direction::Down) if row.state == State::Undoing => row.steps_done,
+            (Some(_), Direction::Down) | (None, _) => 0,
+        }
+    }
+}
+
+/// Parses `scripts` on a thread whose stack no file can exhaust.
+fn parse(script: &Script) -> Result<Vec<Unit>> {
+    const STACK: usize = 256 << 20;
+    let parsed = std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let thread = builder.spawn_scoped(scope, || stores::parse(script));
+        thread.ok().and_then(|thread| thread.join().ok())
+    });
+    match parsed {
+        Some(parsed) => parsed.map_err(|mistake| script.source.error(mistake)),
+        None => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
+    }
+}
+
+/// The tasks that apply `items`; all mistakes in their files at once.
+pub fn to_apply(
+    items: &[Item],
+    files: &Files,
+    snapshot: &Snapshot,
+    placeholders: &Placeholders,
+) -> Result<Vec<Task>> {
+    collect(items.iter().filter_map(|item| {
+        let file = files.get(&item.id)?;
+        Some(apply_task(item, file, snapshot, placeholders))
+    }))
+}
+
+fn collect(tasks: impl Iterator<Item = Result<Task>>) -> Result<Vec<Task>> {
+    let (mut ready, mut errors) = (Vec::new(), Vec::new());
+    for task in tasks {
+        match task {
+            Ok(task) => ready.push(task),
+            Err(error) => errors.push(error),
+        }
+    }
+    match Error::all(errors) {
+        Some(error) => Err(error),
+        None => Ok(ready),
+    }
+}
+
+fn apply_task(
+    item: &Item,
+    file: &Migration,
+    snapshot: &Snapshot,
+    placeholders: &Placeholders,
+) -> Result<Task> {
+    let script = file.source.script(placeholders)?;
+    let units = parse(&script)?;
+    let living = snapshot.living(&item.id);
+    let row = living.filter(|row| matches!(row.state, State::Failed | State::Running)).cloned();
+    let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
+    let step_hashes = hashes(&file.source, &units);
+    if let Some(row) = &row {
+        check_finished_part(row, &step_hashes, &file.source)?;
+    }
+    let claim = Claim {
+        id: item.id.clone(),
+        description: file.description.clone(),
+        script: file.source.file.clone(),
+        checksum: file.checksum.clone(),
+        down: down_of(file, placeholders)?,
+        requires: file.header.requires.iter().map(|(requirement, _)| requirement.clone()).collect(),
+        step_hashes,
+    };
+    Ok(Task {
+        sealed: row.is_none() && is_one_transaction(&script, &units),
+        claim,
+        direction: Direction::Up,
+        limits: limits(&script),
+        source: script.source,
+        units,
+        after: item.after.clone(),
+        row,
+        replaces,
+    })
+}
+
+fn is_one_transaction(script: &Script, units: &[Unit]) -> bool {
+    !script.header.without_transaction && matches!(units, [unit] if unit.atomic)
+}
+
+fn limits(script: &Script) -> Limits {
+    Limits {
+        lock_timeout: script.header.lock_timeout,
+        statement_timeout: script.header.statement_timeout,
+    }
+}
+
+/// The hash of each unit's text as it stands in the file, placeholders unreplaced.
+fn hashes(source: &Source, units: &[Unit]) -> Vec<String> {
+    let text = |unit: &Unit| source.text.get(unit.span.clone()).unwrap_or_default();
+    units.iter().map(|unit| Checksum::of(text(unit)).as_str().to_string()).collect()
+}
+
+/// A half-applied file may change from its first unfinished step on. A step that a dead run had
+/// begun must still be that step, or nobody could ask what became of it; one that its store refused
+/// may be corrected.
+fn check_finished_part(row: &Row, now: &[String], source: &Source) -> Result<()> {
+    let in_doubt = row.claimed.is_some() && row.state != State::Failed;
+    let fixed = row.steps_done + usize::from(in_doubt);
+    let changed = (0..fixed).find(|step| row.step_hashes.get(*step) != now.get(*step));
+    match changed {
+        None => Ok(()),
+        Some(step) => Err(Error::new(
+            Exit::Differ,
+            format!("{} is half applied, and its step {} was changed since", source.file, step + 1),
+        )
+        .because(match step < row.steps_done {
+            true => format!("the first {} of {} steps are done", row.steps_done, row.steps_total),
+            false => "that step was begun, and its end is not known".to_string(),
+        })
+        .state("nothing was applied")
+        .hint("put that step back as it was; the steps after it may be changed freely")),
+    }
+}
+
+/// What undoes a migration, as far as it is known before its first step. A U file is parsed now, so
+/// that its mistakes come to light before the migration is applied.
+fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
+    if let Some(reason) = &file.header.irreversible {
+        return Ok(Down::Irreversible { reason: reason.clone() });
+    }
+    match &file.undo {
+        Some(undo) => {
+            let script = undo.source.script(placeholders)?;
+            parse(&script)?;
+            Ok(Down::File {
+                script: undo.source.file.clone(),
+                text: undo.source.text.clone(),
+                placeholders: placeholders.storable(&script.names),
+            })
+        }
+        None if file.id.store == StoreKind::Postgres => Ok(Down::None),
+        None => Ok(Down::Steps { steps: Vec::new() }),
+    }
+}
+
+/// One migration to be undone, with what the ledger kept to undo it.
+pub struct Undoing<'a> {
+    /// The row.
+    pub row: &'a Row,
+    /// Its place in the plan.
+    pub item: Item,
+    /// What undoes it.
+    pub down: Down,
+    /// Its file, if it is still there: its U file wins over the ledger's text.
+    pub file: Option<&'a Migration>,
+}
+
+/// The tasks that undo `undoings`, and what is to be said about them; everything that cannot be
+/// undone comes as one error, before the first effect.
+pub fn to_undo(
+    undoings: Vec<Undoing<'_>>,
+    placeholders: &Placeholders,
+) -> Result<(Vec<Task>, Vec<String>)> {
+    let mut remarks = Vec::new();
+    let tasks = undoings.into_iter().map(|undoing| undo_task(undoing, placeholders, &mut remarks));
+    let tasks = collect(tasks.collect::<Vec<_>>().into_iter())?;
+    Ok((tasks, remarks))
+}
+
+fn undo_task(
+    undoing: Undoing<'_>,
+    placeholders: &Placeholders,
+    remarks: &mut Vec<String>,
+) -> Result<Task> {
+    let row = undoing.row;
+    if matches!(row.state, State::Failed | State::Running) && row.claimed.is_some() {
+        return Err(Error::failed(format!(
+            "{} is half applied, and one of its steps is in doubt",
+            row.id
+        ))
+        .state("nothing was undone")
+        .hint("run `aiplat-migrate up` first: it finds out what became of the step"));
+    }
+    let (source, values) = undo_source(&undoing, placeholders, remarks)?;
+    let (script, units) = match source.text.is_empty() {
+        true => (None, Vec::new()),
+        false => {
+            let script = source.script(&values)?;
+            let units = parse(&script)?;
+            (Some(script), units)
+        }
+    };
+    let step_hashes = hashes(&source, &units);
+    if row.state == State::Undoing {
+        check_finished_part(row, &step_hashes, &source)?;
+    }
+    let one = script.as_ref().is_some_and(|script| is_one_transaction(script, &units));
+    Ok(Task {
+        claim: Claim {
+            id: row.id.clone(),
+            description: row.description.clone(),
+            script: row.script.clone(),
+            checksum: row.checksum.clone(),
+            down: undoing.down,
+            requires: row.requires.clone(),
+            step_hashes,
+        },
+        direction: Direction::Down,
+        limits: script.as_ref().map(limits).unwrap_or_default(),
+        source,
+        units,
+        after: undoing.item.after,
+        sealed: one && row.state == State::Applied,
+        row: Some(row.clone()),
+        replaces: None,
+    })
+}
+
+/// The text that undoes a migration: the U file on disk, else what the ledger kept.
+fn undo_source(
+    undoing: &Undoing<'_>,
+    placeholders: &Placeholders,
+    remarks: &mut Vec<String>,
+) -> Result<(Source, Placeholders)> {
+    let id = &undoing.row.id;
+    let cannot = |reason: &str| {
+        Error::failed(format!("{id} ({}) cannot be undone: {reason}", undoing.row.script))
+            .state("nothing was undone")
+    };
+    if let Some(undo) = undoing.file.and_then(|file| file.undo.as_ref()) {
+        let kept = matches!(&undoing.down, Down::File { text, .. } if *text == undo.source.text);
+        if !kept {
+            remarks.push(format!(
+                "{} is not what was recorded when {id} was applied: the file is used",
+                undo.source.file
+            ));
+        }
+        return Ok((undo.source.clone(), placeholders.clone()));
+    }
+    match &undoing.down {
+        Down::File { script, text, placeholders: stored } => {
+            let file = format!("{script} (as recorded in the ledger)");
+            let source = Source { store: id.store, file, text: text.clone() };
+            Ok((source, placeholders.with_stored(stored)))
+        }
+        Down::Steps { steps } => {
+            let text = inverse_text(steps).map_err(|refused| cannot(&refused))?;
+            let file = format!("the undo of {id} (as recorded in the ledger)");
+            Ok((Source { store: id.store, file, text }, Placeholders::default()))
+        }
+        Down::Irreversible { reason } => Err(cannot(reason)),
+        Down::None => Err(cannot("it has no U file").hint(format!(
+            "write {} and run this again",
+            undoing.row.script.replacen("/V", "/U", 1)
+        ))),
+    }
+}
+
+/// The inverse of all steps as one document, last step first; empty where there is nothing to undo.
+fn inverse_text(steps: &[Inverse]) -> Result<String, String> {
+    let mut all = Vec::new();
+    for inverse in steps.iter().rev() {
+        match inverse {
+            Inverse::Steps(steps) => all.extend(steps.iter().cloned()),
+            Inverse::Refused { step, reason } => return Err(format!("step `{step}`: {reason}")),
+        }
+    }
+    if all.is_empty() {
+        return Ok(String::new());
+    }
+    let document = serde_json::json!({ "placeholders": "off", "steps": all });
+    serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
+}

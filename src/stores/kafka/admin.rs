@@ -1,0 +1,309 @@
+//! What the rooms share: requests in the background, and their faults as errors of the store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio_util::sync::CancellationToken;
+
+use super::ffi::{Ask, Cluster, Described, Fault, Link, Said, Topic, TopicConfigs};
+use super::steps::{AlterConfigs, CreatePartitions, CreateTopic};
+use crate::stores::{StoreError, StoreErrorKind};
+
+/// How long one broker may take to show what it knows; a dead one must not eat the whole patience.
+const GLANCE: Duration = Duration::from_secs(5);
+
+/// Partitions and replicas of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) partitions: i32,
+    pub(super) replication_factor: i32,
+}
+
+/// A connected cluster.
+pub(super) struct Admin {
+    link: Arc<Link>,
+    address: String,
+    cluster_id: Option<String>,
+    /// How long an operation may take, from its request until every broker shows it.
+    pub(super) patience: Duration,
+}
+
+impl Admin {
+    /// Asks the cluster who it is, within `timeout`, and gives up at the first good reason to.
+    pub(super) async fn connect(
+        link: Link,
+        address: String,
+        timeout: Duration,
+        patience: Duration,
+    ) -> Result<Admin, StoreError> {
+        let ask = Ask { timeout, broker: None, hasty: true, cancel: CancellationToken::new() };
+        let mut admin = Admin { link: Arc::new(link), address, cluster_id: None, patience };
+        let cluster = admin
+            .run(move |link| link.describe_cluster(&ask))
+            .await
+            .map_err(|fault| admin.no_connection(fault, timeout))?;
+        admin.cluster_id = cluster.id;
+        Ok(admin)
+    }
+
+    /// The cluster id.
+    pub(super) fn cluster_id(&self) -> Option<String> {
+        self.cluster_id.clone()
+    }
+
+    /// The cluster as it is now.
+    pub(super) async fn cluster(&self, cancel: &CancellationToken) -> Result<Cluster, Fault> {
+        let ask = self.glance(None, cancel);
+        self.run(move |link| link.describe_cluster(&ask)).await
+    }
+
+    /// A topic as `broker` shows it, or any broker where none is named.
+    pub(super) async fn topic(
+        &self,
+        name: &str,
+        broker: Option<i32>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Topic>, Fault> {
+        let (ask, name) = (self.glance(broker, cancel), name.to_string());
+        self.run(move |link| link.describe_topic(&ask, &name)).await
+    }
+
+    /// The configs of a topic as `broker` shows them; `None` where it shows no such topic.
+    pub(super) async fn configs(
+        &self,
+        topic: &str,
+        broker: Option<i32>,
+        cancel: &CancellationToken,
+    ) -> Result<Option<TopicConfigs>, Fault> {
+        let (ask, topics) = (self.glance(broker, cancel), vec![topic.to_string()]);
+        let described = self.run(move |link| link.describe_configs(&ask, &topics)).await?;
+        match described.into_iter().next() {
+            Some((_, Ok(configs))) => Ok(Some(configs)),
+            Some((_, Err(said))) if said.code == Code::UnknownTopicOrPartition => Ok(None),
+            Some((_, Err(said))) => Err(Fault::Said(said)),
+            None => Ok(None),
+        }
+    }
+
+    /// The configs of many topics, or why the broker does not tell them.
+    pub(super) async fn all_configs(&self, topics: Vec<String>) -> Result<Vec<Described>, Fault> {
+        let ask = self.ask(&CancellationToken::new());
+        self.run(move |link| link.describe_configs(&ask, &topics)).await
+    }
+
+    /// Every topic of the cluster.
+    pub(super) async fn layouts(&self) -> Result<BTreeMap<String, Layout>, Fault> {
+        let patience = self.patience;
+        self.run(move |link| {
+            // All of them: asking for one by name could create it.
+            let metadata =
+                link.client().fetch_metadata(None, patience).map_err(|e| safe_fault(&e))?;
+            let layout = |topic: &rdkafka::metadata::MetadataTopic| Layout {
+                partitions: count(topic.partitions().len()),
+                replication_factor: count(
+                    topic.partitions().first().map_or(0, |one| one.replicas().len()),
+                ),
+            };
+            Ok(metadata
+                .topics()
+                .iter()
+                .map(|topic| (topic.name().to_string(), layout(topic)))
+                .collect())
+        })
+        .await
+    }
+
+    /// How many messages the partitions of a topic hold, by their offsets.
+    pub(super) async fn messages(&self, topic: &str, partitions: i32) -> Result<i64, Fault> {
+        let (topic, deadline) = (topic.to_string(), Instant::now() + self.patience);
+        self.run(move |link| {
+            let mut messages = 0;
+            for partition in 0..partitions {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let (low, high) = link
+                    .client()
+                    .fetch_watermarks(&topic, partition, left)
+                    .map_err(|e| safe_fault(&e))?;
+                messages += high - low;
+            }
+            Ok(messages)
+        })
+        .await
+    }
+
+    /// Creates a topic.
+    pub(super) async fn create_topic(
+        &self,
+        topic: &CreateTopic,
+        cancel: &CancellationToken,
+    ) -> Result<(), Fault> {
+        let (ask, topic) = (self.ask(cancel), topic.clone());
+        self.run(move |link| link.create_topic(&ask, &topic)).await
+    }
+
+    /// Changes configs of a topic.
+    pub(super) async fn alter_configs(
+        &self,
+        change: &AlterConfigs,
+        cancel: &CancellationToken,
+    ) -> Result<(), Fault> {
+        let (ask, change) = (self.ask(cancel), change.clone());
+        self.run(move |link| link.alter_configs(&ask, &change)).await
+    }
+
+    /// Grows a topic.
+    pub(super) async fn create_partitions(
+        &self,
+        grown: &CreatePartitions,
+        cancel: &CancellationToken,
+    ) -> Result<(), Fault> {
+        let (ask, grown) = (self.ask(cancel), grown.clone());
+        self.run(move |link| link.create_partitions(&ask, &grown)).await
+    }
+
+    /// Deletes a topic.
+    pub(super) async fn delete_topic(
+        &self,
+        topic: &str,
+        cancel: &CancellationToken,
+    ) -> Result<(), Fault> {
+        let (ask, topic) = (self.ask(cancel), topic.to_string());
+        self.run(move |link| link.delete_topic(&ask, &topic)).await
+    }
+
+    fn ask(&self, cancel: &CancellationToken) -> Ask {
+        Ask { timeout: self.patience, broker: None, hasty: false, cancel: cancel.clone() }
+    }
+
+    fn glance(&self, broker: Option<i32>, cancel: &CancellationToken) -> Ask {
+        let timeout = self.patience.min(GLANCE);
+        Ask { timeout, broker, hasty: false, cancel: cancel.clone() }
+    }
+
+    /// librdkafka's calls block, so they run on a thread that may.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Link) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let link = Arc::clone(&self.link);
+        match tokio::task::spawn_blocking(move || work(&link)).await {
+            Ok(result) => result,
+            Err(ended) => Err(Fault::Said(Said {
+                code: Code::Fail,
+                name: "_FAIL".to_string(),
+                text: format!("the request's thread ended early: {ended}"),
+            })),
+        }
+    }
+
+    fn no_connection(&self, fault: Fault, timeout: Duration) -> StoreError {
+        let error = self.error(fault);
+        match error.code.as_deref() {
+            Some("_TIMED_OUT") => error.detail(format!("waited {timeout:?}")),
+            Some(_) | None => error,
+        }
+    }
+
+    /// The error that a fault is; where the connection is at fault, with librdkafka's reason.
+    pub(super) fn error(&self, fault: Fault) -> StoreError {
+        let said = match fault {
+            Fault::Cancelled => return StoreError::refused("cancelled before Kafka answered"),
+            Fault::Said(said) => said,
+        };
+        let said = match connection(said.code) {
+            true => self.link.reason().unwrap_or(said),
+            false => said,
+        };
+        let (kind, hint) = (kind(said.code), hint(&said));
+        let message = match kind {
+            StoreErrorKind::Unreachable => {
+                format!("Kafka at {} does not answer: {}", self.address, said.text)
+            }
+            StoreErrorKind::Credentials => {
+                format!("Kafka at {} does not let us in: {}", self.address, said.text)
+            }
+            StoreErrorKind::Settings | StoreErrorKind::Refused => said.text,
+        };
+        let error = StoreError::new(kind, message).code(said.name);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+fn count(items: usize) -> i32 {
+    i32::try_from(items).unwrap_or(i32::MAX)
+}
+
+fn safe_fault(error: &KafkaError) -> Fault {
+    let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+    let name = match code {
+        Code::OperationTimedOut => "_TIMED_OUT".to_string(),
+        Code::BrokerTransportFailure => "_TRANSPORT".to_string(),
+        code => format!("{code:?}"),
+    };
+    Fault::Said(Said { code, name, text: error.to_string() })
+}
+
+/// Whether it is the connection that failed, so that librdkafka knows more than the request.
+fn connection(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::MessageTimedOut
+            | Code::Resolve
+    )
+}
+
+/// Kafka's codes by how they are treated; all that is not named is a refusal.
+fn kind(code: Code) -> StoreErrorKind {
+    match code {
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::SSL
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState => StoreErrorKind::Credentials,
+        Code::RequestTimedOut
+        | Code::NetworkException
+        | Code::BrokerNotAvailable
+        | Code::LeaderNotAvailable
+        | Code::DestroyBroker
+        | Code::BadMessage
+        | Code::UnknownBroker => StoreErrorKind::Unreachable,
+        code if connection(code) => StoreErrorKind::Unreachable,
+        _ => StoreErrorKind::Refused,
+    }
+}
+
+fn hint(said: &Said) -> Option<&'static str> {
+    match said.code {
+        Code::BrokerTransportFailure if said.text.contains("Disconnected") => Some(
+            "a listener hangs up on a client that speaks another protocol: check security_protocol \
+             of [kafka]",
+        ),
+        Code::BadMessage => Some("what answers there is not Kafka: check brokers of [kafka]"),
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            Some("check user, password, sasl_mechanism and security_protocol of [kafka]")
+        }
+        Code::SSL => Some(
+            "check ca_file, cert_file and key_file of [kafka], and that security_protocol is what \
+             the listener speaks",
+        ),
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Some(
+            "the user needs the ACLs Create, Alter, AlterConfigs, Delete, Describe and \
+             DescribeConfigs on the topics it migrates",
+        ),
+        Code::TopicDeletionDisabled => Some("set delete.topic.enable=true on the brokers"),
+        Code::UnsupportedVersion | Code::UnsupportedFeature => {
+            Some("changing single configs needs Kafka 2.3 or newer")
+        }
+        _ => None,
+    }
+}

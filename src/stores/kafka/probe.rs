@@ -1,0 +1,436 @@
+//! What stands before a step, what it would lose, and what became of one in doubt; reads only.
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::admin::Admin;
+use super::ffi::{Fault, Topic, TopicConfigs};
+use super::steps::{
+    AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, FormerConfigs, FormerTopic, Step,
+};
+use crate::stores::{Before, Loss, Probe, StoreError};
+
+/// What every broker shows once a step is done.
+pub(super) enum Goal<'a> {
+    /// The topic, each partition with a leader; so many partitions, where the step says.
+    Shown { topic: &'a str, partitions: Option<i32> },
+    /// No such topic.
+    Gone { topic: &'a str },
+    /// The configs as the step wants them.
+    Configured(&'a AlterConfigs),
+}
+
+impl Step {
+    /// What every broker shows once the step is done.
+    pub(super) fn goal(&self) -> Goal<'_> {
+        match self {
+            Step::CreateTopic(CreateTopic { name, partitions, .. }) => {
+                Goal::Shown { topic: name, partitions: *partitions }
+            }
+            Step::CreatePartitions(CreatePartitions { topic, count }) => {
+                Goal::Shown { topic, partitions: Some(*count) }
+            }
+            Step::AlterConfigs(change) => Goal::Configured(change),
+            Step::DeleteTopic(DeleteTopic { topic }) => Goal::Gone { topic },
+        }
+    }
+}
+
+/// How the cluster stands towards `step`.
+pub(super) async fn before(admin: &Admin, step: &Step) -> Result<Before, StoreError> {
+    match step {
+        Step::CreateTopic(wanted) => before_create(admin, wanted).await,
+        Step::AlterConfigs(change) => before_alter(admin, change).await,
+        Step::CreatePartitions(grown) => before_grow(admin, grown).await,
+        Step::DeleteTopic(doomed) => before_delete(admin, doomed).await,
+    }
+}
+
+async fn before_create(admin: &Admin, wanted: &CreateTopic) -> Result<Before, StoreError> {
+    match live(admin, &wanted.name).await? {
+        None => {
+            enough_brokers(admin, wanted).await?;
+            Ok(Before::absent())
+        }
+        Some((topic, configs)) => Ok(match difference(wanted, &topic, &configs) {
+            None => Before::found(),
+            Some((wanted, live)) => Before::differs(wanted, live),
+        }),
+    }
+}
+
+/// Refuses what the brokers would refuse, before anything is claimed, and says which way out.
+async fn enough_brokers(admin: &Admin, wanted: &CreateTopic) -> Result<(), StoreError> {
+    let Some(factor) = wanted.replication_factor else { return Ok(()) };
+    let cluster = admin.cluster(&CancellationToken::new()).await;
+    let brokers = cluster.map_err(|fault| admin.error(fault))?.brokers.len();
+    if usize::try_from(factor).is_ok_and(|factor| factor <= brokers) {
+        return Ok(());
+    }
+    let message = format!(
+        "topic {} wants replicationFactor {factor}, but the cluster has {}",
+        wanted.name,
+        counted(brokers, "broker")
+    );
+    Err(StoreError::refused(message).hint(
+        "make replicationFactor a placeholder, such as \"${kafka_replication_factor}\", and set \
+         it for this cluster in [placeholders] or in its [profile]",
+    ))
+}
+
+async fn before_alter(admin: &Admin, change: &AlterConfigs) -> Result<Before, StoreError> {
+    let (_, configs) = live(admin, &change.topic).await?.ok_or_else(|| missing(&change.topic))?;
+    let former = replaced(change, &configs);
+    match former == FormerConfigs::default() {
+        true => Ok(Before::found()),
+        false => Ok(Before::replaces(json!(former))),
+    }
+}
+
+/// The own configs of the topic that `change` changes; what is as wanted already stays out.
+fn replaced(change: &AlterConfigs, live: &TopicConfigs) -> FormerConfigs {
+    let mut former = FormerConfigs::default();
+    for (key, wanted) in &change.set {
+        match live.own.get(key) {
+            Some(value) if same(value, wanted) => {}
+            Some(value) => {
+                former.set.insert(key.clone(), value.clone());
+            }
+            None => {
+                former.unset.insert(key.clone());
+            }
+        }
+    }
+    for key in &change.unset {
+        if let Some(value) = live.own.get(key) {
+            former.set.insert(key.clone(), value.clone());
+        }
+    }
+    former
+}
+
+async fn before_grow(admin: &Admin, grown: &CreatePartitions) -> Result<Before, StoreError> {
+    let topic = topic(admin, &grown.topic).await?.ok_or_else(|| missing(&grown.topic))?;
+    match topic.partitions.cmp(&grown.count) {
+        std::cmp::Ordering::Less => Ok(Before::replaces(json!({ "partitions": topic.partitions }))),
+        std::cmp::Ordering::Equal => Ok(Before::found()),
+        std::cmp::Ordering::Greater => Err(decrease(grown, topic.partitions)),
+    }
+}
+
+fn decrease(grown: &CreatePartitions, live: i32) -> StoreError {
+    StoreError::refused(format!(
+        "topic {} has {live} partitions; Kafka cannot take partitions away to leave {}",
+        grown.topic, grown.count
+    ))
+    .hint("write a count above the present one, or create a new topic and copy the messages")
+}
+
+async fn before_delete(admin: &Admin, doomed: &DeleteTopic) -> Result<Before, StoreError> {
+    let Some((topic, configs)) = live(admin, &doomed.topic).await? else {
+        return Ok(Before::found());
+    };
+    Ok(Before::replaces(json!(FormerTopic {
+        partitions: topic.partitions,
+        replication_factor: topic.replication_factor,
+        configs: configs.own,
+        id: topic.id,
+    })))
+}
+
+/// The messages that `step` destroys.
+pub(super) async fn holds(admin: &Admin, step: &Step) -> Result<Vec<Loss>, StoreError> {
+    let Step::DeleteTopic(DeleteTopic { topic: name }) = step else { return Ok(Vec::new()) };
+    let Some(topic) = topic(admin, name).await? else { return Ok(Vec::new()) };
+    Ok(match admin.messages(name, topic.partitions).await {
+        Ok(0) => Vec::new(),
+        Ok(messages) => {
+            let messages = usize::try_from(messages).unwrap_or_default();
+            let what = format!("topic {name} holds {}", counted(messages, "message"));
+            vec![Loss { what, known: true }]
+        }
+        Err(fault) => {
+            let why = admin.error(fault).message;
+            let what = format!("topic {name} holds an unknown number of messages ({why})");
+            vec![Loss { what, known: false }]
+        }
+    })
+}
+
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
+/// What became of `step`, claimed over `before` by a run that died.
+pub(super) async fn probe(
+    admin: &Admin,
+    step: &Step,
+    before: &Before,
+) -> Result<Probe, StoreError> {
+    let lacking = lacking(admin, &step.goal(), &CancellationToken::new()).await;
+    let lacking = lacking.map_err(|fault| admin.error(fault))?;
+    match step {
+        Step::CreateTopic(wanted) => probe_create(admin, wanted, lacking).await,
+        Step::CreatePartitions(grown) => probe_grow(admin, grown, lacking).await,
+        Step::DeleteTopic(doomed) => probe_delete(admin, doomed, before, lacking).await,
+        // Set again, a config is what it was, so a change half shown is made again.
+        Step::AlterConfigs(_) => Ok(done_or_not(lacking)),
+    }
+}
+
+fn done_or_not(lacking: Option<String>) -> Probe {
+    match lacking {
+        None => Probe::Done,
+        Some(_) => Probe::NotDone,
+    }
+}
+
+async fn probe_create(
+    admin: &Admin,
+    wanted: &CreateTopic,
+    lacking: Option<String>,
+) -> Result<Probe, StoreError> {
+    let Some((topic, configs)) = live(admin, &wanted.name).await? else {
+        return Ok(Probe::NotDone);
+    };
+    Ok(match difference(wanted, &topic, &configs) {
+        None => done_or_not(lacking),
+        Some((wish, live)) => Probe::Unknown(format!(
+            "topic {} was absent when the step began and is there now with {live}, where the step \
+             wants {wish}",
+            wanted.name
+        )),
+    })
+}
+
+async fn probe_grow(
+    admin: &Admin,
+    grown: &CreatePartitions,
+    lacking: Option<String>,
+) -> Result<Probe, StoreError> {
+    Ok(match topic(admin, &grown.topic).await? {
+        Some(topic) if topic.partitions > grown.count => Probe::Unknown(format!(
+            "topic {} has {} partitions, more than the {} of the step",
+            grown.topic, topic.partitions, grown.count
+        )),
+        Some(_) | None => done_or_not(lacking),
+    })
+}
+
+async fn probe_delete(
+    admin: &Admin,
+    doomed: &DeleteTopic,
+    before: &Before,
+    lacking: Option<String>,
+) -> Result<Probe, StoreError> {
+    let claimed = before.value.get("id").and_then(|id| id.as_str()).unwrap_or_default();
+    Ok(match topic(admin, &doomed.topic).await? {
+        // Deleting again would destroy what somebody else made since.
+        Some(topic) if !claimed.is_empty() && topic.id != claimed => Probe::Unknown(format!(
+            "topic {} was deleted and another one of that name has been created since",
+            doomed.topic
+        )),
+        Some(_) => Probe::NotDone,
+        None => done_or_not(lacking),
+    })
+}
+
+/// What the first broker that has not reached `goal` shows instead; `None` once all have.
+pub(super) async fn lacking(
+    admin: &Admin,
+    goal: &Goal<'_>,
+    cancel: &CancellationToken,
+) -> Result<Option<String>, Fault> {
+    for broker in admin.cluster(cancel).await?.brokers {
+        match lacking_at(admin, goal, broker, cancel).await {
+            Ok(None) => {}
+            Ok(Some(lacking)) => return Ok(Some(format!("broker {broker} {lacking}"))),
+            Err(fault) => return Err(fault.of(&format!("broker {broker}"))),
+        }
+    }
+    Ok(None)
+}
+
+async fn lacking_at(
+    admin: &Admin,
+    goal: &Goal<'_>,
+    broker: i32,
+    cancel: &CancellationToken,
+) -> Result<Option<String>, Fault> {
+    Ok(match goal {
+        Goal::Shown { topic, partitions } => {
+            not_shown(admin.topic(topic, Some(broker), cancel).await?, *partitions)
+        }
+        Goal::Gone { topic } => {
+            let shown = admin.topic(topic, Some(broker), cancel).await?;
+            shown.map(|_| "still shows the topic".to_string())
+        }
+        Goal::Configured(change) => {
+            let configs = admin.configs(&change.topic, Some(broker), cancel).await?;
+            not_configured(change, configs.as_ref())
+        }
+    })
+}
+
+fn not_shown(topic: Option<Topic>, partitions: Option<i32>) -> Option<String> {
+    let Some(topic) = topic else {
+        return Some("does not show the topic yet".to_string());
+    };
+    let wanted = partitions.unwrap_or(topic.partitions.max(1));
+    if topic.partitions != wanted {
+        return Some(format!("shows {} partitions of {wanted}", topic.partitions));
+    }
+    (topic.leaderless > 0)
+        .then(|| format!("shows {} of {wanted} partitions without a leader", topic.leaderless))
+}
+
+fn not_configured(change: &AlterConfigs, live: Option<&TopicConfigs>) -> Option<String> {
+    let Some(live) = live else { return Some("does not show the topic".to_string()) };
+    let FormerConfigs { set, unset } = replaced(change, live);
+    let keys: Vec<String> = set.into_keys().chain(unset).collect();
+    (!keys.is_empty()).then(|| format!("still shows the old {}", keys.join(", ")))
+}
+
+async fn topic(admin: &Admin, name: &str) -> Result<Option<Topic>, StoreError> {
+    let shown = admin.topic(name, None, &CancellationToken::new()).await;
+    shown.map_err(|fault| admin.error(fault))
+}
+
+/// A topic with its configs, as one broker shows them.
+pub(super) async fn live(
+    admin: &Admin,
+    name: &str,
+) -> Result<Option<(Topic, TopicConfigs)>, StoreError> {
+    let Some(topic) = topic(admin, name).await? else { return Ok(None) };
+    let configs = admin.configs(name, None, &CancellationToken::new()).await;
+    let configs = configs.map_err(|fault| admin.error(fault))?;
+    Ok(configs.map(|configs| (topic, configs)))
+}
+
+fn missing(topic: &str) -> StoreError {
+    StoreError::refused(format!("there is no topic {topic}"))
+        .hint("create it in an earlier step, or name its migration in `requires`")
+}
+
+/// Where a live topic is not as `wanted`: what is wanted and what is live, of the differing
+/// attributes. Only what the step names counts; a config may be in force by the broker's default.
+pub(super) fn difference(
+    wanted: &CreateTopic,
+    topic: &Topic,
+    configs: &TopicConfigs,
+) -> Option<(String, String)> {
+    let mut differing: Vec<(String, String)> = Vec::new();
+    let numbers = [
+        ("partitions", wanted.partitions, topic.partitions),
+        ("replicationFactor", wanted.replication_factor, topic.replication_factor),
+    ];
+    for (name, wish, live) in numbers {
+        if let Some(wish) = wish.filter(|wish| *wish != live) {
+            differing.push((format!("{name} {wish}"), format!("{name} {live}")));
+        }
+    }
+    for (key, wish) in &wanted.configs {
+        let live = configs.effective.get(key).map_or("unset", String::as_str);
+        if !same(live, wish) {
+            differing.push((format!("{key}={wish}"), format!("{key}={live}")));
+        }
+    }
+    let (wish, live): (Vec<_>, Vec<_>) = differing.into_iter().unzip();
+    (!wish.is_empty()).then(|| (wish.join(", "), live.join(", ")))
+}
+
+/// Whether two texts are one value to Kafka, which gives back what it has parsed: `0.50` comes
+/// back as `0.5`, `TRUE` as `true`, `compact, delete` as `compact,delete`.
+fn same(one: &str, other: &str) -> bool {
+    let plain =
+        |text: &str| -> String { text.split(',').map(str::trim).collect::<Vec<_>>().join(",") };
+    let (one, other) = (plain(one), plain(other));
+    let boolean = |text: &str| text.to_ascii_lowercase().parse::<bool>().ok();
+    one == other
+        || one.parse::<i64>().is_ok_and(|one| other.parse() == Ok(one))
+        || (one.contains('.') || other.contains('.'))
+            && one.parse::<f64>().is_ok_and(|one| other.parse() == Ok(one))
+        || boolean(&one).is_some_and(|one| boolean(&other) == Some(one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migration::Node;
+    use crate::stores::kafka::steps::Configs;
+
+    fn step(text: &str) -> Step {
+        Step::parse(&Node::parse(text).expect("JSON5")).expect("a step")
+    }
+
+    fn configs(own: &[(&str, &str)]) -> TopicConfigs {
+        let own: Configs = own.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let mut effective = own.clone();
+        effective.entry("compression.type".to_string()).or_insert("producer".to_string());
+        TopicConfigs { own, effective }
+    }
+
+    fn topic(partitions: i32) -> Topic {
+        Topic { id: "x".to_string(), partitions, leaderless: 0, replication_factor: 1 }
+    }
+
+    #[test]
+    fn values_are_compared_as_kafka_parses_them() {
+        for (one, other) in [
+            ("604800000", "604800000"),
+            ("0.50", "0.5"),
+            ("1", "1.0"),
+            ("TRUE", "true"),
+            ("compact, delete", "compact,delete"),
+            (" 5", "5"),
+            ("05", "5"),
+        ] {
+            assert!(same(one, other) && same(other, one), "{one} {other}");
+        }
+        let big = ["9007199254740993", "9007199254740992"];
+        for [one, other] in [["5", "6"], ["lz4", "zstd"], ["compact", "compact,delete"], big] {
+            assert!(!same(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_step_names_can_differ() {
+        let difference = |text: &str, live: i32, own: &[(&str, &str)]| {
+            let Step::CreateTopic(wanted) = step(text) else { panic!("createTopic") };
+            difference(&wanted, &topic(live), &configs(own))
+        };
+        let plain = "{ createTopic: { name: 't' } }";
+        assert_eq!(difference(plain, 7, &[("retention.ms", "5")]), None);
+        let named = "{ createTopic: { name: 't', partitions: 3, replicationFactor: 1, configs: \
+                     { 'compression.type': 'producer', 'retention.ms': 5 } } }";
+        assert_eq!(difference(named, 3, &[("retention.ms", "5")]), None);
+        let (wanted, live) = difference(named, 6, &[]).expect("differs");
+        assert_eq!(wanted, "partitions 3, retention.ms=5");
+        assert_eq!(live, "partitions 6, retention.ms=unset");
+    }
+
+    #[test]
+    fn only_keys_that_change_are_kept_for_the_inverse() {
+        let text = "{ alterConfigs: { topic: 't', set: { a: 1, b: 2, c: 3 }, unset: ['d', 'e'] } }";
+        let Step::AlterConfigs(change) = step(text) else { panic!("alterConfigs") };
+        let former = replaced(&change, &configs(&[("a", "1"), ("b", "9"), ("d", "8"), ("z", "7")]));
+        assert_eq!(json!(former), json!({ "set": { "b": "9", "d": "8" }, "unset": ["c"] }));
+    }
+
+    #[test]
+    fn a_topic_is_shown_when_it_has_its_partitions_and_they_have_leaders() {
+        assert_eq!(not_shown(Some(topic(3)), Some(3)), None);
+        assert_eq!(not_shown(Some(topic(3)), None), None);
+        assert!(not_shown(Some(topic(0)), None).is_some());
+        assert!(not_shown(None, None).is_some());
+        assert!(
+            not_shown(Some(topic(3)), Some(6))
+                .is_some_and(|text| text.contains("3 partitions of 6"))
+        );
+        let headless = Topic { leaderless: 2, ..topic(3) };
+        assert!(not_shown(Some(headless), Some(3)).is_some_and(|text| text.contains("2 of 3")));
+    }
+}

@@ -1,0 +1,279 @@
+//! The server's REST interface: one request, one answer or an error in the server's own words.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::steps::Tenant;
+use crate::stores::{StoreError, StoreErrorKind};
+
+/// A connection to one server.
+pub(super) struct Client {
+    pub(super) http: reqwest::Client,
+    /// Ends in `/v1/`.
+    pub(super) base: url::Url,
+    /// Host and port, for messages.
+    pub(super) address: String,
+}
+
+/// What the server answered.
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+/// How many tenants one GraphQL query counts.
+const COUNTED_AT_ONCE: usize = 100;
+
+impl Client {
+    /// What the server says of itself; it demands the key.
+    pub(super) async fn meta(&self, within: Duration) -> Result<Value, StoreError> {
+        let request = self.request(Method::GET, &["meta"])?.timeout(within);
+        let answer = self.send(request).await?;
+        if answer.status.is_redirection() || answer.status == StatusCode::NOT_FOUND {
+            let message = format!("{} answers, but not as Weaviate does", self.address);
+            return Err(StoreError::new(StoreErrorKind::Settings, message)
+                .code(answer.status.as_str())
+                .hint("give the address that serves /v1/meta; redirects are not followed"));
+        }
+        answer.value()
+    }
+
+    /// All classes.
+    pub(super) async fn classes(&self) -> Result<Vec<Value>, StoreError> {
+        let mut schema = self.get(&["schema"]).await?.value()?;
+        match schema["classes"].take() {
+            Value::Array(classes) => Ok(classes),
+            _ => Err(StoreError::refused("the server's schema holds no list of classes")),
+        }
+    }
+
+    /// One class, if it is there.
+    pub(super) async fn class(&self, name: &str) -> Result<Option<Value>, StoreError> {
+        let answer = self.get(&["schema", name]).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => answer.value().map(Some),
+        }
+    }
+
+    pub(super) async fn create_class(&self, class: &Value) -> Result<(), StoreError> {
+        self.write(Method::POST, &["schema"], Some(class)).await
+    }
+
+    pub(super) async fn put_class(&self, name: &str, class: &Value) -> Result<(), StoreError> {
+        self.write(Method::PUT, &["schema", name], Some(class)).await
+    }
+
+    /// Succeeds too where there is no such class.
+    pub(super) async fn delete_class(&self, name: &str) -> Result<(), StoreError> {
+        self.write(Method::DELETE, &["schema", name], None).await
+    }
+
+    pub(super) async fn add_property(&self, class: &str, one: &Value) -> Result<(), StoreError> {
+        self.write(Method::POST, &["schema", class, "properties"], Some(one)).await
+    }
+
+    /// The tenants of a class that keeps its objects by tenant, by name; asked of another class,
+    /// the server ponders for two seconds before it refuses.
+    pub(super) async fn tenants(&self, class: &str) -> Result<Vec<Tenant>, StoreError> {
+        let body = self.get(&["schema", class, "tenants"]).await?.value()?;
+        let mut tenants: Vec<Tenant> = body
+            .as_array()
+            .map(|items| items.iter().filter_map(tenant).collect())
+            .unwrap_or_default();
+        tenants.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tenants)
+    }
+
+    pub(super) async fn add_tenants(&self, class: &str, new: &[Tenant]) -> Result<(), StoreError> {
+        let body = new.iter().map(Tenant::to_json).collect();
+        self.write(Method::POST, &["schema", class, "tenants"], Some(&body)).await
+    }
+
+    pub(super) async fn remove_tenants(
+        &self,
+        class: &str,
+        of: &[String],
+    ) -> Result<(), StoreError> {
+        self.write(Method::DELETE, &["schema", class, "tenants"], Some(&json!(of))).await
+    }
+
+    /// How many objects a class without tenants holds. GraphQL counts exactly and at once; the
+    /// figures of `nodes` lag behind.
+    pub(super) async fn count(&self, class: &str) -> Result<u64, StoreError> {
+        let query = format!("{{ Aggregate {{ c: {class} {{ meta {{ count }} }} }} }}");
+        let counts = self.aggregate(&query).await?;
+        counted(&counts, "c")
+    }
+
+    /// How many objects these tenants hold together; they must be active.
+    pub(super) async fn count_of(&self, class: &str, tenants: &[&str]) -> Result<u64, StoreError> {
+        let mut sum = 0;
+        for some in tenants.chunks(COUNTED_AT_ONCE) {
+            let parts: Vec<String> = some
+                .iter()
+                .enumerate()
+                .map(|(at, tenant)| {
+                    format!("t{at}: {class}(tenant: \"{tenant}\") {{ meta {{ count }} }}")
+                })
+                .collect();
+            let counts =
+                self.aggregate(&format!("{{ Aggregate {{ {} }} }}", parts.join(" "))).await?;
+            for at in 0..some.len() {
+                sum += counted(&counts, &format!("t{at}"))?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// GraphQL answers 200 with `errors`.
+    async fn aggregate(&self, query: &str) -> Result<Value, StoreError> {
+        let request = self.request(Method::POST, &["graphql"])?.json(&json!({ "query": query }));
+        let mut body = self.send(request).await?.value()?;
+        match body.pointer("/errors/0/message").and_then(Value::as_str) {
+            Some(message) => Err(StoreError::refused(message)),
+            None => Ok(body["data"]["Aggregate"].take()),
+        }
+    }
+
+    async fn get(&self, path: &[&str]) -> Result<Answer, StoreError> {
+        self.send(self.request(Method::GET, path)?).await
+    }
+
+    async fn write(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<(), StoreError> {
+        let request = self.request(method, path)?;
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        self.send(request).await?.value().map(|_| ())
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+    ) -> Result<reqwest::RequestBuilder, StoreError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| StoreError::new(StoreErrorKind::Settings, "the URL has no path"))?
+            .pop_if_empty()
+            .extend(path);
+        Ok(self.http.request(method, url))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, StoreError> {
+        let response = request.send().await.map_err(|error| broken(&self.address, &error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| broken(&self.address, &error))?;
+        let body = match text.trim() {
+            "" => Value::Null,
+            text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        };
+        Ok(Answer { status, body })
+    }
+}
+
+impl Answer {
+    fn value(self) -> Result<Value, StoreError> {
+        match self.status.is_success() {
+            true => Ok(self.body),
+            false => Err(self.error()),
+        }
+    }
+
+    fn error(&self) -> StoreError {
+        let text = said(&self.body)
+            .unwrap_or_else(|| format!("HTTP {} without a message", self.status.as_u16()));
+        let kind = match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StoreErrorKind::Credentials,
+            StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS => StoreErrorKind::Unreachable,
+            // A cluster that is choosing a leader.
+            _ if text.contains("leader not found") => StoreErrorKind::Unreachable,
+            _ => StoreErrorKind::Refused,
+        };
+        let error = StoreError::new(kind, text).code(self.status.as_str());
+        match self.status {
+            StatusCode::UNAUTHORIZED => error.hint("check the API key of weaviate"),
+            StatusCode::FORBIDDEN => error.hint("the API key may not do this: give one that may"),
+            _ => error,
+        }
+    }
+}
+
+/// The server's words, which come in three forms.
+fn said(body: &Value) -> Option<String> {
+    if let Some(errors) = body["error"].as_array() {
+        let messages: Vec<&str> =
+            errors.iter().filter_map(|error| error["message"].as_str()).collect();
+        return Some(messages.join("; ")).filter(|text| !text.is_empty());
+    }
+    let text = body["message"].as_str().or(body["error"].as_str()).or(body.as_str())?;
+    Some(text.chars().take(500).collect())
+}
+
+fn tenant(item: &Value) -> Option<Tenant> {
+    let name = item["name"].as_str()?.to_string();
+    Some(Tenant { name, status: item["activityStatus"].as_str().map(str::to_string) })
+}
+
+fn counted(counts: &Value, alias: &str) -> Result<u64, StoreError> {
+    counts[alias][0]["meta"]["count"]
+        .as_u64()
+        .ok_or_else(|| StoreError::refused("the server did not count the objects"))
+}
+
+/// A request that got no answer, with the innermost reason.
+fn broken(address: &str, error: &reqwest::Error) -> StoreError {
+    if let Some(tls) = tls_error(error) {
+        return tls_broken(address, tls);
+    }
+    let reason = match error.is_timeout() {
+        true => "no answer in time".to_string(),
+        false => innermost(error),
+    };
+    StoreError::unreachable(format!("cannot reach Weaviate at {address}: {reason}"))
+}
+
+fn tls_broken(address: &str, error: &rustls::Error) -> StoreError {
+    let message = format!("TLS with Weaviate at {address} failed: {error}");
+    match error {
+        rustls::Error::InvalidMessage(_) => StoreError::new(StoreErrorKind::Settings, message)
+            .hint("the server does not speak TLS there: is `http://` meant?"),
+        _ => StoreError::new(StoreErrorKind::Credentials, message)
+            .hint("set `ca_file` to the authority that signed the server's certificate"),
+    }
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// An I/O error's own `source` skips what it wraps, which may be another one: it is looked into.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        next = match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
+    }
+    None
+}

@@ -1,0 +1,578 @@
+//! The steps a migration may hold, read from its nodes, with their labels and inverses.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use super::schema;
+use crate::migration::document::{Key, nearest, unknown_key};
+use crate::migration::{Fields, Node, ScriptError};
+
+/// One schema call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Makes a class.
+    CreateClass {
+        /// Its name.
+        class: String,
+        /// The class as the API takes it.
+        definition: Value,
+    },
+    /// Adds a property to a class.
+    AddProperty {
+        /// The class.
+        class: String,
+        /// The property's name.
+        name: String,
+        /// The property as the API takes it.
+        property: Value,
+    },
+    /// Changes settings of a class.
+    UpdateClass {
+        /// The class.
+        class: String,
+        /// What is laid over the live class.
+        set: Value,
+    },
+    /// Drops a class with all its objects.
+    DeleteClass {
+        /// The class.
+        class: String,
+    },
+    /// Adds tenants to a class.
+    AddTenants {
+        /// The class.
+        class: String,
+        /// The tenants.
+        tenants: Vec<Tenant>,
+    },
+    /// Drops tenants of a class with all their objects.
+    RemoveTenants {
+        /// The class.
+        class: String,
+        /// Their names.
+        tenants: Vec<String>,
+    },
+}
+
+/// A tenant of a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its name.
+    pub name: String,
+    /// Its activity, in the words the server answers with; `None`: the server's default.
+    pub status: Option<String>,
+}
+
+const NAMES: [&str; 6] =
+    ["createClass", "addProperty", "updateClass", "deleteClass", "addTenants", "removeTenants"];
+
+impl Step {
+    /// Reads one step; what the server would drop, bend or refuse is an error here.
+    pub fn parse(node: &Node) -> Result<Step, ScriptError> {
+        let (key, body) = step_of(node)?;
+        let trusted = as_read(node, key)?;
+        match key.name.as_str() {
+            "createClass" if trusted => as_the_server_gave_it(body),
+            "createClass" => {
+                let (class, definition) = schema::class(body)?;
+                Ok(Step::CreateClass { class, definition })
+            }
+            "addProperty" => add_property(body),
+            "updateClass" => update_class(body),
+            "deleteClass" => Ok(Step::DeleteClass { class: schema::class_name(body)? }),
+            "addTenants" => add_tenants(body),
+            "removeTenants" => remove_tenants(body),
+            _ => Err(unknown_step(key)),
+        }
+    }
+
+    /// What it does, in a few words.
+    pub fn label(&self) -> String {
+        match self {
+            Step::CreateClass { class, .. } => format!("createClass {class}"),
+            Step::AddProperty { class, name, .. } => format!("addProperty {class}.{name}"),
+            Step::UpdateClass { class, .. } => format!("updateClass {class}"),
+            Step::DeleteClass { class } => format!("deleteClass {class}"),
+            Step::AddTenants { class, tenants } => {
+                format!("addTenants {class} ({})", listed(tenants.iter().map(|one| &one.name)))
+            }
+            Step::RemoveTenants { class, tenants } => {
+                format!("removeTenants {class} ({})", listed(tenants.iter()))
+            }
+        }
+    }
+
+    /// The steps that undo it, given what stood `before`; or why nothing does.
+    pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
+        match self {
+            Step::CreateClass { class, .. } => Ok(vec![json!({ "deleteClass": class })]),
+            Step::AddProperty { class, name, .. } => Err(format!(
+                "Weaviate cannot drop a property: to be rid of {class}.{name}, {}",
+                schema::WAY_AROUND
+            )),
+            Step::UpdateClass { class, .. } => {
+                Ok(vec![json!({ "updateClass": { "class": class, "set": before["set"] } })])
+            }
+            Step::DeleteClass { class } => Ok(recreated(class, before)),
+            Step::AddTenants { class, .. } => Ok(vec![
+                json!({ "removeTenants": { "class": class, "tenants": before["tenants"] } }),
+            ]),
+            Step::RemoveTenants { class, .. } => {
+                Ok(vec![json!({ "addTenants": { "class": class, "tenants": before["tenants"] } })])
+            }
+        }
+    }
+}
+
+impl Tenant {
+    /// The tenant as the API takes it.
+    pub(super) fn to_json(&self) -> Value {
+        match &self.status {
+            Some(status) => json!({ "name": self.name, "activityStatus": status }),
+            None => json!({ "name": self.name }),
+        }
+    }
+}
+
+/// Up to three names, or how many there are.
+pub(super) fn listed<'t>(names: impl ExactSizeIterator<Item = &'t String>) -> String {
+    let count = names.len();
+    match count {
+        0..=3 => names.map(String::as_str).collect::<Vec<_>>().join(", "),
+        _ => format!("{count} tenants"),
+    }
+}
+
+fn step_of(node: &Node) -> Result<(&Key, &Node), ScriptError> {
+    let mut named = node.object("a step")?.iter().filter(|(key, _)| key.name != "asRead");
+    let Some((key, body)) = named.next() else {
+        let hint = format!("a step is one of {}", NAMES.join(", "));
+        return Err(ScriptError::new(node.span.clone(), "an empty step").hint(hint));
+    };
+    match named.next() {
+        None => Ok((key, body)),
+        Some((second, _)) if NAMES.contains(&key.name.as_str()) => Err(unknown_key(
+            second,
+            &format!("{} (one step does one thing)", key.name),
+            &["asRead"],
+        )),
+        Some(_) => Err(unknown_step(key)),
+    }
+}
+
+/// Whether a class to be made is the server's own description, kept by `deleteClass`: a server
+/// newer than this tool may have put words into it that the tables lack.
+fn as_read(node: &Node, step: &Key) -> Result<bool, ScriptError> {
+    match node.get("asRead") {
+        None => Ok(false),
+        Some(flag) if step.name == "createClass" => flag.boolean("asRead"),
+        Some(flag) => {
+            let message = format!("{} does not know the key `asRead`", step.name);
+            Err(ScriptError::new(flag.span.clone(), message).hint("take it out"))
+        }
+    }
+}
+
+fn as_the_server_gave_it(node: &Node) -> Result<Step, ScriptError> {
+    let named = node.get("class").unwrap_or(node);
+    Ok(Step::CreateClass { class: schema::class_name(named)?, definition: node.to_json() })
+}
+
+fn add_property(node: &Node) -> Result<Step, ScriptError> {
+    let mut fields = Fields::of(node, "addProperty")?;
+    let class = schema::class_name(fields.required("class")?)?;
+    let property = fields.required("property")?;
+    fields.finish()?;
+    let property = schema::property(property, "property")?;
+    let name = property["name"].as_str().unwrap_or_default().to_string();
+    Ok(Step::AddProperty { class, name, property })
+}
+
+fn update_class(node: &Node) -> Result<Step, ScriptError> {
+    let mut fields = Fields::of(node, "updateClass")?;
+    let class = schema::class_name(fields.required("class")?)?;
+    let set = fields.required("set")?;
+    fields.finish()?;
+    Ok(Step::UpdateClass { class, set: schema::changes(set)? })
+}
+
+fn add_tenants(node: &Node) -> Result<Step, ScriptError> {
+    let (class, items) = class_and_tenants(node, "addTenants")?;
+    let tenants = items.iter().map(tenant).collect::<Result<Vec<_>, _>>()?;
+    each_once(items, tenants.iter().map(|one| &one.name))?;
+    Ok(Step::AddTenants { class, tenants })
+}
+
+fn remove_tenants(node: &Node) -> Result<Step, ScriptError> {
+    let (class, items) = class_and_tenants(node, "removeTenants")?;
+    let tenants = items.iter().map(tenant_name).collect::<Result<Vec<_>, _>>()?;
+    each_once(items, tenants.iter())?;
+    Ok(Step::RemoveTenants { class, tenants })
+}
+
+fn class_and_tenants<'n>(node: &'n Node, what: &str) -> Result<(String, &'n [Node]), ScriptError> {
+    let mut fields = Fields::of(node, what)?;
+    let class = schema::class_name(fields.required("class")?)?;
+    let tenants = fields.required("tenants")?;
+    fields.finish()?;
+    let items = tenants.array("tenants")?;
+    match items.is_empty() {
+        true => Err(ScriptError::new(tenants.span.clone(), format!("{what} names no tenant"))),
+        false => Ok((class, items)),
+    }
+}
+
+fn tenant(node: &Node) -> Result<Tenant, ScriptError> {
+    if node.string("").is_ok() {
+        return Ok(Tenant { name: tenant_name(node)?, status: None });
+    }
+    let mut fields = Fields::of(node, "a tenant")?;
+    let name = tenant_name(fields.required("name")?)?;
+    let status = fields.optional("activityStatus").map(activity).transpose()?;
+    fields.finish()?;
+    Ok(Tenant { name, status })
+}
+
+fn tenant_name(node: &Node) -> Result<String, ScriptError> {
+    let name = node.string("the name of a tenant")?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        let message = format!("`{name}` is not a name for a tenant");
+        return Err(ScriptError::new(node.span.clone(), message)
+            .hint("letters, digits, `_` and `-`, 64 characters at most"));
+    }
+    Ok(name.to_string())
+}
+
+/// The server answers with the older of its two words for a status.
+fn activity(node: &Node) -> Result<String, ScriptError> {
+    match node.string("activityStatus")? {
+        "ACTIVE" | "HOT" => Ok("HOT".to_string()),
+        "INACTIVE" | "COLD" => Ok("COLD".to_string()),
+        other => {
+            let message = format!("a tenant cannot be made with the status `{other}`");
+            Err(ScriptError::new(node.span.clone(), message).hint("`ACTIVE` or `INACTIVE`"))
+        }
+    }
+}
+
+fn each_once<'t>(
+    items: &[Node],
+    names: impl Iterator<Item = &'t String>,
+) -> Result<(), ScriptError> {
+    let mut seen = HashSet::new();
+    for (node, name) in items.iter().zip(names) {
+        if !seen.insert(name) {
+            let message = format!("the tenant `{name}` stands twice");
+            return Err(ScriptError::new(node.span.clone(), message).hint("keep one of them"));
+        }
+    }
+    Ok(())
+}
+
+fn unknown_step(key: &Key) -> ScriptError {
+    let name = &key.name;
+    let error = ScriptError::new(key.span.clone(), format!("Weaviate has no step `{name}`"));
+    match name.as_str() {
+        "deleteProperty" | "dropProperty" | "removeProperty" | "updateProperty" => {
+            error.hint(format!("Weaviate cannot change or drop a property: {}", schema::WAY_AROUND))
+        }
+        "updateTenants" => error.hint("`addTenants` and `removeTenants` are what there is"),
+        _ => match nearest(name, NAMES) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint(format!("a step is one of {}", NAMES.join(", "))),
+        },
+    }
+}
+
+/// The class that was deleted, and its tenants.
+fn recreated(class: &str, before: &Value) -> Vec<Value> {
+    let plain = json!({ "createClass": before["class"] });
+    let create = match Step::parse(&Node::from_json(&plain)) {
+        Ok(_) => plain,
+        Err(_) => json!({ "createClass": before["class"], "asRead": true }),
+    };
+    match before["tenants"].as_array().is_some_and(|tenants| !tenants.is_empty()) {
+        true => {
+            vec![create, json!({ "addTenants": { "class": class, "tenants": before["tenants"] } })]
+        }
+        false => vec![create],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Step, ScriptError> {
+        Step::parse(&Node::parse(text).expect("syntax"))
+    }
+
+    /// What is wrong, what it points at, and the hint.
+    fn mistake(text: &str) -> (String, String, String) {
+        let error = parse(text).expect_err(text);
+        let at = text[error.span.clone()].to_string();
+        (error.message, at, error.hint.unwrap_or_default())
+    }
+
+    fn inverse(step: &str, before: Value) -> Vec<Value> {
+        let inverse = parse(step).expect("step").inverse(&before).expect("inverse");
+        for step in &inverse {
+            Step::parse(&Node::from_json(step)).expect("an inverse is a step");
+        }
+        inverse
+    }
+
+    #[test]
+    fn the_classes_of_the_platform_are_read() {
+        let text = include_str!("../../../migrations/weaviate/V001__classes.json5");
+        let root = Node::parse(text).expect("syntax");
+        let steps = root.get("steps").and_then(|steps| steps.array("steps").ok()).expect("steps");
+        let labels: Vec<String> =
+            steps.iter().map(|step| Step::parse(step).expect("step").label()).collect();
+        assert_eq!(labels, ["createClass Document", "createClass Image", "createClass ModelData"]);
+    }
+
+    #[test]
+    fn labels_name_what_is_touched() {
+        for (text, label) in [
+            (
+                "{addProperty: {class: 'A', property: {name: 'p', dataType: ['text']}}}",
+                "addProperty A.p",
+            ),
+            ("{updateClass: {class: 'A', set: {description: 'x'}}}", "updateClass A"),
+            ("{deleteClass: 'A'}", "deleteClass A"),
+            ("{addTenants: {class: 'A', tenants: ['x', {name: 'y'}]}}", "addTenants A (x, y)"),
+            (
+                "{removeTenants: {class: 'A', tenants: ['a', 'b', 'c', 'd']}}",
+                "removeTenants A (4 tenants)",
+            ),
+        ] {
+            assert_eq!(parse(text).expect(text).label(), label);
+        }
+    }
+
+    #[test]
+    fn what_the_server_would_drop_in_silence_is_an_error_with_the_right_key() {
+        for (text, at, hint) in [
+            ("{createClass: {class: 'A', vectoriser: 'none'}}", "vectoriser", "`vectorizer`"),
+            (
+                "{createClass: {class: 'A', vectorIndexConfig: {efConstrction: 9}}}",
+                "efConstrction",
+                "`efConstruction`",
+            ),
+            (
+                "{createClass: {class: 'A', vectorIndexType: 'flat', vectorIndexConfig: {ef: 9}}}",
+                "ef",
+                "it knows",
+            ),
+            ("{createClass: {class: 'A', invertedIndexConfig: {bm25: {k: 1}}}}", "k", "`k1`"),
+            (
+                "{createClass: {class: 'A', shardingConfig: {actualCount: 1}}}",
+                "actualCount",
+                "desiredCount",
+            ),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'p', datatype: ['text']}]}}",
+                "datatype",
+                "`dataType`",
+            ),
+            (
+                "{createClass: {class: 'A', vectorConfig: {v: {vectoriser: {none: {}}}}}}",
+                "vectoriser",
+                "`vectorizer`",
+            ),
+            (
+                "{addProperty: {class: 'A', property: {name: 'p', dataType: ['text'], indexFilterble: true}}}",
+                "indexFilterble",
+                "`indexFilterable`",
+            ),
+            (
+                "{updateClass: {class: 'A', set: {vectorIndexConfig: {dynamicEFMin: 1}}}}",
+                "dynamicEFMin",
+                "`dynamicEfMin`",
+            ),
+            ("{updateClass: {class: 'A', sets: {}}}", "{class: 'A', sets: {}}", ""),
+            ("{createClas: {class: 'A'}}", "createClas", "`createClass`"),
+            ("{createClass: {class: 'A'}, deleteClass: 'B'}", "deleteClass", ""),
+            ("{deleteClass: 'A', asRead: true}", "true", "take it out"),
+        ] {
+            let (message, place, told) = mistake(text);
+            assert_eq!(place, at, "{text}: {message}");
+            assert!(told.contains(hint), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_would_bend_is_an_error_with_the_right_spelling() {
+        for (text, hint) in [
+            ("{createClass: {class: 'document'}}", "`Document`"),
+            ("{deleteClass: 'document'}", "`Document`"),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'Title', dataType: ['text']}]}}",
+                "`title`",
+            ),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'p', dataType: ['string']}]}}",
+                "`text`",
+            ),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'p', dataType: ['text'], indexInverted: true}]}}",
+                "indexFilterable",
+            ),
+        ] {
+            let (message, _, told) = mistake(text);
+            assert!(told.contains(hint), "{text}: {message}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_would_refuse_is_found_without_it() {
+        for (text, part) in [
+            ("{createClass: {class: 'A-B'}}", "not a name"),
+            ("{createClass: {properties: []}}", "lacks `class`"),
+            ("{createClass: {class: 'A', properties: [{name: 'p'}]}}", "lacks `dataType`"),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'p', dataType: 'text'}]}}",
+                "array of strings",
+            ),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'p', dataType: ['txt']}]}}",
+                "cannot be `txt`",
+            ),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'id', dataType: ['text']}]}}",
+                "has already",
+            ),
+            (
+                "{createClass: {class: 'A', properties: [{name: 'p', dataType: ['text']}, {name: 'p', dataType: ['int']}]}}",
+                "twice",
+            ),
+            (
+                "{createClass: {class: 'A', vectorIndexConfig: {distance: 'cosin'}}}",
+                "cannot be `cosin`",
+            ),
+            ("{createClass: {class: 'A', description: null}}", "is null"),
+            ("{createClass: {class: 'A', vectorIndexConfig: {ef: 'many'}}}", "an integer"),
+            ("{updateClass: {class: 'A', set: {}}}", "sets nothing"),
+            ("{addTenants: {class: 'A', tenants: ['x', 'x']}}", "twice"),
+            ("{addTenants: {class: 'A', tenants: ['x y']}}", "not a name"),
+            ("{addTenants: {class: 'A', tenants: []}}", "no tenant"),
+            (
+                "{addTenants: {class: 'A', tenants: [{name: 'x', activityStatus: 'FROZEN'}]}}",
+                "FROZEN",
+            ),
+        ] {
+            let (message, ..) = mistake(text);
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn what_the_store_cannot_change_is_refused_with_the_way_around() {
+        for set in [
+            "{vectorizer: 'none'}",
+            "{moduleConfig: {}}",
+            "{vectorIndexType: 'flat'}",
+            "{class: 'B'}",
+            "{properties: []}",
+            "{shardingConfig: {desiredCount: 2}}",
+            "{vectorIndexConfig: {distance: 'dot'}}",
+            "{vectorIndexConfig: {efConstruction: 9}}",
+            "{vectorIndexConfig: {maxConnections: 9}}",
+            "{vectorIndexConfig: {hnsw: {efConstruction: 9}}}",
+            "{vectorConfig: {v: {vectorizer: {none: {}}}}}",
+            "{vectorConfig: {v: {vectorIndexConfig: {distance: 'dot'}}}}",
+            "{replicationConfig: {factor: 2}}",
+            "{multiTenancyConfig: {enabled: true}}",
+            "{invertedIndexConfig: {indexNullState: true}}",
+        ] {
+            let (message, _, hint) =
+                mistake(&format!("{{updateClass: {{class: 'A', set: {set}}}}}"));
+            assert!(message.contains("cannot change"), "{set}: {message}");
+            assert!(hint.contains("copy the objects"), "{set}: {hint}");
+        }
+        for name in ["deleteProperty", "updateProperty"] {
+            let (message, _, hint) = mistake(&format!("{{{name}: {{class: 'A', name: 'p'}}}}"));
+            assert!(
+                message.contains(name) && hint.contains("copy the objects"),
+                "{message} {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_vectorizer_of_pictures_must_be_told_its_fields() {
+        for text in [
+            "{createClass: {class: 'A', vectorizer: 'img2vec-neural'}}",
+            "{createClass: {class: 'A', vectorizer: 'multi2vec-clip', moduleConfig: {'img2vec-neural': {imageFields: ['i']}}}}",
+            "{createClass: {class: 'A', vectorizer: 'img2vec-neural', moduleConfig: {'img2vec-neural': {imageFields: []}}}}",
+            "{createClass: {class: 'A', vectorConfig: {v: {vectorizer: {'img2vec-neural': {}}, vectorIndexType: 'hnsw'}}}}",
+        ] {
+            let (message, _, hint) = mistake(text);
+            assert!(message.contains("refuse every object"), "{text}: {message}");
+            assert!(hint.contains("imageFields"), "{text}: {hint}");
+        }
+        parse("{createClass: {class: 'A', vectorConfig: {v: {vectorizer: {'multi2vec-clip': {textFields: ['t']}}}}}}")
+            .expect("told");
+    }
+
+    #[test]
+    fn placeholders_can_stand_for_numbers() {
+        let step = parse(
+            "{updateClass: {class: 'A', set: {vectorIndexConfig: {ef: '64'}, invertedIndexConfig: {bm25: {b: '0.5'}}}}}",
+        );
+        let Ok(Step::UpdateClass { set, .. }) = step else { panic!("{step:?}") };
+        let wanted =
+            json!({"vectorIndexConfig": {"ef": 64}, "invertedIndexConfig": {"bm25": {"b": 0.5}}});
+        assert_eq!(set, wanted);
+    }
+
+    #[test]
+    fn inverses_are_steps_again() {
+        assert_eq!(
+            inverse("{createClass: {class: 'A'}}", Value::Null),
+            [json!({"deleteClass": "A"})]
+        );
+        assert_eq!(
+            inverse(
+                "{updateClass: {class: 'A', set: {vectorIndexConfig: {ef: 2}}}}",
+                json!({"set": {"vectorIndexConfig": {"ef": 1}}})
+            ),
+            [json!({"updateClass": {"class": "A", "set": {"vectorIndexConfig": {"ef": 1}}}})]
+        );
+        assert_eq!(
+            inverse("{addTenants: {class: 'A', tenants: ['x', 'y']}}", json!({"tenants": ["y"]})),
+            [json!({"removeTenants": {"class": "A", "tenants": ["y"]}})]
+        );
+        let tenants = json!([{"name": "x", "activityStatus": "COLD"}]);
+        assert_eq!(
+            inverse("{removeTenants: {class: 'A', tenants: ['x']}}", json!({"tenants": tenants})),
+            [json!({"addTenants": {"class": "A", "tenants": tenants}})]
+        );
+        assert_eq!(
+            inverse("{deleteClass: 'A'}", json!({"class": {"class": "A"}, "tenants": tenants})),
+            [
+                json!({"createClass": {"class": "A"}}),
+                json!({"addTenants": {"class": "A", "tenants": tenants}})
+            ]
+        );
+    }
+
+    #[test]
+    fn a_class_of_a_newer_server_can_be_brought_back() {
+        let class = json!({"class": "A", "fromTheFuture": {"x": 1}});
+        assert_eq!(
+            inverse("{deleteClass: 'A'}", json!({"class": class})),
+            [json!({"createClass": class, "asRead": true})]
+        );
+    }
+
+    #[test]
+    fn an_added_property_stays_and_says_so() {
+        let step = "{addProperty: {class: 'A', property: {name: 'p', dataType: ['text']}}}";
+        let reason = parse(step).expect("step").inverse(&Value::Null).expect_err("no inverse");
+        assert!(reason.contains("A.p") && reason.contains("copy the objects"), "{reason}");
+    }
+}
