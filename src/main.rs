@@ -1,1 +1,116 @@
-fn main() {}
+//! argv to exit code; the only exit.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aiplat_migrate::cli::{Cli, LogFormat, Output};
+use aiplat_migrate::commands::Finished;
+use aiplat_migrate::config::{Config, Environment};
+use aiplat_migrate::execute::{Event, Listener};
+use aiplat_migrate::report::{Console, Style, render_error, render_json};
+use aiplat_migrate::signals::Interrupt;
+use aiplat_migrate::{Error, Migrator, tls};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli);
+    tls::install_provider();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let finished = match runtime {
+        Ok(runtime) => {
+            let finished = runtime.block_on(carry_out(&cli));
+            // A store's driver may hold a thread that waits for a server that never answers.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+            finished
+        }
+        Err(error) => Err(Error::failed("cannot start").because(error)).into(),
+    };
+    show(&cli, &finished);
+    ExitCode::from(finished.exit().code())
+}
+
+async fn carry_out(cli: &Cli) -> Finished {
+    let console = Arc::new(Console::new(
+        std::io::stderr().is_terminal(),
+        cli.common.log_format == LogFormat::Json,
+        cli.common.quiet,
+    ));
+    let config = Environment::of_process().and_then(|environment| {
+        let options = cli.common.options();
+        match cli.command.is_offline() {
+            true => Config::offline(&options, &environment),
+            false => Config::load(&options, &environment),
+        }
+    });
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return Err(error).into(),
+    };
+    for warning in &config.warnings {
+        console.event(Event::Warning(warning.clone()));
+    }
+    let interrupt = Interrupt::new();
+    let told = console.clone();
+    interrupt.listen(cli.command.grace(), move |grace| told.event(Event::Stopping { grace }));
+    let migrator = Migrator::new(config)
+        .only(cli.common.stores.clone())
+        .telling(console.clone())
+        .heeding(interrupt);
+    let confirm = |question: &str| cli.common.yes || ask(question);
+    tokio::select! {
+        finished = cli.command.run(&migrator, &confirm) => finished,
+        () = console.heartbeat() => Err(Error::failed("the heartbeat ended")).into(),
+    }
+}
+
+/// Asks a person on a terminal; elsewhere the answer is no.
+fn ask(question: &str) -> bool {
+    let mut stderr = std::io::stderr();
+    if !std::io::stdin().is_terminal() || !stderr.is_terminal() {
+        return false;
+    }
+    let mut answer = String::new();
+    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    asked.is_ok()
+        && std::io::stdin().read_line(&mut answer).is_ok()
+        && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// The result on standard output, the error on standard error. A closed pipe is no error of ours.
+fn show(cli: &Cli, finished: &Finished) {
+    let mut stdout = std::io::stdout().lock();
+    let text = match (cli.common.output, &finished.report) {
+        (Output::Json, _) => format!("{:#}\n", render_json(cli.command.name(), finished)),
+        (Output::Text, Some(report)) if !cli.common.quiet || finished.error.is_some() => {
+            report.text(Style::of(std::io::stdout().is_terminal()))
+        }
+        (Output::Text, _) => String::new(),
+    };
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    if let Some(error) = &finished.error {
+        let style = Style::of(std::io::stderr().is_terminal());
+        let _ = std::io::stderr().write_all(render_error(error, style).as_bytes());
+    }
+}
+
+/// What the drivers say reaches standard error where it was asked for: `-v`, `-vv`, or
+/// AIPLAT_MIGRATE_LOG in the words of `tracing`'s filters.
+fn log_to_stderr(cli: &Cli) {
+    let own = match (cli.common.log_format, cli.common.verbose) {
+        (LogFormat::Json, 0) => "off,aiplat_migrate=info",
+        (LogFormat::Text, 0) => "off",
+        (_, 1) => "warn,aiplat_migrate=debug",
+        (_, _) => "debug,aiplat_migrate=trace",
+    };
+    let filter = std::env::var("AIPLAT_MIGRATE_LOG").unwrap_or_else(|_| own.to_string());
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(own));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.common.log_format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}

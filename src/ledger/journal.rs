@@ -283,6 +283,55 @@ impl LockedLedger {
         .map(|_| ())
     }
 
+    /// Settles a step in doubt as a person says: done, or not done.
+    pub async fn settle_doubt(&self, row: i64, id: &MigrationId, done: bool) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET state = 'failed', run_id = $2, before = NULL, position = NULL, \
+             steps_done = steps_done + CASE WHEN $3 THEN 1 ELSE 0 END, \
+             down = CASE WHEN NOT $3 AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END \
+             WHERE id = $1 AND state = 'in doubt' AND {}",
+            self.schema_sql(),
+            self.held()
+        );
+        self.exactly_one(&sql, &[&row, &self.run.id, &done]).await?;
+        let said = if done { "done" } else { "not done" };
+        self.event(EventKind::Repaired, Some(id), &json!({ "row": row, "step in doubt": said }))
+            .await
+    }
+
+    /// Takes another text as what was applied.
+    pub async fn realign(
+        &self,
+        row: i64,
+        id: &MigrationId,
+        checksum: &str,
+        script: &str,
+    ) -> Result<()> {
+        let sql = format!(
+            "WITH old AS (SELECT id, checksum FROM {0}.ledger WHERE id = $1) \
+             UPDATE {0}.ledger l SET checksum = $2, script = $3 FROM old \
+             WHERE l.id = old.id AND l.state IN ('applied', 'baseline') AND {1} RETURNING l.id, old.checksum",
+            self.schema_sql(),
+            self.held()
+        );
+        let old: String = self.one(&sql, &[&row, &checksum, &script]).await?.get(1);
+        let details = json!({ "row": row, "before": old, "after": checksum });
+        self.event(EventKind::Repaired, Some(id), &details).await
+    }
+
+    /// Takes it that a migration's file is meant to be gone: its row is history, what it made stays.
+    pub async fn forget(&self, row: i64, id: &MigrationId) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET state = 'undone' WHERE id = $1 AND state IN ('applied', 'baseline') AND {}",
+            self.schema_sql(),
+            self.held()
+        );
+        self.exactly_one(&sql, &[&row]).await?;
+        let details = json!({ "row": row, "before": "applied", "after": "file gone, accepted" });
+        self.event(EventKind::Repaired, Some(id), &details).await
+    }
+
     /// Appends an event about `id`, or about the ledger as a whole.
     pub async fn event(
         &self,

@@ -165,6 +165,12 @@ impl Ledger {
         }
     }
 
+    /// Who is at work now, if anybody: the holder of the leader lock.
+    pub async fn at_work(&self) -> Result<Option<Holder>> {
+        let keys = Keys::of(&self.settings);
+        self.holder(&self.session, keys, keys.leader).await
+    }
+
     async fn holder(&self, session: &Session, keys: Keys, key: i32) -> Result<Option<Holder>> {
         let sql = "SELECT a.pid, a.application_name, a.backend_start \
                    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
@@ -243,12 +249,9 @@ impl LockedLedger {
         self.ledger.read().await
     }
 
-    /// What undoes each of `rows`.
-    pub async fn downs(
-        &self,
-        rows: &[i64],
-    ) -> Result<std::collections::BTreeMap<i64, crate::migration::Down>> {
-        self.ledger.downs(rows).await
+    /// The reading half.
+    pub fn reader(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// SQL that every PostgreSQL session of this run begins with.

@@ -514,3 +514,11 @@ pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {
         Body::Postgres(_) | Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) => Vec::new(),
     }
 }
+
+/// What is dangerous about a unit, as far as its text tells, in words for the plan.
+pub fn hazards(unit: &Unit) -> Vec<String> {
+    match &unit.body {
+        Body::Postgres(step) => step.hazards(),
+        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => Vec::new(),
+    }
+}

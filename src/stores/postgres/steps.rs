@@ -42,6 +42,21 @@ impl Step {
         self.statements.iter().flat_map(|statement| &statement.losses)
     }
 
+    /// What is dangerous about it, in words.
+    pub(in crate::stores) fn hazards(&self) -> Vec<String> {
+        self.losses()
+            .map(|target| match target {
+                Target::Table(table) => format!("drops or empties the table {table}"),
+                Target::Column(table, column) => format!("drops the column {column} of {table}"),
+                Target::Schema(schema) => {
+                    format!("drops the schema {schema} with all that is in it")
+                }
+                Target::Rows(table) => format!("deletes rows of {table}"),
+                Target::Unseen(kind) => format!("what the {kind} does cannot be seen"),
+            })
+            .collect()
+    }
+
     /// A step that drops the invalid index `name` (qualified and quoted).
     pub(super) fn drop_index(name: &str) -> Step {
         let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");

@@ -1,0 +1,25 @@
+//! `hash`: writes the sum file.
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::migration::sum;
+use crate::migrator::Migrator;
+use crate::report::Report;
+
+/// Write migrations.sum.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Hash {}
+
+impl Migrator {
+    /// Writes the checksum of every file, and of the whole.
+    pub fn hash(&self) -> Result<Report> {
+        let files = self.files()?;
+        let path = self.config.migrations_dir.join(sum::FILE);
+        std::fs::write(&path, sum::write(&files.checksums)).map_err(|error| {
+            Error::usage(format!("cannot write {}", path.display())).because(error)
+        })?;
+        let count = files.checksums.len();
+        Ok(Report::Done(format!("wrote {}: {count} files", path.display())))
+    }
+}

@@ -1,0 +1,101 @@
+//! `new`: writes a migration file to begin with.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::error::{Error, Result};
+use crate::migration::{StoreKind, sum};
+use crate::migrator::Migrator;
+use crate::report::Report;
+
+/// Write a new migration file.
+#[derive(Clone, Debug, Args)]
+pub struct New {
+    /// The store it is for
+    pub store: StoreKind,
+    /// What it does, in a few words
+    #[arg(required = true)]
+    pub words: Vec<String>,
+    /// Use the time of day as the version instead of the next number
+    #[arg(long)]
+    pub timestamp: bool,
+}
+
+impl Migrator {
+    /// Writes the file, for PostgreSQL with its U file, and brings the sum file up to date.
+    pub fn new_migration(&self, new: &New) -> Result<Report> {
+        let folder = self
+            .config
+            .folders
+            .iter()
+            .find(|folder| folder.store == new.store)
+            .ok_or_else(|| Error::usage("this store has no folder"))?;
+        let files = self.files()?;
+        let description = slug(&new.words)?;
+        let version = match new.timestamp {
+            true => chrono::Utc::now().format("%Y%m%d%H%M%S").to_string(),
+            false => {
+                let versions = files.of(new.store).filter_map(|file| file.id.version());
+                format!("{:03}", versions.map(|version| version.major()).max().unwrap_or(0) + 1)
+            }
+        };
+        std::fs::create_dir_all(&folder.path).map_err(|error| cannot(&folder.path, &error))?;
+        let extension = new.store.extensions()[0];
+        let mut written = Vec::new();
+        for (prefix, text) in templates(new.store) {
+            let name = format!("{prefix}{version}__{description}.{extension}");
+            written.push(create(&folder.path.join(&name), text)?);
+        }
+        let path = self.config.migrations_dir.join(sum::FILE);
+        let sums = sum::write(&self.files()?.checksums);
+        std::fs::write(&path, sums).map_err(|error| cannot(&path, &error))?;
+        Ok(Report::Done(format!("wrote {}", written.join(" and "))))
+    }
+}
+
+fn slug(words: &[String]) -> Result<String> {
+    let text = words.join(" ").to_lowercase();
+    let kept: String = text.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let slug = kept.split_whitespace().collect::<Vec<_>>().join("_");
+    match slug.is_empty() {
+        true => Err(Error::usage("say in a few words what the migration does")),
+        false => Ok(slug),
+    }
+}
+
+fn create(path: &Path, text: &str) -> Result<String> {
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = opened.map_err(|error| cannot(path, &error))?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(|error| cannot(path, &error))?;
+    Ok(PathBuf::from(path).display().to_string())
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> Error {
+    Error::usage(format!("cannot write {}", path.display())).because(error)
+}
+
+fn templates(store: StoreKind) -> &'static [(&'static str, &'static str)] {
+    match store {
+        StoreKind::Postgres => &[
+            ("V", "-- One transaction with its ledger row; BEGIN and COMMIT are not written.\n"),
+            ("U", "-- Undoes the V file of the same version.\n"),
+        ],
+        StoreKind::Mongo => &[(
+            "V",
+            "{\n  steps: [\n    // { create: \"collection\" },\n    // { createIndexes: \"collection\", indexes: [ { key: { field: 1 }, name: \"field_1\" } ] },\n  ],\n}\n",
+        )],
+        StoreKind::Weaviate => &[(
+            "V",
+            "{\n  steps: [\n    // { createClass: { class: \"Thing\", vectorizer: \"none\", properties: [] } },\n  ],\n}\n",
+        )],
+        StoreKind::Kafka => &[(
+            "V",
+            "{\n  steps: [\n    // { createTopic: { name: \"topic\", partitions: 3, replicationFactor: 1 } },\n  ],\n}\n",
+        )],
+        StoreKind::Redis => &[(
+            "V",
+            "{\n  steps: [\n    // { keyspace: { pattern: \"thing:{id}\", type: \"hash\", ttl: \"24h\", purpose: \"\" } },\n  ],\n}\n",
+        )],
+    }
+}

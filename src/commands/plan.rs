@@ -1,0 +1,47 @@
+//! `plan`: what `up` would do.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::duration;
+use crate::error::Result;
+use crate::execute;
+use crate::ledger::Run;
+use crate::migration::Requirement;
+use crate::migrator::Migrator;
+use crate::plan::{self, UpOptions};
+use crate::report::{PlanReport, Report};
+
+use super::up::join;
+
+/// Show what `up` would do, step by step, with its hazards.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Plan {
+    /// Only up to this migration, and what it requires
+    #[arg(long, value_name = "STORE@VERSION")]
+    pub to: Option<Requirement>,
+    /// Take in migrations that are older than what is applied in their store
+    #[arg(long)]
+    pub out_of_order: bool,
+    /// How long to wait for the ledger's PostgreSQL
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub wait: Duration,
+}
+
+impl Migrator {
+    /// Reads files and ledger; contacts no store, writes nothing and takes no lock.
+    pub async fn plan(&self, plan: &Plan) -> Result<Report> {
+        let files = self.checked_files()?;
+        let snapshot = self.ledger(&Run::new(), plan.wait).await?.read().await?;
+        let options = UpOptions {
+            to: plan.to.clone(),
+            out_of_order: plan.out_of_order,
+            stores: self.stores.clone(),
+        };
+        let entries = plan::compare(&files, &snapshot.rows);
+        let items = plan::up(&entries, &options).map_err(join)?;
+        let tasks = execute::to_apply(&items, &files, &snapshot, &self.config.placeholders)?;
+        Ok(Report::Plan(PlanReport::of_tasks(&tasks)))
+    }
+}

@@ -1,0 +1,38 @@
+//! `status`: every migration of every store and its state.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::duration;
+use crate::error::Result;
+use crate::ledger::Run;
+use crate::migrator::Migrator;
+use crate::plan;
+use crate::report::{Report, StatusReport};
+
+/// Show every migration of every store and its state.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Status {
+    /// End with exit code 4 if anything is pending
+    #[arg(long)]
+    pub fail_on_pending: bool,
+    /// How long to wait for the ledger's PostgreSQL
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub wait: Duration,
+}
+
+impl Migrator {
+    /// Reads files and ledger; writes nothing and takes no lock.
+    pub async fn status(&self, status: &Status) -> Result<Report> {
+        let files = self.files()?;
+        let ledger = self.ledger(&Run::new(), status.wait).await?;
+        let snapshot = ledger.read().await?;
+        let at_work = ledger.at_work().await?;
+        let entries = plan::compare(&files, &snapshot.rows);
+        let mut report =
+            StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));
+        report.fail_on_pending = status.fail_on_pending;
+        Ok(Report::Status(report))
+    }
+}

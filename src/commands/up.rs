@@ -1,0 +1,235 @@
+//! `up`: applies what is pending.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::Finished;
+use crate::cli::duration;
+use crate::error::{Error, Exit, Result};
+use crate::execute::{self, Context, Task};
+use crate::ledger::{LockedLedger, Run, Snapshot, State};
+use crate::migration::{Files, Requirement, StoreKind};
+use crate::migrator::Migrator;
+use crate::plan::{self, Entry, Status, UpOptions};
+use crate::report::{PlanReport, Report, RunReport};
+use crate::shape::Change;
+
+/// Apply what is pending.
+#[derive(Clone, Debug, Args)]
+pub struct Up {
+    /// Only up to this migration, and what it requires, for instance postgres@7
+    #[arg(long, value_name = "STORE@VERSION")]
+    pub to: Option<Requirement>,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Apply migrations that are older than what is applied in their store
+    #[arg(long)]
+    pub out_of_order: bool,
+    /// How long to wait for stores that do not answer yet
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub wait: Duration,
+    /// How long to wait for another run's lock [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub lock_wait: Option<Duration>,
+    /// How long steps under way may go on after Ctrl-C or SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    pub grace: Duration,
+    /// Contact every store, even if nothing is pending
+    #[arg(long)]
+    pub verify: bool,
+    /// What to do about drift that was there before this run
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub on_drift: OnDrift,
+    /// Name the point that is reached
+    #[arg(long, value_name = "NAME")]
+    pub tag: Option<String>,
+}
+
+/// What `up` does about drift that it meets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnDrift {
+    /// Say so and go on.
+    #[default]
+    Warn,
+    /// Apply nothing (exit 3).
+    Fail,
+    /// Say nothing.
+    Ignore,
+}
+
+impl Default for Up {
+    fn default() -> Up {
+        Up {
+            to: None,
+            dry_run: false,
+            out_of_order: false,
+            wait: Duration::from_secs(30),
+            lock_wait: None,
+            grace: Duration::from_secs(20),
+            verify: false,
+            on_drift: OnDrift::Warn,
+            tag: None,
+        }
+    }
+}
+
+impl Migrator {
+    /// Applies what is pending, in order, each migration once.
+    pub async fn up(&self, up: &Up) -> Finished {
+        let began = Instant::now();
+        let mut report = RunReport::new("up");
+        let error = self.try_up(up, &mut report).await.err();
+        report.took = began.elapsed();
+        if let (Some(plan), None) = (report.plan.take(), &error) {
+            return Finished { report: Some(Report::Plan(plan)), error };
+        }
+        Finished { report: Some(Report::Run(report)), error }
+    }
+
+    async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
+        let files = self.checked_files()?;
+        let run = Run::new();
+        report.run = Some(run.id.clone());
+        let ledger = self.ledger(&run, up.wait).await?;
+        let snapshot = ledger.read().await?;
+        let tasks = self.tasks(up, &files, &snapshot, report)?;
+        if up.dry_run {
+            report.plan = Some(PlanReport::of_tasks(&tasks));
+            return Ok(());
+        }
+        let unfinished = snapshot.shapes.values().any(|shape| shape.before.is_some());
+        if tasks.is_empty() && !unfinished && up.tag.is_none() {
+            return match up.verify {
+                true => self.verify_live(&snapshot).await,
+                false => Ok(()),
+            };
+        }
+        let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
+        let result = self.apply(up, &locked, &files, &snapshot, report).await;
+        locked.release().await;
+        result
+    }
+
+    /// Compares, plans, and parses every script that is about to run.
+    fn tasks(
+        &self,
+        up: &Up,
+        files: &Files,
+        snapshot: &Snapshot,
+        report: &mut RunReport,
+    ) -> Result<Vec<Task>> {
+        let options = UpOptions {
+            to: up.to.clone(),
+            out_of_order: up.out_of_order,
+            stores: self.stores.clone(),
+        };
+        let entries = plan::compare(files, &snapshot.rows);
+        report.future = future(&entries);
+        report.applied_before = count_applied(&entries);
+        let items = plan::up(&entries, &options).map_err(join)?;
+        execute::to_apply(&items, files, snapshot, &self.config.placeholders)
+    }
+
+    async fn apply(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        files: &Files,
+        snapshot: &Snapshot,
+        report: &mut RunReport,
+    ) -> Result<()> {
+        let tasks = self.tasks(up, files, snapshot, report)?;
+        let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
+        touched.extend(
+            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
+        );
+        let settings = self.store_settings(touched, locked)?;
+        let application = locked.run().application();
+        let stores =
+            execute::connect_all(&settings, &application, up.wait, self.listener.as_ref()).await?;
+        execute::identify(locked, snapshot, &stores).await?;
+        let dead = dead_runs(snapshot);
+        for store in stores.values() {
+            store.expel(&dead).await.map_err(|error| {
+                let message = "cannot end what a dead run left behind";
+                execute::store_words(Error::new(error.kind.exit(), message), &error)
+            })?;
+        }
+        let drift = execute::before_pictures(locked, snapshot, &stores).await?;
+        self.heed(up.on_drift, &drift)?;
+        let recorded =
+            snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
+        let context = Context {
+            ledger: locked,
+            listener: self.listener.as_ref(),
+            interrupt: &self.interrupt,
+            recorded: &recorded,
+            allow_data_loss: false,
+        };
+        let mut outcome = execute::run(&context, &tasks, &stores).await;
+        let shapes = execute::record(locked, &stores, self.listener.as_ref()).await;
+        report.take(&outcome);
+        outcome.error(&context, "applied")?;
+        shapes?;
+        match &up.tag {
+            Some(name) => self.give_tag(locked, name).await,
+            None => Ok(()),
+        }
+    }
+
+    fn heed(&self, on_drift: OnDrift, drift: &BTreeMap<StoreKind, Vec<Change>>) -> Result<()> {
+        let lines: Vec<String> = drift
+            .iter()
+            .flat_map(|(kind, changes)| {
+                changes.iter().map(move |change| format!("{kind}: {change}"))
+            })
+            .collect();
+        match (on_drift, lines.is_empty()) {
+            (_, true) | (OnDrift::Ignore, false) => Ok(()),
+            (OnDrift::Warn, false) => {
+                for line in lines {
+                    self.warn(format!("drift, there before this run: {line}"));
+                }
+                Ok(())
+            }
+            (OnDrift::Fail, false) => {
+                let error =
+                    Error::new(Exit::Differ, "the stores are not as the ledger recorded them");
+                let error = lines.iter().fold(error, |error, line| error.because(line));
+                Err(error.state("nothing was applied").hint("see `aiplat-migrate validate`"))
+            }
+        }
+    }
+}
+
+fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
+    snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
+}
+
+/// The runs that left something unfinished; whoever holds the lock knows that they are dead.
+pub(super) fn dead_runs(snapshot: &Snapshot) -> Vec<String> {
+    let open = |state| matches!(state, State::Running | State::Undoing | State::Failed);
+    let runs: BTreeSet<&String> =
+        snapshot.rows.iter().filter(|row| open(row.state)).map(|row| &row.run).collect();
+    runs.into_iter().cloned().collect()
+}
+
+fn future(entries: &[Entry<'_>]) -> Vec<String> {
+    entries
+        .iter()
+        .filter(|entry| entry.status == Status::Future)
+        .map(|entry| entry.id.to_string())
+        .collect()
+}
+
+fn count_applied(entries: &[Entry<'_>]) -> usize {
+    entries.iter().filter(|e| matches!(e.status, Status::Applied | Status::Baseline)).count()
+}
+
+/// All errors of a plan as one; `plan` gives at least one.
+pub(super) fn join(errors: Vec<Error>) -> Error {
+    Error::all(errors).unwrap_or_else(|| Error::failed("the plan cannot be made"))
+}

@@ -1,0 +1,219 @@
+//! The library's front door: settings, a listener, and one method per verb.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::{Error, Exit, Result};
+use crate::execute::{Event, Listener};
+use crate::ledger::{Ledger, LockedLedger, Run, Snapshot, ledger_error};
+use crate::migration::{Files, StoreKind, sum};
+use crate::signals::Interrupt;
+use crate::stores::{Settings, StoreErrorKind};
+
+/// What carries out the commands. Each verb is a method, in a file of its own under `commands`.
+///
+/// ```no_run
+/// use aiplat_migrate::{Config, Migrator, commands::Up};
+///
+/// # async fn run() -> Result<(), aiplat_migrate::Error> {
+/// let environment = aiplat_migrate::config::Environment::of_process()?;
+/// let config = Config::load(&Default::default(), &environment)?;
+/// let finished = Migrator::new(config).up(&Up::default()).await;
+/// assert!(finished.error.is_none());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Migrator {
+    pub(crate) config: Config,
+    pub(crate) stores: Vec<StoreKind>,
+    pub(crate) listener: Arc<dyn Listener>,
+    pub(crate) interrupt: Interrupt,
+}
+
+struct Silent;
+
+impl Listener for Silent {
+    fn event(&self, _: Event) {}
+}
+
+impl Migrator {
+    /// One that uses `config`, tells nobody what it does, and heeds no signal.
+    pub fn new(config: Config) -> Migrator {
+        let interrupt = Interrupt::new();
+        Migrator { config, stores: Vec::new(), listener: Arc::new(Silent), interrupt }
+    }
+
+    /// Restricts every command to `stores`; none means all.
+    pub fn only(mut self, stores: Vec<StoreKind>) -> Migrator {
+        self.stores = stores;
+        self
+    }
+
+    /// Tells `listener` what happens.
+    pub fn telling(mut self, listener: Arc<dyn Listener>) -> Migrator {
+        self.listener = listener;
+        self
+    }
+
+    /// Stops when `interrupt` says so.
+    pub fn heeding(mut self, interrupt: Interrupt) -> Migrator {
+        self.interrupt = interrupt;
+        self
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        self.listener.event(event);
+    }
+
+    pub(crate) fn warn(&self, text: impl Into<String>) {
+        self.tell(Event::Warning(text.into()));
+    }
+
+    pub(crate) fn selected(&self, store: StoreKind) -> bool {
+        self.stores.is_empty() || self.stores.contains(&store)
+    }
+
+    /// Reads all files, whichever stores are selected: requirements reach across.
+    pub(crate) fn files(&self) -> Result<Files> {
+        Files::read(&self.config.folders)
+    }
+
+    /// Reads all files and checks that they and the configured stores belong together.
+    ///
+    /// Errors (exit 2): no migration at all; a store with files and no address; a store with an
+    /// address and no folder; a sum file that does not match.
+    pub(crate) fn checked_files(&self) -> Result<Files> {
+        let files = self.files()?;
+        if files.migrations.is_empty() {
+            let folders: Vec<&str> =
+                self.config.folders.iter().map(|folder| folder.shown.as_str()).collect();
+            return Err(Error::usage("there are no migrations")
+                .because(format!(
+                    "looked into {} below {}",
+                    folders.join(", "),
+                    self.config.root.display()
+                ))
+                .hint("write the first one: aiplat-migrate new postgres create users"));
+        }
+        let mut errors = Vec::new();
+        for folder in self.config.folders.iter().filter(|folder| self.selected(folder.store)) {
+            let (store, shown) = (folder.store, &folder.shown);
+            let has_files = files.of(store).next().is_some();
+            let configured = self.config.stores.contains_key(&store);
+            if has_files && !configured {
+                errors.push(unconfigured(store, shown));
+            }
+            if configured && !folder.path.is_dir() {
+                errors.push(
+                    Error::usage(format!(
+                        "{} is configured, and there is no folder {shown}",
+                        store.title()
+                    ))
+                    .hint(format!("make the folder, or leave {store} out of the configuration")),
+                );
+            }
+        }
+        errors.extend(self.sum_error(&files)?);
+        match Error::all(errors) {
+            Some(error) => Err(error.state("nothing was touched")),
+            None => Ok(files),
+        }
+    }
+
+    /// The sum file's text, if there is one.
+    pub(crate) fn sum_file(&self) -> Result<Option<String>> {
+        let path = self.config.migrations_dir.join(sum::FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                Err(Error::usage(format!("cannot read {}", path.display())).because(error))
+            }
+        }
+    }
+
+    fn sum_error(&self, files: &Files) -> Result<Option<Error>> {
+        let Some(text) = self.sum_file()? else {
+            self.warn(format!(
+                "there is no {}: write it with `aiplat-migrate hash` and keep it in git",
+                sum::FILE
+            ));
+            return Ok(None);
+        };
+        let mismatches = sum::compare(&text, &files.checksums);
+        if mismatches.is_empty() {
+            return Ok(None);
+        }
+        let error = Error::usage(format!("the migrations are not what {} says", sum::FILE));
+        let error = mismatches.iter().fold(error, |error, mismatch| error.because(mismatch));
+        Ok(Some(error.hint("if the files are right: aiplat-migrate hash")))
+    }
+
+    /// Connects to the ledger; tries again for `wait` as long as PostgreSQL does not answer.
+    pub(crate) async fn ledger(&self, run: &Run, wait: Duration) -> Result<Ledger> {
+        let settings = &self.config.ledger;
+        let deadline = std::time::Instant::now() + wait;
+        let mut pause = Duration::from_millis(250);
+        for attempt in 1.. {
+            let error = match Ledger::connect(settings, run).await {
+                Ok(ledger) => return Ok(ledger),
+                Err(error) => error,
+            };
+            let again = error.kind == StoreErrorKind::Unreachable
+                && std::time::Instant::now() + pause <= deadline
+                && !self.interrupt.is_stopping();
+            if !again {
+                return Err(ledger_error(&error, settings));
+            }
+            let store = StoreKind::Postgres;
+            self.tell(Event::StoreWait { store, attempt, error: error.to_string() });
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
+    }
+
+    /// Takes the lock and reads the ledger under it.
+    pub(crate) async fn lock(
+        &self,
+        ledger: Ledger,
+        run: Run,
+        wait: Option<Duration>,
+    ) -> Result<(LockedLedger, Snapshot)> {
+        let waiting = |holder: &crate::ledger::Holder| self.tell(Event::LockWait(holder.clone()));
+        ledger.lock(run, wait.unwrap_or(self.config.lock_wait), &waiting).await
+    }
+
+    /// The settings of `stores`, as a run uses them: PostgreSQL's sessions take their share of the
+    /// lock first.
+    pub(crate) fn store_settings(
+        &self,
+        stores: impl IntoIterator<Item = StoreKind>,
+        ledger: &LockedLedger,
+    ) -> Result<Vec<Settings>> {
+        let of = |store| match self.config.stores.get(&store) {
+            None => Err(unconfigured(store, "the ledger")),
+            Some(Settings::Postgres(settings)) => {
+                let mut settings = settings.clone();
+                settings.greeting = Some(ledger.greeting());
+                settings.hidden = vec![ledger.schema().to_string()];
+                Ok(Settings::Postgres(settings))
+            }
+            Some(settings) => Ok(settings.clone()),
+        };
+        stores.into_iter().map(of).collect()
+    }
+}
+
+fn unconfigured(store: StoreKind, place: &str) -> Error {
+    let variable = match store {
+        StoreKind::Kafka => "KAFKA_BROKERS".to_string(),
+        other => format!("{}_URL", other.name().to_uppercase()),
+    };
+    Error::usage(format!("{place} has migrations for {}, which is not configured", store.title()))
+        .hint(format!(
+            "say where it is: AIPLAT_MIGRATE_{variable}, or [{store}] in aiplat-migrate.toml"
+        ))
+        .hint("or leave it out of this run: --store with the other stores' names")
+}

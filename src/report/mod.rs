@@ -1,0 +1,131 @@
+//! Results as values with several renderings. Only this module and `main` print.
+
+mod error;
+mod json;
+mod plan;
+mod progress;
+mod run;
+mod status;
+mod style;
+mod validate;
+
+use std::fmt;
+
+pub use error::render as render_error;
+pub use json::render as render_json;
+pub use plan::{PlanReport, PlannedMigration, PlannedStep};
+pub use progress::Console;
+pub use run::RunReport;
+pub use status::{StatusLine, StatusReport};
+pub use style::Style;
+pub use validate::{Finding, FindingKind, Severity, ValidateReport};
+
+use crate::error::Exit;
+
+/// What a command has to show.
+#[derive(Debug)]
+pub enum Report {
+    /// What a run did.
+    Run(RunReport),
+    /// What a run would do.
+    Plan(PlanReport),
+    /// Every migration and its state.
+    Status(StatusReport),
+    /// Every difference found.
+    Validate(ValidateReport),
+    /// The events.
+    History(HistoryReport),
+    /// What was, or would be, repaired.
+    Repair(RepairReport),
+    /// One sentence.
+    Done(String),
+}
+
+impl Report {
+    /// How the process ends.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Report::Status(report) => report.exit(),
+            Report::Validate(report) => report.exit(),
+            Report::Run(_)
+            | Report::Plan(_)
+            | Report::History(_)
+            | Report::Repair(_)
+            | Report::Done(_) => Exit::Done,
+        }
+    }
+
+    /// The text for people.
+    pub fn text(&self, style: Style) -> String {
+        match self {
+            Report::Run(report) => report.text(style),
+            Report::Plan(report) => report.to_string(),
+            Report::Status(report) => report.text(style),
+            Report::Validate(report) => report.text(style),
+            Report::History(report) => report.to_string(),
+            Report::Repair(report) => report.to_string(),
+            Report::Done(sentence) => format!("{sentence}\n"),
+        }
+    }
+}
+
+/// The events of a ledger.
+#[derive(Debug)]
+pub struct HistoryReport {
+    /// Each as the ledger has it, oldest first.
+    pub events: Vec<serde_json::Value>,
+}
+
+impl fmt::Display for HistoryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.events.is_empty() {
+            return writeln!(f, "no events");
+        }
+        let mut table = style::table(&["when (UTC)", "event", "migration", "by", "run", "details"]);
+        for event in &self.events {
+            let text = |key: &str| event[key].as_str().unwrap_or_default().to_string();
+            let at: String = text("at").chars().take(19).collect();
+            let migration = match (text("store"), text("kind").as_str()) {
+                (store, _) if store.is_empty() => String::new(),
+                (store, "repeatable") => format!("{store} `{}`", text("version")),
+                (store, _) => format!("{store}@{}", text("version")),
+            };
+            let details = match event["details"].as_object() {
+                Some(details) if !details.is_empty() => event["details"].to_string(),
+                _ => String::new(),
+            };
+            let by = format!("{} on {}", text("who"), text("host"));
+            table.add_row([
+                at.replace('T', " "),
+                text("event"),
+                migration,
+                by,
+                text("run_id"),
+                details,
+            ]);
+        }
+        writeln!(f, "{table}")
+    }
+}
+
+/// What `repair` does.
+#[derive(Debug)]
+pub struct RepairReport {
+    /// Each repair as a sentence.
+    pub actions: Vec<String>,
+    /// Whether it was done.
+    pub done: bool,
+}
+
+impl fmt::Display for RepairReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.actions.is_empty() {
+            return writeln!(f, "nothing to repair");
+        }
+        writeln!(f, "{}", if self.done { "repaired:" } else { "to be repaired:" })?;
+        for action in &self.actions {
+            writeln!(f, "  {action}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Every migration of every store and its state.
+
+use std::collections::BTreeMap;
+
+use super::{Style, style};
+use crate::error::Exit;
+use crate::ledger::Holder;
+use crate::migration::{Key, StoreKind};
+use crate::plan::{Entry, Status};
+
+/// The table of `status`.
+#[derive(Debug)]
+pub struct StatusReport {
+    /// One line per migration.
+    pub migrations: Vec<StatusLine>,
+    /// The tags, oldest first.
+    pub tags: Vec<String>,
+    /// Who is at work now.
+    pub at_work: Option<String>,
+    /// Whether anything pending is exit code 4.
+    pub fail_on_pending: bool,
+}
+
+/// One migration.
+#[derive(Debug)]
+pub struct StatusLine {
+    /// The store.
+    pub store: StoreKind,
+    /// The version; `None` for a repeatable.
+    pub version: Option<String>,
+    /// The description.
+    pub description: String,
+    /// The state.
+    pub status: Status,
+    /// The file.
+    pub script: String,
+    /// When it was applied, RFC 3339.
+    pub at: Option<String>,
+    /// How long it took, in milliseconds.
+    pub took_ms: Option<i64>,
+    /// By which database role.
+    pub by: Option<String>,
+    /// Steps done and in all, of a journalled migration that is not settled.
+    pub steps: Option<(usize, usize)>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl StatusReport {
+    /// The report of `entries`, of the stores that `selected` picks.
+    pub fn of(
+        entries: &[Entry<'_>],
+        tags: &[(String, Vec<i64>)],
+        at_work: Option<Holder>,
+        selected: impl Fn(StoreKind) -> bool,
+    ) -> StatusReport {
+        StatusReport {
+            migrations: entries.iter().filter(|e| selected(e.id.store)).map(line).collect(),
+            tags: tags.iter().map(|(name, _)| name.clone()).collect(),
+            at_work: at_work.map(|holder| holder.to_string()),
+            fail_on_pending: false,
+        }
+    }
+
+    /// Exit 4 if something is pending and that was asked for.
+    pub fn exit(&self) -> Exit {
+        let pending = self
+            .migrations
+            .iter()
+            .any(|line| matches!(line.status, Status::Pending | Status::OutOfOrder));
+        match pending && self.fail_on_pending {
+            true => Exit::Pending,
+            false => Exit::Done,
+        }
+    }
+
+    /// How many migrations are in each state.
+    pub fn counts(&self) -> BTreeMap<Status, usize> {
+        let mut counts = BTreeMap::new();
+        for line in &self.migrations {
+            *counts.entry(line.status).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    pub(super) fn text(&self, style: Style) -> String {
+        if self.migrations.is_empty() {
+            return "there are no migrations\n".to_string();
+        }
+        let mut table =
+            style::table(&["store", "version", "description", "state", "when (UTC)", "took", "by"]);
+        for line in &self.migrations {
+            let state = match line.steps {
+                Some((done, all)) => format!("{}, {done} of {all} steps", line.status.name()),
+                None => line.status.name().to_string(),
+            };
+            table.add_row([
+                line.store.to_string(),
+                line.version.clone().unwrap_or_else(|| "R".to_string()),
+                line.description.clone(),
+                paint(style, line.status, &state),
+                line.at.as_deref().map(short_time).unwrap_or_default(),
+                line.took_ms
+                    .map(|ms| style::duration(ms.unsigned_abs().into()))
+                    .unwrap_or_default(),
+                line.by.clone().unwrap_or_default(),
+            ]);
+        }
+        let counts: Vec<String> = self
+            .counts()
+            .iter()
+            .map(|(status, count)| format!("{count} {}", status.name()))
+            .collect();
+        let mut text = format!("{table}\n\n{}\n", counts.join(", "));
+        for line in self.migrations.iter().filter(|line| line.error.is_some()) {
+            let error = line.error.as_deref().unwrap_or_default();
+            text.push_str(&format!("{} {}: {error}\n", style.bad("failed:"), line.script));
+        }
+        if !self.tags.is_empty() {
+            text.push_str(&format!("tags: {}\n", self.tags.join(", ")));
+        }
+        if let Some(holder) = &self.at_work {
+            text.push_str(&format!("{} {holder}\n", style.warn("at work now:")));
+        }
+        text
+    }
+}
+
+fn line(entry: &Entry<'_>) -> StatusLine {
+    let (file, row) = (entry.file, entry.row);
+    let unsettled = matches!(
+        entry.status,
+        Status::Failed | Status::Running | Status::Undoing | Status::InDoubt
+    );
+    StatusLine {
+        store: entry.id.store,
+        version: match &entry.id.key {
+            Key::Version(version) => Some(version.to_string()),
+            Key::Repeatable(_) => None,
+        },
+        description: file
+            .map(|file| file.description.clone())
+            .or(row.map(|row| row.description.clone()))
+            .unwrap_or_default(),
+        status: entry.status,
+        script: file
+            .map(|file| file.source.file.clone())
+            .or(row.map(|row| row.script.clone()))
+            .unwrap_or_default(),
+        at: row.map(|row| row.finished_at.unwrap_or(row.started_at).to_rfc3339()),
+        took_ms: row.and_then(|row| row.execution_ms),
+        by: row.map(|row| row.installed_by.clone()),
+        steps: row.filter(|_| unsettled).map(|row| (row.steps_done, row.steps_total)),
+        error: row
+            .filter(|_| unsettled)
+            .and_then(|row| row.error.as_ref())
+            .and_then(|error| error["message"].as_str().map(str::to_string)),
+    }
+}
+
+fn short_time(rfc3339: &str) -> String {
+    rfc3339.chars().take(19).collect::<String>().replace('T', " ")
+}
+
+fn paint(style: Style, status: Status, text: &str) -> String {
+    match status {
+        Status::Applied | Status::Baseline => style.good(text),
+        Status::Pending | Status::Future | Status::Running => style.warn(text),
+        Status::OutOfOrder
+        | Status::Changed
+        | Status::Missing
+        | Status::Failed
+        | Status::Undoing
+        | Status::InDoubt => style.bad(text),
+    }
+}

@@ -1,0 +1,75 @@
+//! Colour, and what tables look like.
+
+use comfy_table::{Table, presets};
+
+/// Whether to use colour: on a terminal, unless NO_COLOR is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// With colour.
+    Colour,
+    /// Without.
+    Plain,
+}
+
+impl Style {
+    /// The style for a stream that is, or is not, a terminal (<https://no-color.org>).
+    pub fn of(is_terminal: bool) -> Style {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match is_terminal && !no_colour {
+            true => Style::Colour,
+            false => Style::Plain,
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Style::Colour => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Style::Plain => text.to_string(),
+        }
+    }
+
+    /// For what went well.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// For what wants attention.
+    pub fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// For what went wrong.
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    /// For what leads a line.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// For what is beside the point.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}
+
+/// An empty table with this head.
+pub(super) fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(head.iter().map(|title| title.to_uppercase()));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+/// A time as people read it: `37 ms`, `4.2 s`, `3 min 20 s`.
+pub(super) fn duration(millis: u128) -> String {
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        _ => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
+    }
+}

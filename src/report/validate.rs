@@ -1,0 +1,150 @@
+//! Every difference that `validate` found, worst first.
+
+use serde::Serialize;
+
+use super::Style;
+use crate::error::Exit;
+use crate::ledger::Holder;
+use crate::migration::{MigrationId, StoreKind};
+use crate::shape::Change;
+
+/// What `validate` found.
+#[derive(Debug, Default)]
+pub struct ValidateReport {
+    /// How many files were checked.
+    pub files: usize,
+    /// The findings.
+    pub findings: Vec<Finding>,
+    /// A run that is at work now: what it is at is no finding.
+    pub at_work: Option<Holder>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// A difference: exit 3.
+    Error,
+    /// Worth knowing.
+    Warning,
+}
+
+/// What a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingKind {
+    /// A file against the ledger.
+    Migration,
+    /// The recorded shape against the live one.
+    Drift,
+    /// The files against the sum file.
+    SumFile,
+    /// A migration that nothing undoes.
+    NoUndo,
+}
+
+/// One finding.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about.
+    pub kind: FindingKind,
+    /// The store, where one is meant.
+    pub store: Option<StoreKind>,
+    /// The migration, where one is meant.
+    pub migration: Option<String>,
+    /// The difference, where the store and the ledger differ.
+    pub change: Option<Change>,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Finding {
+    fn new(severity: Severity, kind: FindingKind, message: String, hint: &str) -> Finding {
+        let hint = hint.to_string();
+        Finding { severity, kind, store: None, migration: None, change: None, message, hint }
+    }
+
+    /// A difference.
+    pub fn error(kind: FindingKind, message: String, hint: &str) -> Finding {
+        Finding::new(Severity::Error, kind, message, hint)
+    }
+
+    /// Something worth knowing.
+    pub fn warning(kind: FindingKind, message: String, hint: &str) -> Finding {
+        Finding::new(Severity::Warning, kind, message, hint)
+    }
+
+    /// A difference between what the ledger recorded and what `store` holds.
+    pub fn drift(store: StoreKind, change: &Change) -> Finding {
+        let hint = "put it back, or write a migration that makes it so";
+        let mut finding = Finding::error(FindingKind::Drift, format!("{store}: {change}"), hint);
+        finding.store = Some(store);
+        finding.change = Some(change.clone());
+        finding
+    }
+
+    /// The same, about a migration.
+    pub fn of(mut self, id: &MigrationId) -> Finding {
+        self.store = Some(id.store);
+        self.migration = Some(id.to_string());
+        self
+    }
+}
+
+impl ValidateReport {
+    /// Worst first.
+    pub fn sorted(mut self) -> ValidateReport {
+        self.findings.sort_by_key(|finding| (finding.severity, finding.kind, finding.store));
+        self
+    }
+
+    /// How many findings are of `severity`.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Exit 3 on any difference, 5 while a run is at work.
+    pub fn exit(&self) -> Exit {
+        match (self.count(Severity::Error), &self.at_work) {
+            (0, None) => Exit::Done,
+            (0, Some(_)) => Exit::Busy,
+            (_, _) => Exit::Differ,
+        }
+    }
+
+    pub(super) fn text(&self, style: Style) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            let label = match finding.severity {
+                Severity::Error => style.bad("error:"),
+                Severity::Warning => style.warn("warning:"),
+            };
+            text.push_str(&format!(
+                "{label} {}\n  {} {}\n",
+                finding.message,
+                style.dim("hint:"),
+                finding.hint
+            ));
+        }
+        if let Some(holder) = &self.at_work {
+            text.push_str(&format!("{} {holder}\n", style.warn("in progress:")));
+        }
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
+        let files = self.files;
+        text.push_str(&match errors {
+            0 => format!(
+                "{} {files} files checked, no difference, {warnings} warnings\n",
+                style.good("valid:")
+            ),
+            _ => format!(
+                "{} {files} files checked, {errors} differences, {warnings} warnings\n",
+                style.bad("not valid:")
+            ),
+        });
+        text
+    }
+}

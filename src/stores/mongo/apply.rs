@@ -1,0 +1,211 @@
+//! Applying a step: its command goes out with the run's id, a majority write concern and the file's
+//! time limit, and can be cancelled on the server.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use mongodb::Database;
+use mongodb::error::Error;
+use serde_json::Value;
+
+use super::steps::{Create, CreateIndexes, DropIndexes, Rename, Step, name_of};
+use super::{Mongo, batches, catalog, commands, errors, operations, probe};
+use crate::stores::{Done, Effect, Failure, Job, Standing, StoreError, StoreErrorKind, Why};
+
+/// How long a cancelled command may take to come back.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Applies the step of `job`.
+pub(super) async fn apply(store: &Mongo, step: &Step, job: &Job<'_>) -> Result<Done, Failure> {
+    match step {
+        Step::Create(step) => create(store, step, job).await,
+        Step::CreateIndexes(step) => create_indexes(store, step, job).await,
+        Step::CollMod(step) => sent(store, &store.db, step.command.clone(), job).await,
+        Step::Drop(step) => {
+            let ended = sent(store, &store.db, step.command.clone(), job).await;
+            tolerating(ended, errors::NAMESPACE_NOT_FOUND)
+        }
+        Step::DropIndexes(step) => drop_indexes(store, step, job).await,
+        Step::Rename(step) => sent(store, &store.admin(), rename_command(store, step), job).await,
+        Step::UpdateInBatches(step) => batches::walk(store, step, job).await,
+        Step::Command(step) => {
+            let db = if commands::is_admin(&step.name) { store.admin() } else { store.db.clone() };
+            sent(store, &db, step.command.clone(), job).await
+        }
+    }
+}
+
+/// One that is there already, made by a run that died or by whoever came first, is fine if equal.
+async fn create(store: &Mongo, step: &Create, job: &Job<'_>) -> Result<Done, Failure> {
+    let failure = match sent(store, &store.db, step.command.clone(), job).await {
+        Ok(done) => return Ok(done),
+        Err(failure) if is_code(&failure, errors::NAMESPACE_EXISTS) => failure,
+        Err(failure) => return Err(failure),
+    };
+    match probe::create(store, step).await?.standing {
+        Standing::Found => Ok(Done::default()),
+        Standing::Open => Err(failure),
+        Standing::Differs { wanted, live } => {
+            let source = failure.source.detail(format!("wanted: {wanted}"));
+            Err(Failure { source: source.detail(format!("there: {live}")), ..failure })
+        }
+    }
+}
+
+/// Makes the indexes that were missing when the step was claimed; the server takes one that has
+/// come meanwhile as made.
+async fn create_indexes(
+    store: &Mongo,
+    step: &CreateIndexes,
+    job: &Job<'_>,
+) -> Result<Done, Failure> {
+    let missing = strings(&job.before.value["make"]);
+    let indexes: Vec<Document> = step
+        .indexes
+        .iter()
+        .filter(|index| missing.is_empty() || missing.contains(&name_of(index)))
+        .cloned()
+        .collect();
+    let mut command = step.command.clone();
+    command.insert("indexes", indexes);
+    sent(store, &store.db, command, job).await
+}
+
+/// Drops those that were there when the step was claimed and still are: the server refuses the
+/// whole list for one that is not.
+async fn drop_indexes(store: &Mongo, step: &DropIndexes, job: &Job<'_>) -> Result<Done, Failure> {
+    let live = catalog::indexes(&store.db, &step.collection).await?;
+    let claimed = job.before.value["indexes"].as_array();
+    let names: Vec<&str> =
+        claimed.into_iter().flatten().filter_map(|index| index["name"].as_str()).collect();
+    let left: Vec<&str> =
+        names.into_iter().filter(|name| live.iter().any(|index| index.name == *name)).collect();
+    if left.is_empty() {
+        return Ok(Done::default());
+    }
+    let mut command = step.command.clone();
+    command.insert("index", left);
+    tolerating(sent(store, &store.db, command, job).await, errors::INDEX_NOT_FOUND)
+}
+
+/// `renameCollection` wants both databases named.
+fn rename_command(store: &Mongo, step: &Rename) -> Document {
+    let mut command = step.command.clone();
+    command.insert("renameCollection", store.namespace(&step.from));
+    command.insert("to", store.namespace(&step.to));
+    command
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn is_code(failure: &Failure, code: i32) -> bool {
+    failure.source.code.as_deref().is_some_and(|shown| shown.ends_with(&format!("({code})")))
+}
+
+fn tolerating(ended: Result<Done, Failure>, code: i32) -> Result<Done, Failure> {
+    match ended {
+        Err(failure) if is_code(&failure, code) => Ok(Done::default()),
+        ended => ended,
+    }
+}
+
+async fn sent(
+    store: &Mongo,
+    db: &Database,
+    command: Document,
+    job: &Job<'_>,
+) -> Result<Done, Failure> {
+    let reply = send(store, db, command, job).await?;
+    let note = reply.get_str("note").ok().filter(|note| !note.is_empty());
+    Ok(Done { notices: note.into_iter().map(str::to_string).collect() })
+}
+
+/// Sends one command for `job` and holds its reply against all the ways in which it can fail.
+pub(super) async fn send(
+    store: &Mongo,
+    db: &Database,
+    mut command: Document,
+    job: &Job<'_>,
+) -> Result<Document, Failure> {
+    let name = command.keys().next().cloned().unwrap_or_default();
+    equip(&mut command, &name, job);
+    let running = db.run_command(command);
+    let running = std::future::IntoFuture::into_future(running);
+    tokio::pin!(running);
+    let ended = tokio::select! {
+        ended = &mut running => ended,
+        () = job.cancel.cancelled() => {
+            // Giving up waiting would not stop the server.
+            operations::interrupt(&store.admin(), job.run).await.map_err(in_doubt)?;
+            match tokio::time::timeout(GRACE, &mut running).await {
+                Ok(ended) => ended,
+                Err(_) => return Err(in_doubt(StoreError::refused(
+                    format!("`{name}` was cancelled and has not ended after {GRACE:?}"),
+                ))),
+            }
+        }
+    };
+    judged(ended, &name)
+}
+
+fn equip(command: &mut Document, name: &str, job: &Job<'_>) {
+    command.insert("comment", job.run);
+    if commands::writes(name) && !command.contains_key("writeConcern") {
+        command.insert("writeConcern", doc! { "w": "majority" });
+    }
+    if let Some(limit) = job.limits.statement_timeout
+        && !command.contains_key("maxTimeMS")
+    {
+        command.insert("maxTimeMS", i64::try_from(limit.as_millis()).unwrap_or(i64::MAX));
+    }
+}
+
+fn judged(ended: Result<Document, Error>, name: &str) -> Result<Document, Failure> {
+    let reply = ended.map_err(|error| failure(&error, name))?;
+    match errors::in_reply(&reply) {
+        None => Ok(reply),
+        Some(source) => {
+            let nothing = name == "insert" && count(&reply, "n") == 0;
+            let effect = if nothing { Effect::None } else { Effect::Unknown };
+            Err(Failure { why: Why::Refused, effect, at: None, source })
+        }
+    }
+}
+
+fn failure(error: &Error, name: &str) -> Failure {
+    let source = errors::from_driver(error);
+    let Some(code) = errors::code(error) else {
+        return Failure::from(source);
+    };
+    let whole = commands::is_whole_or_not(name) || errors::changed_nothing(code);
+    let why = match code {
+        _ if source.kind == StoreErrorKind::Unreachable => Why::Unreachable,
+        code if errors::INTERRUPTED.contains(&code) => Why::Cancelled,
+        code if errors::AGAIN_LATER.contains(&code) => Why::Retry,
+        _ => Why::Refused,
+    };
+    let effect = match why {
+        Why::Unreachable => Effect::Unknown,
+        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled if whole => Effect::None,
+        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled => Effect::Unknown,
+    };
+    Failure { why, effect, at: None, source }
+}
+
+/// Cancelled, and what became of it is not known.
+pub(super) fn in_doubt(source: StoreError) -> Failure {
+    Failure { why: Why::Cancelled, effect: Effect::Unknown, at: None, source }
+}
+
+/// The number under `name` in a reply, whatever its type.
+pub(super) fn count(reply: &Document, name: &str) -> u64 {
+    let number = match reply.get(name) {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        Some(Bson::Double(number)) => *number as i64,
+        _ => 0,
+    };
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,214 @@
+//! What the driver and the server answer, as the store's errors.
+
+use bson::{Bson, Document};
+use mongodb::error::{CommandError, Error, ErrorKind};
+
+use crate::stores::{StoreError, StoreErrorKind};
+
+/// Codes that mean the server we spoke to is not, or no longer, the primary, or the network broke:
+/// whether the command took effect is not known.
+const TRANSIENT: [i32; 13] =
+    [6, 7, 89, 91, 134, 189, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
+
+/// Codes with which the server refuses a command before it does anything.
+const BEFORE_ANYTHING: [i32; 15] =
+    [2, 9, 13, 14, 26, 59, 72, 73, 115, 166, 167, 197, 10334, 40324, 40415];
+
+pub(super) const UNAUTHORIZED: i32 = 13;
+pub(super) const NAMESPACE_NOT_FOUND: i32 = 26;
+pub(super) const INDEX_NOT_FOUND: i32 = 27;
+pub(super) const NAMESPACE_EXISTS: i32 = 48;
+pub(super) const NO_REPLICATION: i32 = 76;
+pub(super) const INTERRUPTED: [i32; 3] = [11601, 276, 237];
+/// Locks not had in time, write conflicts, an index build in the way.
+pub(super) const AGAIN_LATER: [i32; 5] = [24, 46, 112, 117, 12587];
+
+/// The server's code in `error`.
+pub(super) fn code(error: &Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => Some(command.code),
+        _ => None,
+    }
+}
+
+/// Whether the server said `error` before it did anything.
+pub(super) fn changed_nothing(code: i32) -> bool {
+    BEFORE_ANYTHING.contains(&code)
+}
+
+/// `error` in the store's words.
+pub(super) fn from_driver(error: &Error) -> StoreError {
+    match error.kind.as_ref() {
+        ErrorKind::Command(command) => from_command(command),
+        ErrorKind::Authentication { message, .. } => {
+            StoreError::new(StoreErrorKind::Credentials, message.clone())
+                .hint("check user, password and the database that knows the user (`auth_source`)")
+        }
+        ErrorKind::ServerSelection { message, .. } => not_selected(message),
+        ErrorKind::Io(io) if is_certificate(&io.to_string()) => {
+            StoreError::new(StoreErrorKind::Credentials, format!("TLS: {io}"))
+                .hint("name the authority that signed the server's certificate as `ca_file`")
+        }
+        ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. } => StoreError::unreachable(message(error)),
+        ErrorKind::InvalidTlsConfig { .. } => {
+            StoreError::new(StoreErrorKind::Settings, message(error))
+        }
+        // The driver's list of kinds is open: whatever else it says is a refusal.
+        _ => StoreError::refused(message(error)),
+    }
+}
+
+/// The driver's sentence, without the reply in hexadecimal that its own `Display` adds.
+pub(super) fn message(error: &Error) -> String {
+    match error.kind.as_ref() {
+        ErrorKind::InvalidArgument { message, .. } => message.clone(),
+        ErrorKind::Io(io) => io.to_string(),
+        kind => kind.to_string(),
+    }
+}
+
+fn from_command(error: &CommandError) -> StoreError {
+    let kind = match error.code {
+        18 => StoreErrorKind::Credentials,
+        code if TRANSIENT.contains(&code) => StoreErrorKind::Unreachable,
+        _ => StoreErrorKind::Refused,
+    };
+    with_hint(StoreError::new(kind, error.message.clone()), error.code, &error.code_name)
+}
+
+fn with_hint(error: StoreError, code: i32, name: &str) -> StoreError {
+    let error = match name {
+        "" => error.code(code.to_string()),
+        name => error.code(format!("{name} ({code})")),
+    };
+    match hint(code) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn hint(code: i32) -> Option<&'static str> {
+    Some(match code {
+        UNAUTHORIZED => "the user lacks the right: grant it, for example with the role dbAdmin",
+        NAMESPACE_NOT_FOUND => "the collection does not exist: create it in an earlier step",
+        50 => "it ran into its time limit: raise `statement_timeout` in the file's header",
+        85 | 86 => {
+            "an index cannot be redefined: change TTL or `hidden` with collMod, anything else with \
+             dropIndexes and createIndexes"
+        }
+        121 => "a document does not fit the collection's validator",
+        11000 => "two documents have the same key",
+        _ => return None,
+    })
+}
+
+/// `ok: 1` is not success: errors of single writes and of their durability stand beside it.
+pub(super) fn in_reply(reply: &Document) -> Option<StoreError> {
+    let writes = reply.get_array("writeErrors").ok().filter(|errors| !errors.is_empty());
+    if let Some(errors) = writes {
+        return Some(write_errors(errors));
+    }
+    let concern = reply.get_document("writeConcernError").ok()?;
+    Some(
+        one_error(concern, "the write concern was not met: ")
+            .hint("it was done on the primary; whether a majority will have it is not known"),
+    )
+}
+
+fn write_errors(errors: &[Bson]) -> StoreError {
+    let mut documents = errors.iter().filter_map(Bson::as_document);
+    let first = match documents.next() {
+        Some(error) => one_error(error, ""),
+        None => StoreError::refused("a write failed"),
+    };
+    documents.take(4).fold(first, |shown, error| {
+        let index = number(error, "index").unwrap_or_default();
+        shown.detail(format!("write {index}: {}", error.get_str("errmsg").unwrap_or_default()))
+    })
+}
+
+fn one_error(error: &Document, before: &str) -> StoreError {
+    let text = format!("{before}{}", error.get_str("errmsg").unwrap_or("no message"));
+    let code = number(error, "code").unwrap_or_default();
+    let shown = with_hint(StoreError::refused(text), code, error.get_str("codeName").unwrap_or(""));
+    match error.get_document("errInfo") {
+        Ok(info) => shown.detail(shortened(Bson::from(info.clone()).into_relaxed_extjson())),
+        Err(_) => shown,
+    }
+}
+
+fn shortened(info: serde_json::Value) -> String {
+    let text = info.to_string();
+    match text.char_indices().nth(600) {
+        Some((at, _)) => format!("{} …", &text[..at]),
+        None => text,
+    }
+}
+
+fn number(document: &Document, key: &str) -> Option<i32> {
+    match document.get(key)? {
+        Bson::Int32(value) => Some(*value),
+        Bson::Int64(value) => i32::try_from(*value).ok(),
+        _ => None,
+    }
+}
+
+/// No server fitted within the time: the reasons, one per server, are inside the driver's picture
+/// of the deployment.
+fn not_selected(picture: &str) -> StoreError {
+    let mut reasons: Vec<String> = Vec::new();
+    for part in picture.split("Address: ").skip(1) {
+        let address = part.split([',', ' ']).next().unwrap_or_default();
+        if let Some((_, error)) = part.split_once("Error: ") {
+            let error = error.split(", labels:").next().unwrap_or(error);
+            let error = error.trim_start_matches("Kind: ").trim_start_matches("I/O error: ");
+            reasons.push(format!("{address}: {error}"));
+        }
+    }
+    let all = reasons.join("; ");
+    if is_certificate(&all) {
+        return StoreError::new(StoreErrorKind::Credentials, format!("TLS: {all}"))
+            .hint("name the authority that signed the server's certificate as `ca_file`");
+    }
+    if all.contains("Authentication failed") {
+        return StoreError::new(StoreErrorKind::Credentials, all);
+    }
+    match reasons.is_empty() {
+        true => StoreError::unreachable(format!("no server that takes writes: {picture}"))
+            .hint("is there a primary, and is `replica_set` its set's name?"),
+        false => StoreError::unreachable(all),
+    }
+}
+
+fn is_certificate(text: &str) -> bool {
+    text.contains("certificate") || text.contains("UnknownIssuer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::doc;
+
+    #[test]
+    fn ok_with_write_errors_is_no_success() {
+        let reply = doc! { "ok": 1, "n": 1, "writeErrors": [
+            { "index": 1, "code": 11000, "errmsg": "E11000 dup" },
+            { "index": 2, "code": 11000, "errmsg": "E11000 dup 2" },
+        ] };
+        let error = in_reply(&reply).expect("error");
+        assert_eq!(error.to_string(), "E11000 dup [11000]");
+        assert_eq!(error.details, ["write 2: E11000 dup 2"]);
+        assert!(in_reply(&doc! { "ok": 1, "writeErrors": [] }).is_none());
+    }
+
+    #[test]
+    fn an_unmet_write_concern_is_no_success() {
+        let reply = doc! { "ok": 1, "writeConcernError": {
+            "code": 100, "codeName": "UnsatisfiableWriteConcern", "errmsg": "Not enough nodes",
+        } };
+        let error = in_reply(&reply).expect("error");
+        assert_eq!(error.code.as_deref(), Some("UnsatisfiableWriteConcern (100)"));
+    }
+}

@@ -1,0 +1,99 @@
+//! A client certificate and its key in the one file that the driver wants.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::settings::settings;
+use crate::stores::StoreError;
+use crate::tls::TlsFiles;
+
+/// Where the driver finds certificate and key, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct KeyPair {
+    path: PathBuf,
+    /// The joined file has no name any more, so that no key is left behind: it lives by this.
+    _joined: Option<File>,
+}
+
+impl KeyPair {
+    /// The certificate and key of `files`; `None` where none are given.
+    pub fn of(files: &TlsFiles) -> Result<Option<KeyPair>, StoreError> {
+        match (&files.cert_file, &files.key_file) {
+            (None, None) => Ok(None),
+            (Some(cert), None) => Ok(Some(KeyPair { path: cert.clone(), _joined: None })),
+            (Some(cert), Some(key)) if cert == key => {
+                Ok(Some(KeyPair { path: cert.clone(), _joined: None }))
+            }
+            (Some(cert), Some(key)) => KeyPair::joined(cert, key).map(Some),
+            (None, Some(_)) => Err(settings("MongoDB: `key_file` is given without `cert_file`")),
+        }
+    }
+
+    /// What to hand to the driver.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn joined(cert: &Path, key: &Path) -> Result<KeyPair, StoreError> {
+        if !cfg!(target_os = "linux") {
+            return Err(settings("MongoDB: certificate and key have to be in one file here")
+                .hint("write both into one PEM file and name it as `cert_file`"));
+        }
+        let mut text = read(cert)?;
+        text.push(b'\n');
+        text.extend(read(key)?);
+        let file = nameless(&text).map_err(|error| {
+            settings(format!("MongoDB: cannot join certificate and key: {error}"))
+        })?;
+        let path = descriptor(&file);
+        Ok(KeyPair { path, _joined: Some(file) })
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    std::fs::read(path)
+        .map_err(|error| settings(format!("cannot read {}: {error}", path.display())))
+}
+
+/// A file that only we can read and that has lost its name before the key is in it.
+fn nameless(text: &[u8]) -> std::io::Result<File> {
+    let name = format!("aiplat-migrate-{}-{:016x}", std::process::id(), rand::random::<u64>());
+    let path = std::env::temp_dir().join(name);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path)?;
+    std::fs::remove_file(&path)?;
+    file.write_all(text)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn descriptor(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)))
+}
+
+#[cfg(not(unix))]
+fn descriptor(_file: &File) -> PathBuf {
+    PathBuf::new()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_files_are_read_as_one_again_and_again() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (cert, key) = (folder.path().join("c"), folder.path().join("k"));
+        std::fs::write(&cert, "CERT").expect("cert");
+        std::fs::write(&key, "KEY").expect("key");
+        let files = TlsFiles { ca_file: None, cert_file: Some(cert), key_file: Some(key) };
+        let pair = KeyPair::of(&files).expect("joined").expect("pair");
+        for _ in 0..2 {
+            assert_eq!(std::fs::read_to_string(pair.path()).expect("read"), "CERT\nKEY");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Raw commands, and those that no migration may send.
+
+use crate::migration::{Node, NodeKind, ScriptError};
+
+/// A command as it is sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawCommand {
+    /// Its words, at least one.
+    pub words: Vec<String>,
+}
+
+/// The arguments may hold a secret.
+impl std::fmt::Debug for RawCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RawCommand").field(&self.label()).finish()
+    }
+}
+
+const CONNECTION: &str = "it changes the connection, which the tool has set up and uses further";
+const PUSHES: &str = "it turns the connection into a stream of messages";
+const WAITS: &str = "it waits for other clients, and holds the migration up";
+const ADMIN: &str = "it is a matter of running the server, not of migrating it";
+const EMPTIES: &str = "it deletes every key, or every function, whoever made it";
+const TRANSACTION: &str = "a transaction of Redis does not roll back, and a step is one command";
+
+/// Commands that no migration may send, and why.
+const FORBIDDEN: [(&str, &str); 57] = [
+    ("FLUSHALL", EMPTIES),
+    ("FLUSHDB", EMPTIES),
+    ("FUNCTION FLUSH", EMPTIES),
+    ("FUNCTION RESTORE", EMPTIES),
+    ("FUNCTION LOAD", "write a `function` step, which can be undone"),
+    ("FUNCTION DELETE", "write a `deleteFunction` step, which can be undone"),
+    ("FUNCTION KILL", ADMIN),
+    ("SCRIPT KILL", ADMIN),
+    ("CONFIG SET", "write a `config` step, which can be undone"),
+    ("CONFIG REWRITE", "a `config` step does it"),
+    ("ACL", "write an `acl` or a `deleteUser` step"),
+    ("KEYS", "it blocks the server for as long as it takes to read every key"),
+    ("SHUTDOWN", ADMIN),
+    ("DEBUG", ADMIN),
+    ("SAVE", "it blocks the server for as long as it takes to write every key (BGSAVE does not)"),
+    ("CLUSTER", ADMIN),
+    ("FAILOVER", ADMIN),
+    ("REPLICAOF", ADMIN),
+    ("SLAVEOF", ADMIN),
+    ("MODULE", ADMIN),
+    ("MIGRATE", ADMIN),
+    ("SENTINEL", ADMIN),
+    ("PSYNC", ADMIN),
+    ("SYNC", ADMIN),
+    ("REPLCONF", ADMIN),
+    ("RESTORE-ASKING", ADMIN),
+    ("PFDEBUG", ADMIN),
+    ("PFSELFTEST", ADMIN),
+    ("MONITOR", PUSHES),
+    ("SUBSCRIBE", PUSHES),
+    ("PSUBSCRIBE", PUSHES),
+    ("SSUBSCRIBE", PUSHES),
+    ("UNSUBSCRIBE", PUSHES),
+    ("PUNSUBSCRIBE", PUSHES),
+    ("SUNSUBSCRIBE", PUSHES),
+    ("MULTI", TRANSACTION),
+    ("EXEC", TRANSACTION),
+    ("DISCARD", TRANSACTION),
+    ("WATCH", TRANSACTION),
+    ("UNWATCH", TRANSACTION),
+    ("SELECT", "the database is part of the settings"),
+    ("AUTH", "the password is part of the settings"),
+    ("HELLO", CONNECTION),
+    ("QUIT", CONNECTION),
+    ("RESET", CONNECTION),
+    ("CLIENT", CONNECTION),
+    ("ASKING", CONNECTION),
+    ("READONLY", CONNECTION),
+    ("READWRITE", CONNECTION),
+    ("WAIT", WAITS),
+    ("WAITAOF", WAITS),
+    ("BLPOP", WAITS),
+    ("BRPOP", WAITS),
+    ("BLMOVE", WAITS),
+    ("BLMPOP", WAITS),
+    ("BRPOPLPUSH", WAITS),
+    ("BZPOPMIN", WAITS),
+];
+
+/// Commands whose second word is part of the name.
+const CONTAINERS: [&str; 10] = [
+    "XGROUP", "XINFO", "SCRIPT", "FUNCTION", "OBJECT", "MEMORY", "LATENCY", "SLOWLOG", "CONFIG",
+    "COMMAND",
+];
+
+impl RawCommand {
+    /// Reads a command: its words.
+    pub fn parse(node: &Node) -> Result<RawCommand, ScriptError> {
+        let words: Vec<String> =
+            node.array("command")?.iter().map(word).collect::<Result<_, _>>()?;
+        let command = RawCommand { words };
+        let Some(name) = command.words.first().filter(|name| !name.is_empty()) else {
+            return Err(ScriptError::new(node.span.clone(), "the command is empty").hint(
+                "write for instance `command: [\"XGROUP\", \"CREATE\", \"s\", \"g\", \"$\"]`",
+            ));
+        };
+        if name.contains(char::is_whitespace) {
+            return Err(ScriptError::new(node.span.clone(), "a command's name holds a space")
+                .hint("give each word a string of its own"));
+        }
+        match command.forbidden() {
+            Some((known, why)) => {
+                let message = format!("a migration must not send {known}: {why}");
+                Err(ScriptError::new(node.span.clone(), message))
+            }
+            None => Ok(command),
+        }
+    }
+
+    fn forbidden(&self) -> Option<(&'static str, &'static str)> {
+        let upper: Vec<String> = self.words.iter().take(2).map(|w| w.to_uppercase()).collect();
+        let (one, two) = (upper.first()?.as_str(), upper.join(" "));
+        if one.starts_with("BZ") {
+            return Some(("BZPOPMIN, BZPOPMAX or BZMPOP", WAITS));
+        }
+        if one.starts_with("XREAD") && self.words.iter().any(|w| w.eq_ignore_ascii_case("BLOCK")) {
+            return Some(("XREAD … BLOCK", WAITS));
+        }
+        FORBIDDEN.into_iter().find(|(known, _)| *known == one || *known == two)
+    }
+
+    /// Its name and its first argument, which is a key in nearly every command: further ones may
+    /// be secret.
+    pub fn label(&self) -> String {
+        let shown = match self.words.first() {
+            Some(name) if CONTAINERS.contains(&name.to_uppercase().as_str()) => 3,
+            Some(_) | None => 2,
+        };
+        let more = if self.words.len() > shown { " …" } else { "" };
+        let words = &self.words[..self.words.len().min(shown)];
+        format!("command {}{more}", words.join(" "))
+    }
+
+    /// The keys that the command deletes whole.
+    pub fn deletes(&self) -> &[String] {
+        match self.words.split_first() {
+            Some((name, keys))
+                if name.eq_ignore_ascii_case("DEL") || name.eq_ignore_ascii_case("UNLINK") =>
+            {
+                keys
+            }
+            Some(_) | None => &[],
+        }
+    }
+}
+
+fn word(node: &Node) -> Result<String, ScriptError> {
+    match &node.kind {
+        NodeKind::String(text) => Ok(text.clone()),
+        NodeKind::Number(number) => Ok(number.to_string()),
+        NodeKind::Null | NodeKind::Bool(_) | NodeKind::Array(_) | NodeKind::Object(_) => {
+            let message = format!("a word of a command is a string, not {}", node.describe());
+            Err(ScriptError::new(node.span.clone(), message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(text: &str) -> Result<RawCommand, ScriptError> {
+        RawCommand::parse(&Node::parse(text).expect("JSON5"))
+    }
+
+    #[test]
+    fn a_label_shows_no_value() {
+        let read = command(r#"["SET", "api:key", "hunter2"]"#).expect("command");
+        assert_eq!(read.label(), "command SET api:key …");
+        assert!(!format!("{read:?}").contains("hunter2"));
+        let read = command(r#"["xgroup", "CREATE", "s", "g", "$", "MKSTREAM"]"#).expect("command");
+        assert_eq!(read.label(), "command xgroup CREATE s …");
+        assert_eq!(command(r#"["DEL", "a", "b"]"#).expect("command").deletes(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_harms_is_refused_with_the_reason() {
+        for text in [
+            r#"["FLUSHALL"]"#,
+            r#"["flushdb", "ASYNC"]"#,
+            r#"["SHUTDOWN"]"#,
+            r#"["DEBUG", "SLEEP", 5]"#,
+            r#"["KEYS", "*"]"#,
+            r#"["MONITOR"]"#,
+            r#"["SUBSCRIBE", "c"]"#,
+            r#"["MULTI"]"#,
+            r#"["EXEC"]"#,
+            r#"["SELECT", 1]"#,
+            r#"["AUTH", "x"]"#,
+            r#"["config", "set", "requirepass", "x"]"#,
+            r#"["XREAD", "BLOCK", 0, "STREAMS", "s", "$"]"#,
+            r#"["ACL", "SETUSER", "x"]"#,
+            r#"["bzpopmax", "x", 0]"#,
+        ] {
+            let error = command(text).expect_err(text);
+            assert!(error.message.contains("must not send"), "{}", error.message);
+        }
+        assert!(command("[]").is_err());
+        assert!(command(r#"["XGROUP CREATE", "s"]"#).is_err());
+        assert!(command(r#"["SET", null]"#).is_err());
+        assert!(command(r#"["CONFIG", "RESETSTAT"]"#).is_ok());
+    }
+}
