@@ -104,7 +104,8 @@ impl Migrator {
             if has_files && !configured {
                 errors.push(unconfigured(store, shown));
             }
-            if configured && !folder.path.is_dir() {
+            // PostgreSQL may be there for the ledger alone.
+            if configured && store != StoreKind::Postgres && !folder.path.is_dir() {
                 errors.push(
                     Error::usage(format!(
                         "{} is configured, and there is no folder {shown}",

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::ledger::{LockedLedger, Settled, State};
-use crate::migration::{Down, Inverse, MigrationId};
+use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::stores::{
     self, Before, Done, Effect, Failure, Job, Loss, Position, Probe, Progress, Pulse, Standing,
     Stop, Store, StoreError, Unit, Why,
@@ -417,7 +417,7 @@ enum Answer {
 
 fn inverse(unit: &Unit, before: &Before) -> Inverse {
     match stores::inverse(unit, before) {
-        Ok(steps) => Inverse::Steps(steps),
+        Ok(steps) => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
         Err(reason) => Inverse::Refused { step: unit.label.clone(), reason },
     }
 }

@@ -307,7 +307,7 @@ fn inverse_text(steps: &[Inverse]) -> Result<String, String> {
     let mut all = Vec::new();
     for inverse in steps.iter().rev() {
         match inverse {
-            Inverse::Steps(steps) => all.extend(steps.iter().cloned()),
+            Inverse::Steps(steps) => all.extend(steps.iter().map(|step| step.0.clone())),
             Inverse::Refused { step, reason } => return Err(format!("step `{step}`: {reason}")),
         }
     }

@@ -238,8 +238,7 @@ impl LockedLedger {
         let sql = format!(
             "WITH settled AS (UPDATE {}.ledger SET state = $3, finished_at = clock_timestamp(), \
              step_hashes = '[]', error = NULL, execution_ms = CASE direction WHEN 'up' THEN \
-             date_part('epoch', clock_timestamp() - started_at)::bigint * 1000 + \
-             (date_part('milliseconds', clock_timestamp() - started_at)::bigint % 1000) ELSE execution_ms END \
+             (date_part('epoch', clock_timestamp() - started_at) * 1000)::bigint ELSE execution_ms END \
              WHERE id = $1 AND run_id = $2 AND steps_done = steps_total \
              AND state IN ('running', 'undoing') RETURNING *), {} SELECT count(*) FROM settled",
             self.schema_sql(),

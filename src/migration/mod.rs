@@ -18,7 +18,7 @@ pub use discovery::{Files, Folder};
 pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
 pub use header::{Header, Requirement};
 pub use placeholders::{Placeholder, Placeholders, Rendered};
-pub use script::{Down, Inverse, Script, ScriptBody, Source};
+pub use script::{Down, Inverse, Ordered, Script, ScriptBody, Source};
 pub use store_kind::StoreKind;
 pub use version::Version;
 

@@ -74,7 +74,7 @@ pub enum Down {
 #[serde(untagged)]
 pub enum Inverse {
     /// Native steps, to be done in this order; none where the step found its work done.
-    Steps(Vec<serde_json::Value>),
+    Steps(Vec<Ordered>),
     /// Why nothing undoes the step.
     Refused {
         /// The step.
@@ -82,6 +82,26 @@ pub enum Inverse {
         /// Why.
         reason: String,
     },
+}
+
+/// A JSON value that is stored as its text: PostgreSQL's `jsonb` puts keys into an order of its
+/// own, and the order of an index's keys, or of a command's, must not be lost in the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Ordered(pub serde_json::Value);
+
+impl From<Ordered> for String {
+    fn from(ordered: Ordered) -> String {
+        ordered.0.to_string()
+    }
+}
+
+impl TryFrom<String> for Ordered {
+    type Error = serde_json::Error;
+
+    fn try_from(text: String) -> Result<Ordered, serde_json::Error> {
+        serde_json::from_str(&text).map(Ordered)
+    }
 }
 
 impl Source {

@@ -69,7 +69,7 @@ pub struct Before {
     /// How the store stood towards the step.
     pub standing: Standing,
     /// What the step replaces, in the store's own form; `null` for nothing.
-    #[serde(default)]
+    #[serde(default, with = "ordered")]
     pub value: Value,
 }
 
@@ -89,6 +89,22 @@ pub enum Standing {
         /// What is there.
         live: String,
     },
+}
+
+/// Keeps the order of keys through the ledger's `jsonb`.
+mod ordered {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    use crate::migration::Ordered;
+
+    pub fn serialize<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        Ordered(value.clone()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        Ordered::deserialize(deserializer).map(|ordered| ordered.0)
+    }
 }
 
 impl Before {

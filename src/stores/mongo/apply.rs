@@ -1,7 +1,7 @@
 //! Applying a step: its command goes out with the run's id, a majority write concern and the file's
 //! time limit, and can be cancelled on the server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 use mongodb::Database;
@@ -14,6 +14,8 @@ use crate::stores::{Done, Effect, Failure, Job, Standing, StoreError, StoreError
 
 /// How long a cancelled command may take to come back.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long to wait before it is told again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Applies the step of `job`.
 pub(super) async fn apply(store: &Mongo, step: &Step, job: &Job<'_>) -> Result<Done, Failure> {
@@ -21,10 +23,10 @@ pub(super) async fn apply(store: &Mongo, step: &Step, job: &Job<'_>) -> Result<D
         Step::Create(step) => create(store, step, job).await,
         Step::CreateIndexes(step) => create_indexes(store, step, job).await,
         Step::CollMod(step) => sent(store, &store.db, step.command.clone(), job).await,
-        Step::Drop(step) => {
-            let ended = sent(store, &store.db, step.command.clone(), job).await;
-            tolerating(ended, errors::NAMESPACE_NOT_FOUND)
-        }
+        Step::Drop(step) => match sent(store, &store.db, step.command.clone(), job).await {
+            Err(failure) if is_code(&failure, errors::NAMESPACE_NOT_FOUND) => Ok(Done::default()),
+            ended => ended,
+        },
         Step::DropIndexes(step) => drop_indexes(store, step, job).await,
         Step::Rename(step) => sent(store, &store.admin(), rename_command(store, step), job).await,
         Step::UpdateInBatches(step) => batches::walk(store, step, job).await,
@@ -85,7 +87,10 @@ async fn drop_indexes(store: &Mongo, step: &DropIndexes, job: &Job<'_>) -> Resul
     }
     let mut command = step.command.clone();
     command.insert("index", left);
-    tolerating(sent(store, &store.db, command, job).await, errors::INDEX_NOT_FOUND)
+    match sent(store, &store.db, command, job).await {
+        Err(failure) if is_code(&failure, errors::INDEX_NOT_FOUND) => Ok(Done::default()),
+        ended => ended,
+    }
 }
 
 /// `renameCollection` wants both databases named.
@@ -102,13 +107,6 @@ fn strings(value: &Value) -> Vec<&str> {
 
 fn is_code(failure: &Failure, code: i32) -> bool {
     failure.source.code.as_deref().is_some_and(|shown| shown.ends_with(&format!("({code})")))
-}
-
-fn tolerating(ended: Result<Done, Failure>, code: i32) -> Result<Done, Failure> {
-    match ended {
-        Err(failure) if is_code(&failure, code) => Ok(Done::default()),
-        ended => ended,
-    }
 }
 
 async fn sent(
@@ -130,24 +128,51 @@ pub(super) async fn send(
     job: &Job<'_>,
 ) -> Result<Document, Failure> {
     let name = command.keys().next().cloned().unwrap_or_default();
+    if job.cancel.is_cancelled() {
+        let source = StoreError::refused(format!("`{name}` was not begun: cancelled"));
+        return Err(Failure { why: Why::Cancelled, effect: Effect::None, at: None, source });
+    }
     equip(&mut command, &name, job);
-    let running = db.run_command(command);
-    let running = std::future::IntoFuture::into_future(running);
-    tokio::pin!(running);
-    let ended = tokio::select! {
-        ended = &mut running => ended,
-        () = job.cancel.cancelled() => {
-            // Giving up waiting would not stop the server.
-            operations::interrupt(&store.admin(), job.run).await.map_err(in_doubt)?;
-            match tokio::time::timeout(GRACE, &mut running).await {
-                Ok(ended) => ended,
-                Err(_) => return Err(in_doubt(StoreError::refused(
-                    format!("`{name}` was cancelled and has not ended after {GRACE:?}"),
-                ))),
-            }
+    let reply = answer(store, db, command, job).await?.map_err(|error| Failure {
+        why: why(&error, job),
+        effect: effect(&error, &name),
+        at: None,
+        source: errors::from_driver(&error),
+    })?;
+    match errors::in_reply(&reply) {
+        None => Ok(reply),
+        Some(source) => {
+            let nothing = name == "insert" && count(&reply, "n") == 0;
+            let effect = if nothing { Effect::None } else { Effect::Unknown };
+            Err(Failure { why: Why::Refused, effect, at: None, source })
         }
-    };
-    judged(ended, &name)
+    }
+}
+
+/// What the server answers. When `job` is cancelled, the operation is killed there: giving up
+/// waiting would not stop it.
+async fn answer(
+    store: &Mongo,
+    db: &Database,
+    command: Document,
+    job: &Job<'_>,
+) -> Result<Result<Document, Error>, Failure> {
+    let running = db.run_command(command).into_future();
+    tokio::pin!(running);
+    tokio::select! {
+        ended = &mut running => return Ok(ended),
+        () = job.cancel.cancelled() => {}
+    }
+    let started = Instant::now();
+    while started.elapsed() < GRACE {
+        // More than once: it may not have reached the server yet.
+        operations::interrupt(&store.admin(), job.run).await.map_err(in_doubt)?;
+        if let Ok(ended) = tokio::time::timeout(AGAIN, &mut running).await {
+            return Ok(ended);
+        }
+    }
+    let message = format!("cancelled, and still at work on the server after {GRACE:?}");
+    Err(in_doubt(StoreError::refused(message)))
 }
 
 fn equip(command: &mut Document, name: &str, job: &Job<'_>) {
@@ -162,36 +187,28 @@ fn equip(command: &mut Document, name: &str, job: &Job<'_>) {
     }
 }
 
-fn judged(ended: Result<Document, Error>, name: &str) -> Result<Document, Failure> {
-    let reply = ended.map_err(|error| failure(&error, name))?;
-    match errors::in_reply(&reply) {
-        None => Ok(reply),
-        Some(source) => {
-            let nothing = name == "insert" && count(&reply, "n") == 0;
-            let effect = if nothing { Effect::None } else { Effect::Unknown };
-            Err(Failure { why: Why::Refused, effect, at: None, source })
+fn why(error: &Error, job: &Job<'_>) -> Why {
+    match errors::code(error) {
+        _ if errors::from_driver(error).kind == StoreErrorKind::Unreachable => Why::Unreachable,
+        Some(code) if errors::INTERRUPTED.contains(&code) && job.cancel.is_cancelled() => {
+            Why::Cancelled
         }
+        Some(code) if errors::AGAIN_LATER.contains(&code) => Why::Retry,
+        Some(_) | None => Why::Refused,
     }
 }
 
-fn failure(error: &Error, name: &str) -> Failure {
-    let source = errors::from_driver(error);
-    let Some(code) = errors::code(error) else {
-        return Failure::from(source);
-    };
-    let whole = commands::is_whole_or_not(name) || errors::changed_nothing(code);
-    let why = match code {
-        _ if source.kind == StoreErrorKind::Unreachable => Why::Unreachable,
-        code if errors::INTERRUPTED.contains(&code) => Why::Cancelled,
-        code if errors::AGAIN_LATER.contains(&code) => Why::Retry,
-        _ => Why::Refused,
-    };
-    let effect = match why {
-        Why::Unreachable => Effect::Unknown,
-        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled if whole => Effect::None,
-        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled => Effect::Unknown,
-    };
-    Failure { why, effect, at: None, source }
+fn effect(error: &Error, name: &str) -> Effect {
+    let unreachable = errors::from_driver(error).kind == StoreErrorKind::Unreachable;
+    match errors::code(error) {
+        _ if unreachable => Effect::Unknown,
+        Some(code) if commands::is_whole_or_not(name) || errors::changed_nothing(code) => {
+            Effect::None
+        }
+        Some(_) => Effect::Unknown,
+        // The driver itself refused to send it.
+        None => Effect::None,
+    }
 }
 
 /// Cancelled, and what became of it is not known.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::apply::{count, in_doubt, send};
 use super::steps::UpdateInBatches;
 use super::{Mongo, catalog};
-use crate::stores::{Done, Failure, Job, Position, Progress, StoreError};
+use crate::stores::{Done, Effect, Failure, Job, Position, Progress, StoreError};
 
 /// How far the walk is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,22 +52,36 @@ pub(super) async fn walk(
     step: &UpdateInBatches,
     job: &Job<'_>,
 ) -> Result<Done, Failure> {
-    let total = total(store, step).await?;
     let mut at = match &job.resume {
         Some(position) => At::of(position)?,
         None => At::default(),
     };
-    loop {
-        let ids = next_ids(store, step, at.last.as_ref(), job).await?;
-        let Some(last) = ids.last().cloned() else { break };
-        at.looked_at += ids.len() as u64;
-        at.changed += update(store, step, ids, job).await?;
-        at.last = Some(last);
-        let progress = Progress { done: at.looked_at, total: total.map(|n| n.max(at.looked_at)) };
-        job.pulse.reached(&at.position(), progress).await.map_err(|_| stopped(step))?;
+    if let Err(failure) = to_the_end(store, step, job, &mut at).await {
+        // What one command did not do, those before it did.
+        let begun = at.last.is_some();
+        let effect = if begun { Effect::Unknown } else { failure.effect };
+        return Err(Failure { effect, ..failure });
     }
     let notice = format!("{}: {} documents changed", step.collection, at.changed);
     Ok(Done { notices: vec![notice] })
+}
+
+async fn to_the_end(
+    store: &Mongo,
+    step: &UpdateInBatches,
+    job: &Job<'_>,
+    at: &mut At,
+) -> Result<(), Failure> {
+    let total = total(store, step).await?;
+    loop {
+        let ids = next_ids(store, step, at.last.as_ref(), job).await?;
+        let Some(last) = ids.last().cloned() else { return Ok(()) };
+        at.looked_at += ids.len() as u64;
+        at.changed += update(store, step, ids, job).await?;
+        at.last = Some(last);
+        let progress = Progress { done: at.looked_at, total: Some(total.max(at.looked_at)) };
+        job.pulse.reached(&at.position(), progress).await.map_err(|_| stopped(step))?;
+    }
 }
 
 fn stopped(step: &UpdateInBatches) -> Failure {
@@ -75,9 +89,9 @@ fn stopped(step: &UpdateInBatches) -> Failure {
 }
 
 /// From the collection's metadata: an estimate, at no cost.
-async fn total(store: &Mongo, step: &UpdateInBatches) -> Result<Option<u64>, StoreError> {
+async fn total(store: &Mongo, step: &UpdateInBatches) -> Result<u64, StoreError> {
     let reply = store.ask(&store.db, doc! { "count": &step.collection }).await?;
-    Ok(Some(count(&reply, "n")))
+    Ok(count(&reply, "n"))
 }
 
 /// The next `_id`s behind `last`; none at the end.

@@ -1,6 +1,8 @@
 //! What lives in a database, as the server lists it, in a normal form in which what was asked for
 //! and what is there can be compared: without the server's defaults and internals.
 
+use std::time::Duration;
+
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use mongodb::Database;
@@ -81,8 +83,19 @@ fn as_index(row: &Document) -> Index {
     Index { name, spec: normal_index(spec), building }
 }
 
+/// A list of names and definitions comes at once, or the server hangs: the driver itself would
+/// wait forever.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 async fn rows(db: &Database, command: Document) -> Result<Vec<Document>, Error> {
-    db.run_cursor_command(command).await?.try_collect().await
+    let listed = async { db.run_cursor_command(command).await?.try_collect().await };
+    match tokio::time::timeout(PATIENCE, listed).await {
+        Ok(listed) => listed,
+        Err(_) => Err(Error::from(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("the server has not answered for {PATIENCE:?}"),
+        ))),
+    }
 }
 
 /// The options of `create` without what the server adds by itself.

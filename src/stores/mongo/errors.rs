@@ -178,7 +178,18 @@ fn not_selected(picture: &str) -> StoreError {
     match reasons.is_empty() {
         true => StoreError::unreachable(format!("no server that takes writes: {picture}"))
             .hint("is there a primary, and is `replica_set` its set's name?"),
-        false => StoreError::unreachable(all),
+        false => closed_hint(StoreError::unreachable(all)),
+    }
+}
+
+/// What a connection that the server closed at once most often means.
+fn closed_hint(error: StoreError) -> StoreError {
+    if error.message.contains("close_notify") {
+        error.hint("does the server ask for a client certificate? Set `cert_file` and `key_file`")
+    } else if error.message.contains("unexpected end of file") {
+        error.hint("does the server speak TLS only? Set `tls = true`")
+    } else {
+        error
     }
 }
 

@@ -28,6 +28,8 @@ pub use steps::{
     Which,
 };
 
+use std::time::Duration;
+
 use bson::{Document, doc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -54,7 +56,13 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
         Client::with_options(target.options).map_err(|error| errors::from_driver(&error))?;
     let db = client.database(&target.database);
     let store = Mongo { client, db, _key_pair: target.key_pair };
-    store.prove().await.map_err(|error| error.detail(format!("at {}", settings.address())))?;
+    // The driver bounds the search for a server, not its answer.
+    let patience = settings.patience() + Duration::from_secs(1);
+    let proved = match tokio::time::timeout(patience, store.prove()).await {
+        Ok(proved) => proved,
+        Err(_) => Err(StoreError::unreachable(format!("no answer within {patience:?}"))),
+    };
+    proved.map_err(|error| error.detail(format!("at {}", settings.address())))?;
     Ok(Box::new(store))
 }
 

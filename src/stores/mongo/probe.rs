@@ -79,7 +79,7 @@ pub(super) async fn create(store: &Mongo, step: &Create) -> Result<Before, Store
 struct Indexes {
     collection_absent: bool,
     missing: Vec<String>,
-    building: bool,
+    building: Vec<String>,
     differing: Vec<(String, String)>,
 }
 
@@ -92,7 +92,7 @@ async fn indexes_wanted(store: &Mongo, step: &CreateIndexes) -> Result<Indexes, 
     let mut held = Indexes {
         collection_absent: collection.is_none(),
         missing: Vec::new(),
-        building: false,
+        building: Vec::new(),
         differing: Vec::new(),
     };
     for index in &step.indexes {
@@ -124,7 +124,7 @@ impl Indexes {
                 Some((wanted, live)) => self
                     .differing
                     .push((format!("index {name}: {wanted}"), format!("index {name}: {live}"))),
-                None if same.building => self.building = true,
+                None if same.building => self.building.push(name.to_string()),
                 None => {}
             }
             return;
@@ -155,10 +155,12 @@ impl Indexes {
         if let Some((wanted, live)) = self.differing() {
             return Before::differs(wanted, live);
         }
-        if self.missing.is_empty() {
+        // One that is still being built is not there yet: `createIndexes` waits for it.
+        let make: Vec<&String> = self.missing.iter().chain(&self.building).collect();
+        if make.is_empty() {
             return Before::found();
         }
-        let mut value = json!({ "make": self.missing });
+        let mut value = json!({ "make": make });
         if self.collection_absent {
             value["collection"] = json!("absent");
         }
@@ -169,7 +171,7 @@ impl Indexes {
         if let Some((_, live)) = self.differing() {
             return differs("an index", &live);
         }
-        if self.building {
+        if !self.building.is_empty() {
             return Probe::Running;
         }
         let claimed = claimed.value["make"].as_array();

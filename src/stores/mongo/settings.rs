@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mongodb::options::{ClientOptions, Credential, ServerAddress, Tls, TlsOptions};
+use mongodb::options::{ClientOptions, ServerAddress, Tls, TlsOptions};
 
 use super::errors;
 use super::key_pair::KeyPair;
@@ -90,12 +90,12 @@ impl Settings {
                 "keep one of them; `user`, `password` and `database` may stand beside either",
             )),
             (None, true) => Err(settings("MongoDB: neither `url` nor `host` is given")),
-            (Some(host), true) => self.from_parts(host),
-            (None, false) => self.from_url().await,
+            (Some(host), true) => self.parts(host),
+            (None, false) => self.parsed().await,
         }
     }
 
-    fn from_parts(&self, host: &str) -> Result<ClientOptions, StoreError> {
+    fn parts(&self, host: &str) -> Result<ClientOptions, StoreError> {
         let hosts: Result<Vec<_>, _> = with_port(host, self.port.unwrap_or(27017))
             .split(',')
             .map(|address| {
@@ -106,7 +106,7 @@ impl Settings {
         Ok(ClientOptions::builder().hosts(hosts?).build())
     }
 
-    async fn from_url(&self) -> Result<ClientOptions, StoreError> {
+    async fn parsed(&self) -> Result<ClientOptions, StoreError> {
         let url = self.url.expose();
         match tokio::time::timeout(self.patience(), ClientOptions::parse(url)).await {
             Ok(Ok(options)) => Ok(options),
@@ -136,7 +136,7 @@ impl Settings {
         if !given {
             return Ok(());
         }
-        let mut credential = options.credential.take().unwrap_or_else(Credential::default);
+        let mut credential = options.credential.take().unwrap_or_default();
         if let Some(user) = &self.user {
             credential.username = Some(user.clone());
         }

@@ -28,7 +28,7 @@ pub enum Step {
     /// `renameCollection`.
     Rename(Rename),
     /// `updateInBatches`.
-    UpdateInBatches(UpdateInBatches),
+    UpdateInBatches(Box<UpdateInBatches>),
     /// Any other command of the server.
     Command(Command),
 }
@@ -149,7 +149,8 @@ impl Step {
         };
         known(name, fields)?;
         if name.name == "updateInBatches" {
-            return update_in_batches(node, target).map(Step::UpdateInBatches);
+            return update_in_batches(node, target)
+                .map(|step| Step::UpdateInBatches(Box::new(step)));
         }
         generic_arguments(fields)?;
         let command = extjson::document(node, "a step")?;

@@ -280,7 +280,8 @@ struct Course<'c> {
     rewrite: &'c Rewrite,
     job: &'c Job<'c>,
     reached: Reached,
-    journalled: Option<Instant>,
+    journalled: Instant,
+    first: bool,
     walked: u64,
     total: u64,
 }
@@ -292,7 +293,8 @@ async fn rewrite(server: &Server, rewrite: &Rewrite, job: &Job<'_>) -> Result<Do
     // A position that cannot be read leads to the beginning, which is always right.
     let position = job.resume.clone().map(|position| serde_json::from_value(position.0));
     let reached = position.and_then(Result::ok).unwrap_or_default();
-    let mut course = Course { rewrite, job, reached, journalled: None, walked: 0, total };
+    let journalled = Instant::now();
+    let mut course = Course { rewrite, job, reached, journalled, first: true, walked: 0, total };
     for node in masters.iter() {
         course.walk(node, server.is_cluster()).await?;
     }
@@ -371,9 +373,14 @@ impl Course<'_> {
         Ok(())
     }
 
+    /// The first keys that were changed, the end of a master, and now and then between.
+    fn is_due(&self, cursor: Option<u64>) -> bool {
+        let first = self.first && self.reached.keys > 0;
+        first || cursor.is_none() || self.journalled.elapsed() >= JOURNAL_EVERY
+    }
+
     async fn journal(&mut self, node: &Node, cursor: Option<u64>) -> Result<(), Failure> {
-        let soon = self.journalled.is_some_and(|last| last.elapsed() < JOURNAL_EVERY);
-        if soon && cursor.is_some() {
+        if !self.is_due(cursor) {
             return Ok(());
         }
         let at = At { slots: node.slots.clone(), cursor: cursor.map(|cursor| cursor.to_string()) };
@@ -387,7 +394,8 @@ impl Course<'_> {
         })?;
         let progress = Progress { done: self.walked.min(self.total), total: Some(self.total) };
         let told = self.job.pulse.reached(&Position(position), progress).await;
-        self.journalled = Some(Instant::now());
+        self.journalled = Instant::now();
+        self.first = false;
         told.map_err(|_stop| cancelled(&self.rewrite.label()))
     }
 }

@@ -254,10 +254,19 @@ impl Dialer {
     /// Connects, logs in, and reads INFO: two round trips, the handshakes of TCP and TLS apart.
     pub async fn dial(&self, address: &Address, login: &Login) -> Result<Node, StoreError> {
         let attempt = tokio::time::timeout(self.connect_timeout, self.attempt(address, login));
-        attempt.await.unwrap_or_else(|_| {
-            let waited = self.connect_timeout.as_secs_f32();
-            Err(StoreError::unreachable(format!("{address} did not answer within {waited} s")))
-        })
+        attempt.await.unwrap_or_else(|_| Err(self.silence(address)))
+    }
+
+    /// A server that speaks no TLS waits for the end of what it takes for a command.
+    fn silence(&self, address: &Address) -> StoreError {
+        let waited = self.connect_timeout.as_secs_f32();
+        let error = StoreError::unreachable(format!("{address} did not answer within {waited} s"));
+        match self.tls {
+            Some(_) => {
+                error.hint("does it speak TLS there? without, use redis:// or `tls = false`")
+            }
+            None => error.hint("check host, port and firewall"),
+        }
     }
 
     async fn attempt(&self, address: &Address, login: &Login) -> Result<Node, StoreError> {

@@ -577,14 +577,21 @@ async fn cancelling_ends_the_operation_on_the_server() {
     env.clean().await;
 }
 
-#[tokio::test]
-async fn an_index_build_can_be_cancelled() {
-    let env = Env::new("build").await;
+/// Documents whose lists make an index build take a while.
+async fn slow_to_index(env: &Env) {
     let documents: Vec<Document> = (0..30_000)
         .map(|n| doc! { "_id": n, "l": (0..40).map(|i| i * n).collect::<Vec<i32>>() })
         .collect();
     env.db.collection("c").insert_many(documents).await.expect("insert");
-    let step = "{createIndexes: 'c', indexes: [{key: {l: 1}}]}";
+}
+
+const BUILD: &str = "{createIndexes: 'c', indexes: [{key: {l: 1}}]}";
+
+#[tokio::test]
+async fn an_index_build_can_be_cancelled() {
+    let env = Env::new("build").await;
+    slow_to_index(&env).await;
+    let step = BUILD;
     let cancel = CancellationToken::new();
     let later = cancel.clone();
     tokio::spawn(async move {
@@ -596,6 +603,35 @@ async fn an_index_build_can_be_cancelled() {
         env.job(step, &before, None, &Pulses::default(), cancel).await.expect_err("cancelled");
     assert_eq!((failure.why, failure.effect), (Why::Cancelled, Effect::None), "{failure:?}");
     assert!(matches!(env.probe(step, &before).await, Probe::NotDone));
+    env.clean().await;
+}
+
+#[tokio::test]
+async fn an_index_build_that_a_dead_run_left_is_not_taken_for_an_index() {
+    let env = Env::new("left").await;
+    slow_to_index(&env).await;
+    let claimed = env.before(BUILD).await;
+    let dead = unique("dead");
+    let gone = mongodb::Client::with_uri_str(required("TEST_MONGO_URL")).await.expect("client");
+    let index = doc! { "key": { "l": 1 }, "name": "l_1" };
+    let command = doc! { "createIndexes": "c", "indexes": [index], "comment": &dead };
+    let db = gone.database(env.db.name());
+    let building = tokio::spawn(async move { db.run_command(command).await });
+    while env.operations_of(&dead).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(matches!(env.probe(BUILD, &claimed).await, Probe::Running | Probe::NotDone));
+    assert!(!env.shape().await.objects.contains_key("index l_1 on c"));
+    building.abort();
+    gone.shutdown().immediate(true).await;
+    env.store.expel(&[dead]).await.expect("expelled");
+    let started = Instant::now();
+    while matches!(env.probe(BUILD, &claimed).await, Probe::Running) {
+        assert!(started.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    env.apply_over(BUILD, &claimed).await.expect("made");
+    assert!(matches!(env.probe(BUILD, &claimed).await, Probe::Done));
     env.clean().await;
 }
 
