@@ -291,6 +291,23 @@ impl Dialer {
         }
     }
 
+    /// A server that expects TLS hangs up on who speaks none, and on who shows no certificate where
+    /// it wants one; the driver keeps no more of it than that.
+    fn closed(&self, mut error: StoreError) -> StoreError {
+        if error.message.ends_with("closed the connection") {
+            error.message.push_str(" at once");
+            let hint = match &self.tls {
+                None => "if the server wants TLS, use rediss:// or set `tls = true`",
+                Some(files) if files.client_tls.is_none() => {
+                    "if the server wants a client certificate, set `cert_file` and `key_file`"
+                }
+                Some(_) => "see the server's log",
+            };
+            return error.hint(hint);
+        }
+        error
+    }
+
     fn client(&self, address: &Address) -> RedisResult<Client> {
         let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
         let info: ConnectionInfo = self.addr(address).into_connection_info()?;
@@ -323,7 +340,7 @@ impl Dialer {
         }
         pipeline.cmd("PING").cmd("INFO");
         pipeline.cmd("CLIENT").arg("SETNAME").arg(&self.application);
-        let mut answers = node.ask_all(pipeline).await.map_err(closed_at_once)?;
+        let mut answers = node.ask_all(pipeline).await.map_err(|error| self.closed(error))?;
         // A name is a courtesy; a user may lack the right to set it.
         answers.pop();
         let answers: Vec<Value> =
@@ -332,13 +349,6 @@ impl Dialer {
             Some(info) => Ok(Info::parse(&info)),
             None => Err(unexpected("INFO")),
         }
-    }
-}
-
-fn closed_at_once(error: StoreError) -> StoreError {
-    match error.hint {
-        None => error.hint("if the server wants TLS, use rediss:// or set `tls = true`"),
-        Some(_) => error,
     }
 }
 
@@ -380,6 +390,11 @@ impl Node {
     pub async fn info_now(&self) -> Result<Info, StoreError> {
         let answer = self.ask(&cmd("INFO")).await?;
         text(&answer).map(|info| Info::parse(&info)).ok_or_else(|| unexpected("INFO"))
+    }
+
+    /// What tells this process of the server apart from any other; empty where it does not say.
+    pub fn run_id(&self) -> &str {
+        self.info.get("run_id")
     }
 
     /// Whether the connection has failed before: the driver does not mend it.

@@ -7,6 +7,7 @@ mod apply;
 mod connection;
 mod errors;
 mod probe;
+mod rewrite;
 mod server;
 mod shape;
 mod steps;

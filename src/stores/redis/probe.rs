@@ -198,10 +198,13 @@ fn route(rewrite: &Rewrite) -> Route<'_> {
 async fn lost_by_command(server: &Server, keys: &[String]) -> Result<Vec<Loss>, StoreError> {
     let mut there = 0;
     for key in keys {
-        // One by one: in a cluster each may be on another master.
+        // One by one: in a cluster each may be on another master, and the others send it there.
         for node in server.masters().await?.iter() {
-            let exists = node.ask(&command(&["EXISTS", key])).await;
-            there += exists.ok().and_then(|answer| number(&answer)).unwrap_or(0);
+            match node.ask(&command(&["EXISTS", key])).await {
+                Ok(answer) => there += number(&answer).unwrap_or(0),
+                Err(error) if error.code.as_deref() == Some("MOVED") && server.is_cluster() => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     let what = format!("{there} of the keys that the command deletes are there");
