@@ -54,6 +54,7 @@ impl Migrator {
         let mut report = RunReport::new("down");
         let error = self.try_down(down, confirm, &mut report).await.err();
         report.took = began.elapsed();
+        report.ended_by_error = error.is_some();
         if let (Some(plan), None) = (report.plan.take(), &error) {
             return Finished { report: Some(Report::Plan(plan)), error };
         }

@@ -83,6 +83,7 @@ impl Migrator {
         let mut report = RunReport::new("up");
         let error = self.try_up(up, &mut report).await.err();
         report.took = began.elapsed();
+        report.ended_by_error = error.is_some();
         if let (Some(plan), None) = (report.plan.take(), &error) {
             return Finished { report: Some(Report::Plan(plan)), error };
         }

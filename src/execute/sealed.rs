@@ -41,6 +41,8 @@ pub(super) async fn apply(
     let mut waiting: VecDeque<usize> = (0..tasks.len()).collect();
     let mut flying: VecDeque<(usize, Flight<'_>)> = VecDeque::new();
     let mut attempts = 0;
+    // Migrations on their way together overlap: the time of one begins when the one before it ended.
+    let mut free_since = Instant::now();
     loop {
         while flying.len() < store.window()
             && let Some(&at) = waiting.front()
@@ -77,7 +79,6 @@ pub(super) async fn apply(
                 pulse: &pulses[at],
                 cancel: context.interrupt.cancel.clone(),
             };
-            tell_started(context, task);
             flying
                 .push_back((at, Flight { task, began: Instant::now(), answer: store.apply(job) }));
         }
@@ -88,10 +89,13 @@ pub(super) async fn apply(
                 Err(Ended)
             };
         };
+        // Several are on their way; the one whose answer is next is the one that is shown.
+        tell_started(context, flight.task);
         match flight.answer.await {
             Ok(done) => {
                 attempts = 0;
-                settled(context, lanes, flight.task, flight.began, done);
+                let began = flight.began.max(std::mem::replace(&mut free_since, Instant::now()));
+                settled(context, lanes, flight.task, began, done);
             }
             Err(failure) if failure.why == Why::Retry && attempts < ATTEMPTS => {
                 attempts += 1;

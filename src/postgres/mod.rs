@@ -84,11 +84,10 @@ where
             if matches!(notice.severity(), "DEBUG" | "LOG") {
                 continue;
             }
-            let text = match (notice.detail(), notice.hint()) {
-                (Some(detail), Some(hint)) => format!("{} {detail} {hint}", notice.message()),
-                (Some(more), None) | (None, Some(more)) => format!("{} {more}", notice.message()),
-                (None, None) => notice.message().to_string(),
-            };
+            let mut text = notice.message().to_string();
+            for more in [notice.detail(), notice.hint()].into_iter().flatten() {
+                text = format!("{}; {more}", text.trim_end_matches('.'));
+            }
             let line = format!("{}: {text}", notice.severity());
             notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
         }

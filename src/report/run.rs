@@ -26,6 +26,8 @@ pub struct RunReport {
     pub took: Duration,
     /// What a dry run would do.
     pub plan: Option<PlanReport>,
+    /// Whether an error ended it: then nothing may be said of what is pending.
+    pub ended_by_error: bool,
 }
 
 impl RunReport {
@@ -41,6 +43,7 @@ impl RunReport {
             future: Vec::new(),
             took: Duration::ZERO,
             plan: None,
+            ended_by_error: false,
         }
     }
 
@@ -67,6 +70,9 @@ impl RunReport {
             _ => "applied",
         };
         let took = style::duration(self.took.as_millis());
+        if self.ended_by_error && self.settled.is_empty() && self.failed.is_empty() {
+            return text;
+        }
         let line = match (self.settled.len(), self.failed.len(), self.command) {
             (0, 0, "down") => format!("nothing to undo ({took})"),
             (0, 0, _) if self.not_begun.is_empty() => {
