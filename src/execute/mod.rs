@@ -94,9 +94,12 @@ fn state_of(error: Error, task: &Task, step: usize, failure: &Failure) -> Error 
     };
     if task.sealed {
         return match failure.effect {
-            Effect::None => {
-                error.state(format!("nothing of {id} is left: its transaction was rolled back"))
-            }
+            Effect::None => error
+                .state(format!("nothing of {id} is left: its transaction was rolled back"))
+                .hint(format!(
+                    "correct the cause (a changed file needs `aiplat-migrate hash`) and run \
+                     `aiplat-migrate {again}` again"
+                )),
             Effect::Whole | Effect::Unknown => error
                 .state(format!("{id} is done as a whole or not at all; the ledger will tell"))
                 .hint(format!("run `aiplat-migrate {again}` again")),

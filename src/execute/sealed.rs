@@ -9,7 +9,8 @@ use rand::Rng;
 
 use super::lanes::{Lanes, Start};
 use super::{Context, Direction, Event, Task, loss_error, step_error};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ledger::EventKind;
 use crate::migration::MigrationId;
 use crate::stores::{
     Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
@@ -119,6 +120,7 @@ pub(super) async fn apply(
                 }
                 if failure.why != Why::Cancelled && failure.why != Why::NotRun {
                     let error = step_error(flight.task, 0, &failure);
+                    let error = keep_event(context, flight.task, &failure, error).await;
                     lanes.failed(context, flight.task.id(), error);
                 }
                 return Err(Ended);
@@ -182,6 +184,19 @@ fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, do
         took: began.elapsed(),
     });
     lanes.settled(task.id());
+}
+
+/// A transaction that failed leaves no row; that it failed is kept as an event.
+async fn keep_event(context: &Context<'_>, task: &Task, failure: &Failure, error: Error) -> Error {
+    let details = serde_json::json!({
+        "direction": match task.direction { Direction::Up => "up", Direction::Down => "down" },
+        "message": failure.source.message,
+        "code": failure.source.code,
+    });
+    match context.ledger.event(EventKind::Failed, Some(task.id()), &details).await {
+        Ok(()) => error,
+        Err(also) => error.because(format!("and the ledger could not be told: {also}")),
+    }
 }
 
 fn tell_retry(context: &Context<'_>, task: &Task, attempt: u32, failure: &Failure) {
