@@ -11,12 +11,18 @@ use crate::stores::Depth;
 
 /// Takes the before-picture of each connected store and makes it durable. Gives back the drift that
 /// was there already: recorded against live.
+///
+/// A store whose picture an unfinished run left is not looked at: that run's own changes are no
+/// drift, and it has told of the drift that it met.
 pub async fn before_pictures(
     ledger: &LockedLedger,
     snapshot: &Snapshot,
     stores: &Connected,
 ) -> Result<BTreeMap<StoreKind, Vec<Change>>> {
-    let pictures = stores.iter().map(async |(kind, store)| {
+    let unfinished =
+        |kind: &StoreKind| snapshot.shapes.get(kind).is_some_and(|s| s.before.is_some());
+    let fresh = stores.iter().filter(|(kind, _)| !unfinished(kind));
+    let pictures = fresh.map(async |(kind, store)| {
         let recorded = snapshot.shapes.get(kind).map(|shape| shape.recorded.clone());
         let recorded = recorded.unwrap_or_default();
         let live = store.inspect(&recorded, Depth::Structure).await;
