@@ -535,6 +535,9 @@ pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {
 pub fn hazards(unit: &Unit) -> Vec<String> {
     match &unit.body {
         Body::Postgres(step) => step.hazards(),
-        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => Vec::new(),
+        Body::Mongo(step) => step.hazards(),
+        Body::Weaviate(step) => step.hazards(),
+        Body::Kafka(step) => step.hazards(),
+        Body::Redis(step) => step.hazards(),
     }
 }

@@ -190,6 +190,26 @@ impl Step {
         }
     }
 
+    /// What is dangerous about it, in words.
+    pub fn hazards(&self) -> Vec<String> {
+        match self {
+            Step::Drop(_) => vec!["drops the collection with all its documents".into()],
+            Step::Rename(rename) if rename.drop_target => {
+                vec![format!("drops {} if it is there", rename.to)]
+            }
+            Step::Command(command) => {
+                let name = &command.name;
+                vec![format!("a raw `{name}`: a run killed in it may need a person to settle it")]
+            }
+            Step::Create(_)
+            | Step::CreateIndexes(_)
+            | Step::CollMod(_)
+            | Step::DropIndexes(_)
+            | Step::Rename(_)
+            | Step::UpdateInBatches(_) => Vec::new(),
+        }
+    }
+
     /// The steps that undo this one, which was applied over `before`; or why there are none.
     pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         inverse::of(self, before)
