@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
+use serde_json::json;
 
 use super::lanes::{Lanes, Start};
 use super::{Context, Direction, Event, Task, loss_error, step_error};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::ledger::EventKind;
 use crate::migration::MigrationId;
 use crate::stores::{
     Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
@@ -114,7 +116,7 @@ pub(super) async fn apply(
                     }
                 }
                 if failure.why != Why::Cancelled && failure.why != Why::NotRun {
-                    let error = step_error(flight.task, 0, &failure);
+                    let error = failed(context, flight.task, &failure).await;
                     lanes.failed(context, flight.task.id(), error);
                 }
                 return Err(Ended);
@@ -148,6 +150,20 @@ async fn check_loss(context: &Context<'_>, store: &dyn Store, task: &Task) -> Re
         Ok(losses) => loss_error(task, &task.units[0].label, &losses),
         Err(error) => error,
     })
+}
+
+/// The transaction took its row with it: only an event tells what happened.
+async fn failed(context: &Context<'_>, task: &Task, failure: &Failure) -> Error {
+    let error = step_error(task, 0, failure);
+    let details = json!({
+        "direction": task.direction.name(),
+        "message": failure.source.message,
+        "code": failure.source.code,
+    });
+    match context.ledger.event(EventKind::Failed, Some(task.id()), &details).await {
+        Ok(()) => error,
+        Err(also) => error.because(format!("and the ledger could not be told: {also}")),
+    }
 }
 
 fn tell_started(context: &Context<'_>, task: &Task) {

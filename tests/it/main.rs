@@ -1,5 +1,8 @@
 //! Tests against the real stores; `dev/test` starts them.
 
+mod bad_input;
+mod platform;
 mod stores;
 mod support;
 mod up;
+mod witness;
