@@ -1,6 +1,7 @@
 //! Tests against the real stores; `dev/test` starts them.
 
 mod bad_input;
+mod engine;
 mod platform;
 mod stores;
 mod support;

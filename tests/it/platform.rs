@@ -175,9 +175,9 @@ impl Platform {
         for (what, sql) in [
             ("schemas", format!("SELECT nspname FROM pg_namespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1")),
             ("extensions", "SELECT extname, extversion FROM pg_extension ORDER BY 1".to_string()),
-            ("relations", format!("SELECT c.oid::regclass, relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1::text")),
+            ("relations", format!("SELECT c.oid::regclass::text, relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1")),
             ("columns", format!("SELECT table_schema, table_name, ordinal_position, column_name, udt_name, character_maximum_length, is_nullable, column_default FROM information_schema.columns WHERE table_schema NOT IN {OUTSIDE} ORDER BY 1, 2, 3")),
-            ("constraints", format!("SELECT conrelid::regclass, conname, pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace WHERE nspname NOT IN {OUTSIDE} ORDER BY 1::text, 2")),
+            ("constraints", format!("SELECT conrelid::regclass::text, conname, pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace WHERE nspname NOT IN {OUTSIDE} ORDER BY 1, 2")),
             ("indexes", format!("SELECT indexdef FROM pg_indexes WHERE schemaname NOT IN {OUTSIDE} ORDER BY 1")),
         ] {
             picture.insert(format!("postgres {what}"), format!("{:#?}", self.sql(&sql)));
@@ -280,23 +280,34 @@ fn five_empty_stores_to_the_whole_platform_and_back() {
     platform.run(&["validate"]).expect(0);
 
     again_nothing_is_pending_and_no_other_store_is_needed(&platform);
-    assert_eq!(platform.picture(), full);
+    same(&platform.picture(), &full);
 
     platform.run(&["down", "--all", "--yes"]).expect(0);
-    assert_eq!(platform.picture(), empty, "down leaves the stores as they were before up");
+    same(&platform.picture(), &empty);
     let living = platform.number(
         "SELECT count(*) FROM aiplat_migrate.ledger WHERE state <> 'undone'",
     );
     assert_eq!(living, 0);
 
     platform.run(&["up"]).expect(0);
-    assert_eq!(platform.picture(), full, "up after down gives the same state again");
+    same(&platform.picture(), &full);
     platform.run(&["validate"]).expect(0);
 
     block_on(data_goes_in_where_it_fits_and_only_there(&platform));
     down_refuses_to_lose_data(&platform, &full);
     platform.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
-    assert_eq!(platform.picture(), empty);
+    same(&platform.picture(), &empty);
+}
+
+/// Fails the test unless both pictures are the same; shows what differs, and nothing else.
+#[track_caller]
+fn same(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) {
+    let names = left.keys().chain(right.keys());
+    let differing = names.filter(|name| left.get(*name) != right.get(*name));
+    let shown: Vec<String> = differing
+        .map(|name| format!("{name}: {:?} / {:?}", left.get(name), right.get(name)))
+        .collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
 }
 
 fn eight_at_once_apply_each_migration_once(platform: &Platform) {
@@ -488,29 +499,24 @@ async fn redis_holds_what_is_specified(platform: &Platform) {
     let client = postgres(&platform.postgres).await;
     let row = client.query_one(shape, &[]).await.expect("shape");
     let recorded: Value = serde_json::from_str(row.get(0)).expect("JSON");
-    let contracts: Vec<(&str, String, String)> = recorded
-        .as_object()
-        .expect("objects")
-        .iter()
-        .filter_map(|(name, contract)| {
-            let pattern = name.strip_prefix("keyspace ")?;
-            let prefix = pattern.split('{').next().expect("prefix");
-            Some((prefix, contract["type"].to_string(), contract["ttl"].to_string()))
+    let contracts = recorded.as_object().expect("objects").iter();
+    let contracts = contracts.filter(|(name, _)| name.starts_with("keyspace "));
+    let mut found: Vec<String> = contracts
+        .map(|(_, it)| {
+            format!("{} {} {}", it["pattern"].as_str().expect("text"), it["type"], it["ttlSeconds"])
         })
         .collect();
-    let mut found: Vec<String> =
-        contracts.iter().map(|(pattern, kind, ttl)| format!("{pattern} {kind} {ttl}")).collect();
     found.sort();
     let expected = [
-        r#"cache:dataset: ["hash"] "30m""#,
-        r#"cache:model: ["hash"] "30m""#,
-        r#"lock: ["string"] "any""#,
-        r#"pubsub: ["never"] "none""#,
-        r#"queue: ["list"] "none""#,
-        r#"rate:api: ["string"] "1m""#,
-        r#"session: ["hash"] "24h""#,
-        r#"stats: ["hash","zset"] "1h""#,
-        r#"token: ["string"] "1h""#,
+        r#"cache:dataset:{dataset_id} ["hash"] 1800"#,
+        r#"cache:model:{model_id} ["hash"] 1800"#,
+        r#"lock:{resource} ["string"] "any""#,
+        r#"pubsub:{channel} "never" "none""#,
+        r#"queue:{name} ["list"] "none""#,
+        r#"rate:api:{caller} ["string"] 60"#,
+        r#"session:{user_id} ["hash"] 86400"#,
+        r#"stats:{subject} ["hash","zset"] 3600"#,
+        r#"token:{token} ["string"] 3600"#,
     ];
     assert_eq!(found, expected);
 }
@@ -574,5 +580,5 @@ fn down_refuses_to_lose_data(platform: &Platform, full: &BTreeMap<String, String
         "nothing was undone",
         "--allow-data-loss",
     ]);
-    assert_eq!(&platform.picture(), full);
+    same(&platform.picture(), full);
 }

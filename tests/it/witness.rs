@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigSource, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use serde_json::Value;
 
@@ -24,6 +26,13 @@ pub async fn own_configs(brokers: &str, topic: &str) -> BTreeMap<String, String>
     let entries = described.remove(0).expect("topic").entries;
     let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
     own.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect()
+}
+
+/// Creates a topic with one copy of each partition.
+pub async fn create_topic(brokers: &str, topic: &str, partitions: i32) {
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let made = admin(brokers).create_topics([&topic], &AdminOptions::new()).await;
+    made.expect("answer").remove(0).expect("topic");
 }
 
 /// Deletes topics.
