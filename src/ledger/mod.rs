@@ -140,6 +140,9 @@ impl Ledger {
     pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
         let schema = identifier(&self.settings.schema);
         let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let found = self.session.client.query(&sql, &[&rows]).await;
         Ok(found
             .map_err(|error| self.error(&error))?

@@ -395,7 +395,8 @@ fn more_copies_than_brokers() {
 #[test]
 fn an_sql_error_in_the_middle_of_a_file() {
     let env = TestEnv::new();
-    let text = "-- ünï\ncreate table a (id int);\n\ninsert into a\n  select nobody from a;\nselect 1;\n";
+    let text =
+        "-- ünï\ncreate table a (id int);\n\ninsert into a\n  select nobody from a;\nselect 1;\n";
     env.file("migrations/postgres/V1__a.sql", text);
     env.run(&["up"]).expect(1).says(&[
         "migrations/postgres/V1__a.sql:5:10",
@@ -410,8 +411,12 @@ fn an_sql_error_in_the_middle_of_a_file() {
     assert_eq!(env.sql("SELECT to_regclass('a')"), ["NULL"]);
     assert_eq!(env.ledger(), [""; 0]);
     let events = env.run(&["history", "--output", "json"]).expect(0).json();
-    let kinds: Vec<&str> =
-        events["events"].as_array().expect("events").iter().filter_map(|e| e["event"].as_str()).collect();
+    let kinds: Vec<&str> = events["events"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter_map(|e| e["event"].as_str())
+        .collect();
     assert_eq!(kinds, ["failed", "failed"]);
 }
 
@@ -581,19 +586,17 @@ fn a_wrong_password_fails_at_once_and_is_not_shown() {
 #[test]
 fn passwords_are_nowhere_in_what_is_said_and_kept() {
     let env = TestEnv::new().with(&["mongo", "redis", "weaviate"]);
-    let secrets: Vec<String> = [
-        "AIPLAT_MIGRATE_POSTGRES_URL",
-        "AIPLAT_MIGRATE_MONGO_URL",
-        "AIPLAT_MIGRATE_REDIS_URL",
-    ]
-    .iter()
-    .map(|name| {
-        let url = env.get(name);
-        let login = url.split_once("://").expect("scheme").1.rsplit_once('@').expect("login").0;
-        login.split_once(':').expect("password").1.to_string()
-    })
-    .chain([env.get("AIPLAT_MIGRATE_WEAVIATE_API_KEY")])
-    .collect();
+    let secrets: Vec<String> =
+        ["AIPLAT_MIGRATE_POSTGRES_URL", "AIPLAT_MIGRATE_MONGO_URL", "AIPLAT_MIGRATE_REDIS_URL"]
+            .iter()
+            .map(|name| {
+                let url = env.get(name);
+                let login =
+                    url.split_once("://").expect("scheme").1.rsplit_once('@').expect("login").0;
+                login.split_once(':').expect("password").1.to_string()
+            })
+            .chain([env.get("AIPLAT_MIGRATE_WEAVIATE_API_KEY")])
+            .collect();
     for store in ["postgres", "mongo", "redis", "weaviate"] {
         let text = "{ steps: [{ create: 'a' }] }";
         match store {

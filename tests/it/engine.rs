@@ -74,9 +74,10 @@ fn a_file_disturbs_neither_the_ledger_nor_the_next_file() {
          current_setting('statement_timeout'), current_user, session_user, 'a\\b', 't', '0'",
     );
     assert_eq!(env.sql("SELECT * FROM public.seen"), fresh);
-    assert_eq!(env.sql("SELECT to_regclass('elsewhere.here'), to_regclass('public.unqualified')"), [
-        "elsewhere.here|unqualified"
-    ]);
+    assert_eq!(
+        env.sql("SELECT to_regclass('elsewhere.here'), to_regclass('public.unqualified')"),
+        ["elsewhere.here|unqualified"]
+    );
     env.sql("REVOKE ALL ON SCHEMA public FROM NAME_owner; DROP ROLE NAME_owner");
 }
 
@@ -110,7 +111,9 @@ fn nothing_runs_behind_a_failure() {
 fn a_half_applied_file_goes_on_once_it_is_corrected() {
     let env = TestEnv::new().with(&["mongo"]);
     let text = |second: &str| {
-        format!("{{ steps: [\n  {{ create: 'first' }},\n  {second},\n  {{ create: 'third' }},\n] }}")
+        format!(
+            "{{ steps: [\n  {{ create: 'first' }},\n  {second},\n  {{ create: 'third' }},\n] }}"
+        )
     };
     let wrong = text("{ create: 'second', validator: { $nonsense: 1 } }");
     env.file("migrations/mongo/V1__three.json5", &wrong);
@@ -143,8 +146,7 @@ fn what_was_there_and_equal_is_found_and_never_dropped() {
     env.file("migrations/mongo/V1__a.json5", "{ steps: [{ create: 'a' }, { create: 'b' }] }");
     let topic = "{ createTopic: { name: 'NAME', partitions: 2, replicationFactor: 1 } }";
     env.file("migrations/kafka/V1__a.json5", &format!("{{ steps: [{topic}] }}"));
-    let class =
-        json!({ "class": env.class(), "vectorizer": "none", "properties": [{ "name": "a", "dataType": ["text"] }] });
+    let class = json!({ "class": env.class(), "vectorizer": "none", "properties": [{ "name": "a", "dataType": ["text"] }] });
     env.file(
         "migrations/weaviate/V1__a.json5",
         &json!({ "steps": [{ "createClass": class }] }).to_string(),
@@ -153,7 +155,7 @@ fn what_was_there_and_equal_is_found_and_never_dropped() {
     block_on(async { witness::create_topic(&required("TEST_KAFKA_BROKERS"), &env.name, 2).await });
     assert_eq!(weaviate_answer("POST", "/schema", class).0, 200);
 
-    env.run(&["up"]).expect(0).says(&["found"]);
+    env.run(&["up"]).expect(0).says(&["(was there already)"]);
     env.run(&["down", "--all", "--yes"]).expect(0);
     assert_eq!(collections(&env), ["a"], "`b` was ours, `a` was not");
     assert!(witness::topics(&required("TEST_KAFKA_BROKERS")).contains_key(&env.name));
@@ -187,9 +189,7 @@ fn what_was_there_and_differs_is_an_error_that_shows_both() {
     block_on(async { witness::delete_topics(&required("TEST_KAFKA_BROKERS"), &[&env.name]).await });
 
     let env = TestEnv::new().with(&["weaviate"]);
-    let class = |kind: &str| {
-        json!({ "class": env.class(), "vectorizer": "none", "properties": [{ "name": "a", "dataType": [kind] }] })
-    };
+    let class = |kind: &str| json!({ "class": env.class(), "vectorizer": "none", "properties": [{ "name": "a", "dataType": [kind] }] });
     assert_eq!(weaviate_answer("POST", "/schema", class("int")).0, 200);
     let text = json!({ "steps": [{ "createClass": class("text") }] }).to_string();
     env.file("migrations/weaviate/V1__a.json5", &text);
@@ -202,14 +202,25 @@ fn requirements_hold_across_stores_in_time() {
     let env = TestEnv::new().with(&["mongo", "redis"]);
     // A chain to and fro: each waits for the one before it.
     let keyspace = |name: &str| {
-        format!("{{ keyspace: {{ pattern: 'NAME:{name}:*', type: 'hash', ttl: '1h', purpose: 'x' }} }}")
+        format!(
+            "{{ keyspace: {{ pattern: 'NAME:{name}:*', type: 'hash', ttl: '1h', purpose: 'x' }} }}"
+        )
     };
     env.file("migrations/postgres/V1__a.sql", "-- requires: redis@1\ncreate table a (id int);");
-    env.file("migrations/redis/V1__a.json5", &format!("{{ requires: ['mongo@1'], steps: [{}] }}", keyspace("a")));
+    env.file(
+        "migrations/redis/V1__a.json5",
+        &format!("{{ requires: ['mongo@1'], steps: [{}] }}", keyspace("a")),
+    );
     env.file("migrations/mongo/V1__a.json5", "{ steps: [{ create: 'a' }] }");
-    env.file("migrations/mongo/V2__b.json5", "{ requires: ['postgres@2'], steps: [{ create: 'b' }] }");
+    env.file(
+        "migrations/mongo/V2__b.json5",
+        "{ requires: ['postgres@2'], steps: [{ create: 'b' }] }",
+    );
     env.file("migrations/postgres/V2__b.sql", "create table b (id int);");
-    env.file("migrations/redis/V2__b.json5", &format!("{{ requires: ['mongo@2'], steps: [{}] }}", keyspace("b")));
+    env.file(
+        "migrations/redis/V2__b.json5",
+        &format!("{{ requires: ['mongo@2'], steps: [{}] }}", keyspace("b")),
+    );
     env.run(&["up"]).expect(0);
     let order = ["mongo 1", "redis 1", "postgres 1", "postgres 2", "mongo 2", "redis 2"];
     let applied = order.map(|id| format!("{id} applied"));
@@ -240,7 +251,10 @@ fn statements_that_cannot_run_in_a_transaction() {
          create index concurrently a_id on a (id);\ninsert into a values (1, 'one');\nvacuum a;\n",
     );
     env.run(&["up"]).expect(0);
-    assert_eq!(env.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_id'::regclass"), ["t"]);
+    assert_eq!(
+        env.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_id'::regclass"),
+        ["t"]
+    );
     assert_eq!(env.sql("SELECT steps_done FROM aiplat_migrate.ledger WHERE version = '2'"), ["3"]);
     // The same without the header is refused before anything happens.
     env.file("migrations/postgres/V3__index.sql", "create index concurrently a_name on a (name);");
@@ -250,10 +264,16 @@ fn statements_that_cannot_run_in_a_transaction() {
     let index = "-- transaction: off\ncreate unique index concurrently a_once on a (id);";
     env.file("migrations/postgres/V3__index.sql", index);
     env.run(&["up"]).expect(1).says(&["23505", "V3__index.sql:2:1", "aiplat-migrate up"]);
-    assert_eq!(env.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_once'::regclass"), ["f"]);
+    assert_eq!(
+        env.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_once'::regclass"),
+        ["f"]
+    );
     env.sql("DELETE FROM a WHERE name = 'two'");
     env.run(&["up"]).expect(0);
-    assert_eq!(env.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_once'::regclass"), ["t"]);
+    assert_eq!(
+        env.sql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_once'::regclass"),
+        ["t"]
+    );
     assert_eq!(env.sql("SELECT count(*) FROM a"), ["1"], "no statement was run twice");
 }
 
@@ -345,7 +365,9 @@ fn asking_changes_nothing() {
     }
     assert!(collections(&env).is_empty());
     env.run(&["up"]).expect(0);
-    env.run(&["down", "--steps", "1", "--dry-run"]).expect(0);
+    env.file("migrations/postgres/U1__a.sql", "drop table a;");
+    let plan = env.run(&["down", "--all", "--dry-run"]).expect(0);
+    assert!(plan.stdout.contains("drop table a"), "{}", plan.stdout);
     assert_eq!(env.ledger().iter().filter(|row| row.ends_with("applied")).count(), 2);
 }
 
@@ -489,7 +511,14 @@ fn who_waits_for_the_lock_is_told_who_holds_it() {
     let began = Instant::now();
     let refused = env.run(&["up", "--lock-wait", "1s"]).expect(5);
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    let refused = refused.says(&["another run is at work", "the lock is held by aiplat-migrate ", " on ", "pid ", "since ", "--lock-wait"]);
+    let refused = refused.says(&[
+        "another run is at work",
+        "the lock is held by aiplat-migrate ",
+        " on ",
+        "pid ",
+        "since ",
+        "--lock-wait",
+    ]);
     assert!(!refused.stdout.contains("nothing is pending"), "{}", refused.stdout);
     let status = env.run(&["status", "--output", "json"]).expect(0).json();
     assert!(status["at_work"].to_string().contains("aiplat-migrate"), "{status}");

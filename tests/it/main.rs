@@ -5,5 +5,6 @@ mod engine;
 mod platform;
 mod stores;
 mod support;
+mod tidy;
 mod up;
 mod witness;

@@ -138,7 +138,8 @@ impl Platform {
     fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         block_on(async {
             let client = postgres(&self.postgres).await;
-            let messages = client.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+            let messages =
+                client.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
             let row = |message| match message {
                 tokio_postgres::SimpleQueryMessage::Row(row) => Some(
                     (0..row.len()).map(|at| row.get(at).unwrap_or("NULL").to_string()).collect(),
@@ -173,12 +174,37 @@ impl Platform {
     fn picture(&self) -> BTreeMap<String, String> {
         let mut picture = BTreeMap::new();
         for (what, sql) in [
-            ("schemas", format!("SELECT nspname FROM pg_namespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1")),
+            (
+                "schemas",
+                format!(
+                    "SELECT nspname FROM pg_namespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1"
+                ),
+            ),
             ("extensions", "SELECT extname, extversion FROM pg_extension ORDER BY 1".to_string()),
-            ("relations", format!("SELECT c.oid::regclass::text, relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1")),
-            ("columns", format!("SELECT table_schema, table_name, ordinal_position, column_name, udt_name, character_maximum_length, is_nullable, column_default FROM information_schema.columns WHERE table_schema NOT IN {OUTSIDE} ORDER BY 1, 2, 3")),
-            ("constraints", format!("SELECT conrelid::regclass::text, conname, pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace WHERE nspname NOT IN {OUTSIDE} ORDER BY 1, 2")),
-            ("indexes", format!("SELECT indexdef FROM pg_indexes WHERE schemaname NOT IN {OUTSIDE} ORDER BY 1")),
+            (
+                "relations",
+                format!(
+                    "SELECT c.oid::regclass::text, relkind FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname NOT IN {OUTSIDE} AND nspname !~ '^pg_' ORDER BY 1"
+                ),
+            ),
+            (
+                "columns",
+                format!(
+                    "SELECT table_schema, table_name, ordinal_position, column_name, udt_name, character_maximum_length, is_nullable, column_default FROM information_schema.columns WHERE table_schema NOT IN {OUTSIDE} ORDER BY 1, 2, 3"
+                ),
+            ),
+            (
+                "constraints",
+                format!(
+                    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace WHERE nspname NOT IN {OUTSIDE} ORDER BY 1, 2"
+                ),
+            ),
+            (
+                "indexes",
+                format!(
+                    "SELECT indexdef FROM pg_indexes WHERE schemaname NOT IN {OUTSIDE} ORDER BY 1"
+                ),
+            ),
         ] {
             picture.insert(format!("postgres {what}"), format!("{:#?}", self.sql(&sql)));
         }
@@ -255,7 +281,8 @@ fn migrations_in_the_repository() -> Vec<String> {
     for store in ["kafka", "mongo", "postgres", "redis", "weaviate"] {
         for entry in std::fs::read_dir(root.join(store)).expect("folder") {
             let name = entry.expect("entry").file_name().into_string().expect("name");
-            if let Some((version, _)) = name.strip_prefix('V').and_then(|name| name.split_once("__"))
+            if let Some((version, _)) =
+                name.strip_prefix('V').and_then(|name| name.split_once("__"))
             {
                 all.push(format!("{store} {}", version.trim_start_matches('0')));
             }
@@ -284,9 +311,8 @@ fn five_empty_stores_to_the_whole_platform_and_back() {
 
     platform.run(&["down", "--all", "--yes"]).expect(0);
     same(&platform.picture(), &empty);
-    let living = platform.number(
-        "SELECT count(*) FROM aiplat_migrate.ledger WHERE state <> 'undone'",
-    );
+    let living =
+        platform.number("SELECT count(*) FROM aiplat_migrate.ledger WHERE state <> 'undone'");
     assert_eq!(living, 0);
 
     platform.run(&["up"]).expect(0);
@@ -311,8 +337,7 @@ fn same(left: &BTreeMap<String, String>, right: &BTreeMap<String, String>) {
 }
 
 fn eight_at_once_apply_each_migration_once(platform: &Platform) {
-    let runs: Vec<_> =
-        (0..8).map(|_| platform.command(&["up"]).spawn().expect("binary")).collect();
+    let runs: Vec<_> = (0..8).map(|_| platform.command(&["up"]).spawn().expect("binary")).collect();
     let finished: Vec<Finished> = runs.into_iter().map(|run| finish(run).expect(0)).collect();
     let idle = finished.iter().filter(|run| run.stdout.contains("nothing is pending")).count();
     assert_eq!(idle, 7, "one run does all, seven find it done");
@@ -344,24 +369,30 @@ fn postgres_holds_what_is_specified(platform: &Platform) {
     let expected: Vec<Vec<String>> = SCHEMAS
         .iter()
         .map(|(schema, figures)| {
-            std::iter::once(schema.to_string())
-                .chain(figures.iter().map(i64::to_string))
-                .collect()
+            std::iter::once(schema.to_string()).chain(figures.iter().map(i64::to_string)).collect()
         })
         .collect();
     assert_eq!(platform.sql(&by_schema), expected);
 
     let ours = "connamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN \
                 ('pg_catalog', 'information_schema', 'aiplat_migrate'))";
-    let count = |what: &str| platform.number(&format!("SELECT count(*) FROM pg_constraint WHERE {ours} AND {what}"));
+    let count = |what: &str| {
+        platform.number(&format!("SELECT count(*) FROM pg_constraint WHERE {ours} AND {what}"))
+    };
     assert_eq!(count("contype = 'p'"), 24);
     assert_eq!(count("contype = 'f'"), 36);
-    assert_eq!(count("contype = 'f' AND confdeltype = 'a' AND confupdtype = 'a' AND NOT condeferrable"), 36);
+    assert_eq!(
+        count("contype = 'f' AND confdeltype = 'a' AND confupdtype = 'a' AND NOT condeferrable"),
+        36
+    );
     assert_eq!(count("contype = 'u'"), 7);
     assert_eq!(count("contype = 'c'"), 1);
     let columns = format!("information_schema.columns WHERE table_schema NOT IN {OUTSIDE}");
     assert_eq!(platform.number(&format!("SELECT count(*) FROM {columns}")), 238);
-    assert_eq!(platform.number(&format!("SELECT count(*) FROM {columns} AND is_nullable = 'NO'")), 62);
+    assert_eq!(
+        platform.number(&format!("SELECT count(*) FROM {columns} AND is_nullable = 'NO'")),
+        62
+    );
     let indexes = format!("pg_indexes WHERE schemaname NOT IN {OUTSIDE}");
     assert_eq!(platform.number(&format!("SELECT count(*) FROM {indexes}")), 54);
     let vector = format!("SELECT tablename, indexdef FROM {indexes} AND indexdef LIKE '%ivfflat%'");
@@ -371,14 +402,20 @@ fn postgres_holds_what_is_specified(platform: &Platform) {
     for part in ["embedding", "vector_cosine_ops", "lists='100'"] {
         assert!(vector[0][1].contains(part), "{part} in {}", vector[0][1]);
     }
-    let sequences = format!("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'S' AND nspname NOT IN {OUTSIDE}");
+    let sequences = format!(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'S' AND nspname NOT IN {OUTSIDE}"
+    );
     assert_eq!(platform.number(&sequences), 24);
-    let others = format!("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind NOT IN ('r', 'i', 'S') AND nspname NOT IN {OUTSIDE}");
+    let others = format!(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind NOT IN ('r', 'i', 'S') AND nspname NOT IN {OUTSIDE}"
+    );
     assert_eq!(platform.number(&others), 0, "no views, no partitions");
     assert_eq!(platform.number("SELECT count(*) FROM pg_extension WHERE extname = 'vector'"), 1);
     let triggers = "SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal";
     assert_eq!(platform.number(triggers), 0);
-    let functions = format!("SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname NOT IN {OUTSIDE} AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')");
+    let functions = format!(
+        "SELECT count(*) FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname NOT IN {OUTSIDE} AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e')"
+    );
     assert_eq!(platform.number(&functions), 0);
     let dimensions = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'data_platform.text_embeddings'::regclass AND attname = 'embedding'";
     assert_eq!(platform.sql(dimensions)[0][0], "vector(1536)");

@@ -58,8 +58,7 @@ pub async fn weaviate(url: &str, key: &str, method: &str, path: &str, body: Valu
 /// One command to Redis.
 pub async fn redis<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
     let client = redis::Client::open(url).expect("URL");
-    let mut connection =
-        client.get_multiplexed_async_connection().await.expect("Redis answers");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis answers");
     let mut command = redis::Cmd::new();
     for word in words {
         command.arg(*word);
