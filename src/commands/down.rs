@@ -54,11 +54,12 @@ impl Migrator {
         let mut report = RunReport::new("down");
         let error = self.try_down(down, confirm, &mut report).await.err();
         report.took = began.elapsed();
-        report.ended_by_error = error.is_some();
         if let (Some(plan), None) = (report.plan.take(), &error) {
             return Finished { report: Some(Report::Plan(plan)), error };
         }
-        Finished { report: Some(Report::Run(report)), error }
+        // A run that came to nothing has its error to show, not "nothing was pending".
+        let report = (report.begun || error.is_none()).then_some(Report::Run(report));
+        Finished { report, error }
     }
 
     async fn try_down(

@@ -88,10 +88,7 @@ pub(crate) fn store_words(error: Error, source: &StoreError) -> Error {
 
 fn state_of(error: Error, task: &Task, step: usize, failure: &Failure) -> Error {
     let id = task.id();
-    let again = match task.direction {
-        Direction::Up => "up",
-        Direction::Down => "down",
-    };
+    let again = task.direction.name();
     if task.sealed {
         return match failure.effect {
             Effect::None => error

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
+use serde_json::json;
 
 use super::lanes::{Lanes, Start};
 use super::{Context, Direction, Event, Task, loss_error, step_error};
@@ -123,8 +124,7 @@ pub(super) async fn apply(
                     }
                 }
                 if failure.why != Why::Cancelled && failure.why != Why::NotRun {
-                    let error = step_error(flight.task, 0, &failure);
-                    let error = keep_event(context, flight.task, &failure, error).await;
+                    let error = failed(context, flight.task, &failure).await;
                     lanes.failed(context, flight.task.id(), error);
                 }
                 return Err(Ended);
@@ -164,6 +164,20 @@ async fn check_loss(context: &Context<'_>, store: &dyn Store, task: &Task) -> Re
     })
 }
 
+/// The transaction took its row with it: only an event tells what happened.
+async fn failed(context: &Context<'_>, task: &Task, failure: &Failure) -> Error {
+    let error = step_error(task, 0, failure);
+    let details = json!({
+        "direction": task.direction.name(),
+        "message": failure.source.message,
+        "code": failure.source.code,
+    });
+    match context.ledger.event(EventKind::Failed, Some(task.id()), &details).await {
+        Ok(()) => error,
+        Err(also) => error.because(format!("and the ledger could not be told: {also}")),
+    }
+}
+
 fn tell_started(context: &Context<'_>, task: &Task) {
     context.listener.event(Event::Started {
         id: task.id().clone(),
@@ -192,19 +206,6 @@ fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, do
         took: began.elapsed(),
     });
     lanes.settled(task.id());
-}
-
-/// A transaction that failed leaves no row; that it failed is kept as an event.
-async fn keep_event(context: &Context<'_>, task: &Task, failure: &Failure, error: Error) -> Error {
-    let details = serde_json::json!({
-        "direction": match task.direction { Direction::Up => "up", Direction::Down => "down" },
-        "message": failure.source.message,
-        "code": failure.source.code,
-    });
-    match context.ledger.event(EventKind::Failed, Some(task.id()), &details).await {
-        Ok(()) => error,
-        Err(also) => error.because(format!("and the ledger could not be told: {also}")),
-    }
 }
 
 fn tell_retry(context: &Context<'_>, task: &Task, attempt: u32, failure: &Failure) {

@@ -140,6 +140,9 @@ impl Ledger {
     pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
         let schema = identifier(&self.settings.schema);
         let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let found = self.session.client.query(&sql, &[&rows]).await;
         Ok(found
             .map_err(|error| self.error(&error))?
@@ -182,6 +185,9 @@ fn absent(error: &tokio_postgres::Error) -> bool {
     code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INVALID_SCHEMA_NAME)
 }
 
+/// PostgreSQL's code for a right that the role does not have.
+const MAY_NOT: &str = "42501";
+
 /// An error of the ledger's own database.
 pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     let address = settings.database.address();
@@ -195,6 +201,9 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
         StoreErrorKind::Settings => {
             (Exit::Usage, "the settings of the ledger's database are wrong".to_string())
         }
+        StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
+            (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
+        }
         StoreErrorKind::Refused => {
             (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
         }
@@ -205,7 +214,7 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     }
     match (&error.hint, error.code.as_deref()) {
         (Some(hint), _) => result.hint(hint),
-        (None, Some("42501")) => result.hint(format!(
+        (None, Some(MAY_NOT)) => result.hint(format!(
             "the ledger's role needs the schema `{0}`: have an administrator run \
              CREATE SCHEMA {0} AUTHORIZATION <role>",
             settings.schema

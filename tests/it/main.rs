@@ -1,5 +1,10 @@
 //! Tests against the real stores; `dev/test` starts them.
 
+mod bad_input;
+mod engine;
+mod platform;
 mod stores;
 mod support;
+mod tidy;
 mod up;
+mod witness;

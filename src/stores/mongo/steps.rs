@@ -252,19 +252,20 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
     }
     let error =
         |message: String, hint: String| ScriptError::new(name.span.clone(), message).hint(hint);
-    if let Some((later, _)) = fields.iter().skip(1).find(|(key, _)| commands::is_known(&key.name)) {
+    // Nearly a command in the first place is that command, whatever its fields are called.
+    if let Some(meant) = commands::meant(&name.name) {
         return Err(error(
+            format!("MongoDB does not know the command `{}`", name.name),
+            format!("did you mean `{meant}`?"),
+        ));
+    }
+    match fields.iter().skip(1).find(|(key, _)| commands::is_known(&key.name)) {
+        Some((later, _)) => Err(error(
             format!(
                 "`{}` is no command, and the command's name has to be the first key",
                 name.name
             ),
             format!("write `{}` first", later.name),
-        ));
-    }
-    match commands::meant(&name.name) {
-        Some(meant) => Err(error(
-            format!("MongoDB does not know the command `{}`", name.name),
-            format!("did you mean `{meant}`?"),
         )),
         // The server's commands are an open set: it is the judge of the rest.
         None => Ok(()),
