@@ -40,6 +40,7 @@ impl Listener for Silent {
 impl Migrator {
     /// One that uses `config`, tells nobody what it does, and heeds no signal.
     pub fn new(config: Config) -> Migrator {
+        crate::tls::install_provider();
         let interrupt = Interrupt::new();
         Migrator { config, stores: Vec::new(), listener: Arc::new(Silent), interrupt }
     }

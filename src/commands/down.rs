@@ -146,13 +146,10 @@ impl Migrator {
             refuse_loss(&tasks, &stores).await?;
         }
         execute::before_pictures(locked, snapshot, &stores).await?;
-        let recorded =
-            snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
-            recorded: &recorded,
             allow_data_loss: down.allow_data_loss,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;

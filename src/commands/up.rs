@@ -162,13 +162,10 @@ impl Migrator {
         }
         let drift = execute::before_pictures(locked, snapshot, &stores).await?;
         self.heed(up.on_drift, &drift)?;
-        let recorded =
-            snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
-            recorded: &recorded,
             allow_data_loss: false,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;

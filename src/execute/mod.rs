@@ -15,8 +15,6 @@ mod sealed;
 mod shapes;
 mod task;
 
-use std::collections::BTreeMap;
-
 pub use connect::{Connected, connect, connect_all, connect_error, identify};
 pub use events::{Direction, Event, Listener, StepEnd};
 pub use lanes::{Outcome, run};
@@ -25,8 +23,6 @@ pub use task::{Task, Undoing, to_apply, to_undo};
 
 use crate::error::{Error, Exit, Place};
 use crate::ledger::LockedLedger;
-use crate::migration::StoreKind;
-use crate::shape::Shape;
 use crate::signals::Interrupt;
 use crate::stores::{Effect, Failure, Loss, StoreError, Why};
 
@@ -38,8 +34,6 @@ pub struct Context<'a> {
     pub listener: &'a dyn Listener,
     /// The user's wish to stop.
     pub interrupt: &'a Interrupt,
-    /// The recorded shape of each store, as of the run's beginning.
-    pub recorded: &'a BTreeMap<StoreKind, Shape>,
     /// Whether `down` may drop what holds data.
     pub allow_data_loss: bool,
 }

@@ -64,8 +64,7 @@ pub(super) async fn apply(
                 }
                 Start::Now => {}
             }
-            if looks_for_loss(context, task) && !flying.is_empty() {
-                // The look asks on the same session, which may be in a transaction that failed.
+            if !flying.is_empty() && must_be_alone(context, task, &flying) {
                 break;
             }
             if let Err(error) = check_loss(context, store, task).await {
@@ -123,7 +122,8 @@ pub(super) async fn apply(
                         settled(context, lanes, other.task, other.began, done);
                     }
                 }
-                if failure.why != Why::Cancelled && failure.why != Why::NotRun {
+                // Whatever stood before it was confirmed: even "not run" is a failure of its own here.
+                if failure.why != Why::Cancelled {
                     let error = failed(context, flight.task, &failure).await;
                     lanes.failed(context, flight.task.id(), error);
                 }
@@ -147,6 +147,19 @@ fn seal(context: &Context<'_>, task: &Task, after: Option<&MigrationId>) -> Seal
             context.ledger.seal_applied(&task.claim, after, task.replaces)
         }
     }
+}
+
+/// A unit whose data is streamed shares the session with no other. Nor does one whose losses are
+/// looked for: the look asks on the same session, which may be in a transaction that failed.
+fn must_be_alone(
+    context: &Context<'_>,
+    task: &Task,
+    flying: &VecDeque<(usize, Flight<'_>)>,
+) -> bool {
+    let exclusive = |task: &Task| task.units.iter().any(|unit| unit.exclusive);
+    looks_for_loss(context, task)
+        || exclusive(task)
+        || flying.iter().any(|(_, flight)| exclusive(flight.task))
 }
 
 fn looks_for_loss(context: &Context<'_>, task: &Task) -> bool {

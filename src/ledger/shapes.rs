@@ -43,6 +43,15 @@ impl LockedLedger {
         self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id]).await
     }
 
+    /// The recorded shape of `store` now.
+    pub async fn recorded(&self, store: StoreKind) -> Result<Shape> {
+        let sql = format!("SELECT recorded FROM {}.shape WHERE store = $1", self.schema_sql());
+        let row = self.ledger.session.client.query_opt(&sql, &[&store.name()]).await;
+        let row = row.map_err(|error| self.error(&error))?;
+        let recorded = row.and_then(|row| serde_json::from_value(row.get::<_, Value>(0)).ok());
+        Ok(recorded.unwrap_or_default())
+    }
+
     /// Records the shape of a store and drops the before-picture.
     pub async fn record_shape(&self, store: StoreKind, recorded: &Shape) -> Result<()> {
         let sql = format!(

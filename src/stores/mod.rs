@@ -44,6 +44,8 @@ pub struct Unit {
     pub span: Span,
     /// Whether the ledger row can be written in the same transaction.
     pub atomic: bool,
+    /// Whether it has to be the only one under way: its data is streamed, not sent as one message.
+    pub exclusive: bool,
     /// The operation.
     pub body: Body,
 }
@@ -504,7 +506,7 @@ fn unit(script: &Script, step: &Node) -> Result<Unit, ScriptError> {
             (step.label(), Body::Redis(step))
         }
     };
-    Ok(Unit { label, span: step.span.clone(), atomic: false, body })
+    Ok(Unit { label, span: step.span.clone(), atomic: false, exclusive: true, body })
 }
 
 /// What undoes a unit that was applied over `before`: native steps, in the order in which they

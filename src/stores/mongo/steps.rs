@@ -252,8 +252,10 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
     }
     let error =
         |message: String, hint: String| ScriptError::new(name.span.clone(), message).hint(hint);
-    // Nearly a command in the first place is that command, whatever its fields are called.
-    if let Some(meant) = commands::meant(&name.name) {
+    // Nearly a command that names its collection is that command, whatever its fields are called.
+    let names_something =
+        fields.first().is_some_and(|(_, node)| matches!(node.kind, NodeKind::String(_)));
+    if let Some(meant) = commands::meant(&name.name).filter(|_| names_something) {
         return Err(error(
             format!("MongoDB does not know the command `{}`", name.name),
             format!("did you mean `{meant}`?"),
@@ -267,8 +269,14 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
             ),
             format!("write `{}` first", later.name),
         )),
-        // The server's commands are an open set: it is the judge of the rest.
-        None => Ok(()),
+        None => match commands::meant(&name.name) {
+            Some(meant) => Err(error(
+                format!("MongoDB does not know the command `{}`", name.name),
+                format!("did you mean `{meant}`?"),
+            )),
+            // The server's commands are an open set: it is the judge of the rest.
+            None => Ok(()),
+        },
     }
 }
 
@@ -644,7 +652,7 @@ mod tests {
             ("{createIndexes: 'a', indexes: [{key: {t: 1}}, {key: {t: 1}}]}", "two indexes"),
             ("{collMod: 'a'}", "changes nothing"),
             ("{collMod: 'a', index: {hidden: true}}", "names no index"),
-            ("{dropIndexes: 'a', indexs: 'x'}", "lacks `index`"),
+            ("{dropIndexes: 'a', indexs: 'x'}", "did you mean `index`"),
             ("{renameCollection: 'a'}", "lacks `to`"),
             ("{updateInBatches: 'a', update: {$inc: {n: 1}}}", "done twice"),
             ("{updateInBatches: 'a', update: {$set: {n: 1}}, batch: 0}", "from 1 to"),

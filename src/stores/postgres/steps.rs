@@ -32,6 +32,11 @@ impl Step {
         &self.text.text[self.span.clone()]
     }
 
+    /// Whether it brings COPY data along, which cannot be part of a message.
+    pub(super) fn streams(&self) -> bool {
+        self.statements.iter().any(|statement| statement.copy_data.is_some())
+    }
+
     /// Whether it may leave something behind in the session.
     pub(super) fn touches_session(&self) -> bool {
         self.statements.iter().any(|statement| statement.class == Class::Session)
@@ -92,6 +97,7 @@ pub fn parse(script: &Script, rendered: &Rendered) -> Result<Vec<Unit>, ScriptEr
         label,
         span: 0..script.source.text.len(),
         atomic: true,
+        exclusive: unit.streams(),
         body: Body::Postgres(unit),
     }])
 }
@@ -141,6 +147,7 @@ fn apart(rendered: &Rendered, statement: Statement) -> Unit {
         label,
         span: rendered.span(span.clone()),
         atomic,
+        exclusive: true,
         body: Body::Postgres(Step {
             text: rendered.clone(),
             span,

@@ -129,8 +129,10 @@ impl RawCommand {
     /// Its name and its first argument, which is a key in nearly every command: further ones may
     /// be secret.
     pub fn label(&self) -> String {
-        let shown = match self.words.first() {
-            Some(name) if CONTAINERS.contains(&name.to_uppercase().as_str()) => 3,
+        let shown = match self.words.first().map(|name| name.to_uppercase()) {
+            Some(name) if CONTAINERS.contains(&name.as_str()) => 3,
+            // Their second word is a script or a message, not a key.
+            Some(name) if ["EVAL", "EVAL_RO", "ECHO", "PUBLISH"].contains(&name.as_str()) => 1,
             Some(_) | None => 2,
         };
         let more = if self.words.len() > shown { " …" } else { "" };
