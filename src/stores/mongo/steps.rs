@@ -232,23 +232,25 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
     }
     let error =
         |message: String, hint: String| ScriptError::new(name.span.clone(), message).hint(hint);
-    // Nearly a command in the first place is that command, whatever its fields are called.
-    if let Some(meant) = commands::meant(&name.name) {
-        return Err(error(
-            format!("MongoDB does not know the command `{}`", name.name),
-            format!("did you mean `{meant}`?"),
-        ));
-    }
-    match fields.iter().skip(1).find(|(key, _)| commands::is_known(&key.name)) {
-        Some((later, _)) => Err(error(
+    let meant = commands::meant(&name.name);
+    // `update` is a field of `updateInBatches`, and a command by itself: it says nothing there.
+    let later = fields.iter().skip(1).find(|(key, _)| {
+        commands::is_known(&key.name) && !(key.name == "update" && meant.is_some())
+    });
+    match (later, meant) {
+        (Some((later, _)), _) => Err(error(
             format!(
                 "`{}` is no command, and the command's name has to be the first key",
                 name.name
             ),
             format!("write `{}` first", later.name),
         )),
+        (None, Some(meant)) => Err(error(
+            format!("MongoDB does not know the command `{}`", name.name),
+            format!("did you mean `{meant}`?"),
+        )),
         // The server's commands are an open set: it is the judge of the rest.
-        None => Ok(()),
+        (None, None) => Ok(()),
     }
 }
 
@@ -624,7 +626,7 @@ mod tests {
             ("{createIndexes: 'a', indexes: [{key: {t: 1}}, {key: {t: 1}}]}", "two indexes"),
             ("{collMod: 'a'}", "changes nothing"),
             ("{collMod: 'a', index: {hidden: true}}", "names no index"),
-            ("{dropIndexes: 'a', indexs: 'x'}", "lacks `index`"),
+            ("{dropIndexes: 'a', indexs: 'x'}", "did you mean `index`"),
             ("{renameCollection: 'a'}", "lacks `to`"),
             ("{updateInBatches: 'a', update: {$inc: {n: 1}}}", "done twice"),
             ("{updateInBatches: 'a', update: {$set: {n: 1}}, batch: 0}", "from 1 to"),

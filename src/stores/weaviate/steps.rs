@@ -393,7 +393,7 @@ mod tests {
                 "dynamicEFMin",
                 "`dynamicEfMin`",
             ),
-            ("{updateClass: {class: 'A', sets: {}}}", "{class: 'A', sets: {}}", ""),
+            ("{updateClass: {class: 'A', sets: {}}}", "sets", "`set`"),
             ("{createClas: {class: 'A'}}", "createClas", "`createClass`"),
             ("{createClass: {class: 'A'}, deleteClass: 'B'}", "deleteClass", ""),
             ("{deleteClass: 'A', asRead: true}", "true", "take it out"),
