@@ -252,31 +252,25 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
     }
     let error =
         |message: String, hint: String| ScriptError::new(name.span.clone(), message).hint(hint);
-    // Nearly a command that names its collection is that command, whatever its fields are called.
-    let names_something =
-        fields.first().is_some_and(|(_, node)| matches!(node.kind, NodeKind::String(_)));
-    if let Some(meant) = commands::meant(&name.name).filter(|_| names_something) {
-        return Err(error(
-            format!("MongoDB does not know the command `{}`", name.name),
-            format!("did you mean `{meant}`?"),
-        ));
-    }
-    match fields.iter().skip(1).find(|(key, _)| commands::is_known(&key.name)) {
-        Some((later, _)) => Err(error(
+    let meant = commands::meant(&name.name);
+    // `update` is a field of `updateInBatches`, and a command by itself: it says nothing there.
+    let later = fields.iter().skip(1).find(|(key, _)| {
+        commands::is_known(&key.name) && !(key.name == "update" && meant.is_some())
+    });
+    match (later, meant) {
+        (Some((later, _)), _) => Err(error(
             format!(
                 "`{}` is no command, and the command's name has to be the first key",
                 name.name
             ),
             format!("write `{}` first", later.name),
         )),
-        None => match commands::meant(&name.name) {
-            Some(meant) => Err(error(
-                format!("MongoDB does not know the command `{}`", name.name),
-                format!("did you mean `{meant}`?"),
-            )),
-            // The server's commands are an open set: it is the judge of the rest.
-            None => Ok(()),
-        },
+        (None, Some(meant)) => Err(error(
+            format!("MongoDB does not know the command `{}`", name.name),
+            format!("did you mean `{meant}`?"),
+        )),
+        // The server's commands are an open set: it is the judge of the rest.
+        (None, None) => Ok(()),
     }
 }
 
