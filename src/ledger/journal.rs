@@ -160,7 +160,7 @@ impl LockedLedger {
              before = CASE state WHEN 'undoing' THEN before END, \
              position = CASE state WHEN 'undoing' THEN position END, \
              state = 'undoing', steps_total = $4, step_hashes = $5 \
-             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed') AND {}",
+             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed', 'running') AND {}",
             self.schema_sql(),
             self.held()
         );
