@@ -441,6 +441,7 @@ const HARMLESS: &[&str] = &[
     "nextval",
     "now",
     "nullif",
+    "pg_sleep",
     "random",
     "regexp_replace",
     "replace",
