@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    Down, Finished, Hash, History, New, Plan, Repair, Status, Tag, Up, Validate, Wait,
+    Down, Finished, Hash, History, New, Plan, Redo, Repair, Status, Tag, Up, Validate, Wait,
 };
 use crate::config::Options;
 use crate::migration::{StoreKind, header::parse_duration};
@@ -84,6 +84,8 @@ pub enum Command {
     Up(Up),
     /// Undo the newest migration, or down to a point
     Down(Down),
+    /// Undo the newest migration and apply it again
+    Redo(Redo),
     /// Show every migration of every store and its state
     Status(Status),
     /// Show what `up` would do, step by step, with its hazards
@@ -112,6 +114,7 @@ impl Command {
             Command::Validate(validate) => validate.offline,
             Command::Up(_)
             | Command::Down(_)
+            | Command::Redo(_)
             | Command::Status(_)
             | Command::Plan(_)
             | Command::Repair(_)
@@ -126,6 +129,7 @@ impl Command {
         match self {
             Command::Up(_) => "up",
             Command::Down(_) => "down",
+            Command::Redo(_) => "redo",
             Command::Status(_) => "status",
             Command::Plan(_) => "plan",
             Command::Validate(_) => "validate",
@@ -143,6 +147,7 @@ impl Command {
         match self {
             Command::Up(up) => up.grace,
             Command::Down(down) => down.grace,
+            Command::Redo(redo) => redo.grace,
             Command::Status(_)
             | Command::Plan(_)
             | Command::Validate(_)
@@ -160,6 +165,7 @@ impl Command {
         match self {
             Command::Up(up) => migrator.up(up).await,
             Command::Down(down) => migrator.down(down, confirm).await,
+            Command::Redo(redo) => migrator.redo(redo, confirm).await,
             Command::Status(status) => migrator.status(status).await.into(),
             Command::Plan(plan) => migrator.plan(plan).await.into(),
             Command::Validate(validate) => migrator.validate(validate).await.into(),

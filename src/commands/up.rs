@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
+use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Context, Task};
@@ -44,8 +45,11 @@ pub struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub on_drift: OnDrift,
     /// Name the point that is reached
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = tag_name)]
     pub tag: Option<String>,
+    /// First finish what a `down` left half undone; then apply it anew
+    #[arg(long)]
+    pub finish_undo: bool,
 }
 
 /// What `up` does about drift that it meets.
@@ -72,6 +76,7 @@ impl Default for Up {
             verify: false,
             on_drift: OnDrift::Warn,
             tag: None,
+            finish_undo: false,
         }
     }
 }
@@ -93,6 +98,12 @@ impl Migrator {
 
     async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
         let files = self.checked_files()?;
+        if up.finish_undo {
+            report.plan = self.finish_undo(up).await?;
+            if report.plan.is_some() {
+                return Ok(());
+            }
+        }
         let run = Run::new();
         report.run = Some(run.id.clone());
         let ledger = self.ledger(&run, up.wait).await?;
@@ -144,6 +155,13 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<()> {
         let tasks = self.tasks(up, files, snapshot, report)?;
+        if let Some(name) = &up.tag {
+            let mut standing = snapshot.standing();
+            standing
+                .extend(tasks.iter().map(Task::id).filter(|id| id.version().is_some()).cloned());
+            check_tag(snapshot, name, &standing)
+                .map_err(|error| error.state("nothing was applied"))?;
+        }
         let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
@@ -174,7 +192,7 @@ impl Migrator {
         outcome.error(&context, "applied")?;
         shapes?;
         match &up.tag {
-            Some(name) => self.give_tag(locked, name).await,
+            Some(name) => self.give_tag(locked, name).await.map(|_| ()),
             None => Ok(()),
         }
     }

@@ -140,7 +140,7 @@ impl Migrator {
     }
 
     /// Settings for reading alone: the ledger's own schema is no part of the shape.
-    fn reading(&self, settings: &Settings) -> Settings {
+    pub(super) fn reading(&self, settings: &Settings) -> Settings {
         match settings {
             Settings::Postgres(settings) => {
                 let mut settings = settings.clone();

@@ -105,7 +105,7 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
 
 async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
     match (task.direction, &task.row) {
-        (Direction::Up, None) => context.ledger.claim(&task.claim).await,
+        (Direction::Up, None) => context.ledger.claim(&task.claim, task.replaces).await,
         (Direction::Up, Some(row)) => {
             context.ledger.resume(row, &task.claim).await?;
             Ok(row.row)

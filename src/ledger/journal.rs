@@ -85,14 +85,17 @@ impl EventKind {
 }
 
 impl LockedLedger {
-    /// Begins a journalled migration: its row is durable before its store is touched.
-    pub async fn claim(&self, claim: &Claim) -> Result<i64> {
+    /// Begins a journalled migration: its row is durable before its store is touched. `replaces` is
+    /// the row of a repeatable that this one supersedes.
+    pub async fn claim(&self, claim: &Claim, replaces: Option<i64>) -> Result<i64> {
         let (kind, version) = kind_and_version(&claim.id);
         let sql = format!(
-            "INSERT INTO {}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
+            "WITH replaced AS (UPDATE {0}.ledger SET state = 'undone' \
+             WHERE id = $15 AND state = 'applied' RETURNING id) \
+             INSERT INTO {0}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
              state, steps_total, step_hashes, down, requires, host, tool_version) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $12, $13, $14 \
-             WHERE {} RETURNING id",
+             WHERE {1} AND ($15::bigint IS NULL OR EXISTS (SELECT FROM replaced)) RETURNING id",
             self.schema_sql(),
             self.held()
         );
@@ -114,6 +117,7 @@ impl LockedLedger {
                     &claim.requires_json(),
                     &self.run.host,
                     &self.run.tool,
+                    &replaces,
                 ],
             )
             .await?;
@@ -160,7 +164,7 @@ impl LockedLedger {
              before = CASE state WHEN 'undoing' THEN before END, \
              position = CASE state WHEN 'undoing' THEN position END, \
              state = 'undoing', steps_total = $4, step_hashes = $5 \
-             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed') AND {}",
+             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed', 'running') AND {}",
             self.schema_sql(),
             self.held()
         );

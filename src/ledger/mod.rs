@@ -11,7 +11,7 @@ mod rows;
 mod seal;
 mod shapes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
@@ -58,6 +58,28 @@ impl Snapshot {
     /// The living row of a migration.
     pub fn living(&self, id: &MigrationId) -> Option<&Row> {
         self.rows.iter().rev().find(|row| row.id == *id && row.state != State::Undone)
+    }
+
+    /// The versioned migrations that stand now.
+    pub fn standing(&self) -> BTreeSet<MigrationId> {
+        let rows = self.rows.iter().filter(|row| row.state != State::Undone);
+        rows.map(|row| &row.id).filter(|id| id.version().is_some()).cloned().collect()
+    }
+
+    /// The versioned migrations that stood when a tag was given; `None` where there is no such tag.
+    /// Rows are never deleted, so that a tag means the same migrations even when they were undone
+    /// and applied again since, in rows of other numbers.
+    pub fn tagged(&self, name: &str) -> Option<BTreeSet<MigrationId>> {
+        let (_, numbers) = self.tags.iter().find(|(tag, _)| tag == name)?;
+        let rows = self.rows.iter().filter(|row| numbers.contains(&row.row));
+        Some(rows.map(|row| &row.id).filter(|id| id.version().is_some()).cloned().collect())
+    }
+
+    /// The tags whose point is the present one.
+    pub fn tags_here(&self) -> Vec<&str> {
+        let standing = self.standing();
+        let names = self.tags.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| self.tagged(name).as_ref() == Some(&standing)).collect()
     }
 }
 

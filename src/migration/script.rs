@@ -54,6 +54,9 @@ pub enum Down {
         /// The values of its placeholders.
         #[serde(default)]
         placeholders: BTreeMap<String, String>,
+        /// The names of its secret placeholders, whose values are not kept.
+        #[serde(default)]
+        secret: Vec<String>,
     },
     /// The inverse of each step that was done, in the order in which the steps were done.
     Steps {

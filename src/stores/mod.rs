@@ -524,6 +524,38 @@ pub fn inverse(unit: &Unit, before: &Before) -> Result<Vec<Value>, String> {
     }
 }
 
+/// `unit` as it stands before the `earlier` ones of its plan are done: it may drop what they rename,
+/// and whoever asks now what it would lose must ask under the present name.
+pub fn before_earlier(unit: &Unit, earlier: &[&Unit]) -> Unit {
+    let mut now = unit.clone();
+    match &mut now.body {
+        Body::Postgres(step) => {
+            let earlier: Vec<_> = earlier.iter().filter_map(|unit| postgres_step(unit)).collect();
+            *step = step.before(&earlier);
+        }
+        Body::Mongo(step) => {
+            let earlier: Vec<_> = earlier.iter().filter_map(|unit| mongo_step(unit)).collect();
+            *step = step.before(&earlier);
+        }
+        Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => {}
+    }
+    now
+}
+
+fn postgres_step<'a>(unit: &&'a Unit) -> Option<&'a postgres::Step> {
+    match &unit.body {
+        Body::Postgres(step) => Some(step),
+        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => None,
+    }
+}
+
+fn mongo_step<'a>(unit: &&'a Unit) -> Option<&'a mongo::Step> {
+    match &unit.body {
+        Body::Mongo(step) => Some(step),
+        Body::Postgres(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => None,
+    }
+}
+
 /// What a unit puts into the recorded shape by itself, because the store holds nothing of it:
 /// Redis's keyspace contracts. `None` ends an object.
 pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {

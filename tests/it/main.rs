@@ -3,6 +3,7 @@
 mod bad_input;
 mod engine;
 mod platform;
+mod down;
 mod stores;
 mod support;
 mod tidy;

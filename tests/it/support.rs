@@ -70,6 +70,13 @@ impl Finished {
         self
     }
 
+    /// Fails the test unless standard output holds `part`.
+    #[track_caller]
+    pub fn out(&self, part: &str) -> &Finished {
+        assert!(self.stdout.contains(part), "no `{part}` in\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
     /// Standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
@@ -131,6 +138,11 @@ impl TestEnv {
     pub fn get(&self, name: &str) -> String {
         let found = self.variables.iter().find(|(known, _)| known == name);
         found.unwrap_or_else(|| panic!("{name} is not set")).1.clone()
+    }
+
+    /// The variables that the binary sees.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// The project's folder.

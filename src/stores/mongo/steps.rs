@@ -165,6 +165,21 @@ impl Step {
         }
     }
 
+    /// The step as it stands before `earlier` ones are done: what it drops may be renamed by them.
+    pub(in crate::stores) fn before(&self, earlier: &[&Step]) -> Step {
+        let mut step = self.clone();
+        if let Step::Drop(doomed) = &mut step {
+            for earlier in earlier.iter().rev() {
+                if let Step::Rename(rename) = earlier
+                    && rename.to == doomed.collection
+                {
+                    doomed.collection = rename.from.clone();
+                }
+            }
+        }
+        step
+    }
+
     /// The step in a few words.
     pub fn label(&self) -> String {
         match self {

@@ -47,6 +47,17 @@ impl Step {
         self.statements.iter().flat_map(|statement| &statement.losses)
     }
 
+    /// The step as it stands before `earlier` ones are done: what it drops may be renamed by them.
+    pub(in crate::stores) fn before(&self, earlier: &[&Step]) -> Step {
+        let statements = earlier.iter().flat_map(|step| &step.statements);
+        let renames: Vec<_> = statements.flat_map(|statement| &statement.renames).collect();
+        let mut step = self.clone();
+        for target in step.statements.iter_mut().flat_map(|statement| &mut statement.losses) {
+            *target = target.before(renames.iter().copied());
+        }
+        step
+    }
+
     /// What is dangerous about it, in words.
     pub(in crate::stores) fn hazards(&self) -> Vec<String> {
         self.losses()

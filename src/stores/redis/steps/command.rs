@@ -140,6 +140,18 @@ impl RawCommand {
         format!("command {}{more}", words.join(" "))
     }
 
+    /// Whether it is known to take nothing away; DEL and UNLINK are looked at key by key.
+    pub fn is_harmless(&self) -> bool {
+        let word = |at: usize| self.words.get(at).map(|word| word.to_uppercase());
+        let (name, second) = (word(0).unwrap_or_default(), word(1).unwrap_or_default());
+        match name.as_str() {
+            "XGROUP" => second != "DESTROY" && second != "DELCONSUMER",
+            "DEL" | "UNLINK" | "HSETNX" | "SETNX" | "SADD" | "ZADD" | "XADD" | "RPUSH"
+            | "LPUSH" | "APPEND" | "PERSIST" | "PING" | "PUBLISH" => true,
+            _ => false,
+        }
+    }
+
     /// The keys that the command deletes whole.
     pub fn deletes(&self) -> &[String] {
         match self.words.split_first() {
