@@ -15,6 +15,7 @@ use super::{
     Context, Direction, Event, StepEnd, Task, loss_error, sealed, step_error, store_words,
 };
 use crate::error::{Error, Result};
+use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::stores::{
@@ -153,7 +154,7 @@ impl Work<'_> {
             let pulse = self.pulse();
             let mut job = self.job(unit, &nothing, None, &pulse);
             job.seal = Some(seal);
-            match self.store.apply(job).await {
+            match effect!("sealed_step", self.store.apply(job)) {
                 Ok(done) => {
                     self.tell(done);
                     return Ok(Ended::Well(StepEnd::Done));
@@ -197,7 +198,7 @@ impl Work<'_> {
             }
             let pulse = self.pulse();
             let job = self.job(unit, &before, resume.clone(), &pulse);
-            let failure = match self.store.apply(job).await {
+            let failure = match effect!("apply", self.store.apply(job)) {
                 Ok(done) => {
                     self.tell(done);
                     self.settle(step, unit).await?;
@@ -280,7 +281,7 @@ impl Work<'_> {
                     let pulse = self.pulse();
                     let job = self.job(&wreckage, &claimed.before, None, &pulse);
                     pulse.notice(&wreckage.label);
-                    if let Err(failure) = self.store.apply(job).await {
+                    if let Err(failure) = effect!("rebuild", self.store.apply(job)) {
                         return Err(self.failed(step, failure, State::Failed).await);
                     }
                 }

@@ -10,6 +10,7 @@ use rand::Rng;
 use super::lanes::{Lanes, Start};
 use super::{Context, Direction, Event, Task, loss_error, step_error};
 use crate::error::Result;
+use crate::failpoint::{effect, failpoint};
 use crate::migration::MigrationId;
 use crate::stores::{
     Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
@@ -78,8 +79,10 @@ pub(super) async fn apply(
                 cancel: context.interrupt.cancel.clone(),
             };
             tell_started(context, task);
-            flying
-                .push_back((at, Flight { task, began: Instant::now(), answer: store.apply(job) }));
+            failpoint!("sealed_sent:before");
+            let answer = store.apply(job);
+            failpoint!("sealed_sent:after");
+            flying.push_back((at, Flight { task, began: Instant::now(), answer }));
         }
         let Some((at, flight)) = flying.pop_front() else {
             return if waiting.is_empty() && lanes.start(context, tasks[0]) != Start::Never {
@@ -88,7 +91,7 @@ pub(super) async fn apply(
                 Err(Ended)
             };
         };
-        match flight.answer.await {
+        match effect!("sealed_answered", flight.answer) {
             Ok(done) => {
                 attempts = 0;
                 settled(context, lanes, flight.task, flight.began, done);

@@ -7,6 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::rows::{State, kind_and_version};
 use super::{LockedLedger, Row};
 use crate::error::Result;
+use crate::failpoint::effect;
 use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
 use crate::postgres::identifier;
 use crate::shape::Attributes;
@@ -96,8 +97,9 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        let row = self
-            .one(
+        let row = effect!(
+            "claim",
+            self.one(
                 &sql,
                 &[
                     &self.run.id,
@@ -116,7 +118,7 @@ impl LockedLedger {
                     &self.run.tool,
                 ],
             )
-            .await?;
+        )?;
         Ok(row.get(0))
     }
 
@@ -132,22 +134,24 @@ impl LockedLedger {
             self.held(),
             self.event_of("resumed", EventKind::Resumed)
         );
-        self.one(
-            &sql,
-            &[
-                &row.row,
-                &self.run.id,
-                &self.owner,
-                &claim.script,
-                &claim.checksum.as_str(),
-                &i32::try_from(claim.step_hashes.len()).unwrap_or(i32::MAX),
-                &json!(claim.step_hashes),
-                &self.run.host,
-                &self.run.tool,
-                &json!({ "steps_done": row.steps_done, "run": row.run }),
-            ],
+        effect!(
+            "resume",
+            self.one(
+                &sql,
+                &[
+                    &row.row,
+                    &self.run.id,
+                    &self.owner,
+                    &claim.script,
+                    &claim.checksum.as_str(),
+                    &i32::try_from(claim.step_hashes.len()).unwrap_or(i32::MAX),
+                    &json!(claim.step_hashes),
+                    &self.run.host,
+                    &self.run.tool,
+                    &json!({ "steps_done": row.steps_done, "run": row.run }),
+                ],
+            )
         )
-        .await
         .map(|_| ())
     }
 
@@ -167,7 +171,7 @@ impl LockedLedger {
         let total = i32::try_from(step_hashes.len()).unwrap_or(i32::MAX);
         let parameters: [&(dyn ToSql + Sync); 5] =
             [&row.row, &self.run.id, &self.owner, &total, &json!(step_hashes)];
-        self.exactly_one(&sql, &parameters).await
+        effect!("claim_undo", self.exactly_one(&sql, &parameters))
     }
 
     /// Claims step number `step`: what stood before it, and what undoes it, are durable before the
@@ -190,7 +194,10 @@ impl LockedLedger {
         );
         let inverse = inverse.map(|inverse| json!([inverse]));
         let step = i32::try_from(step).unwrap_or(i32::MAX);
-        self.exactly_one(&sql, &[&row, &self.run.id, &step, &json!(before), &inverse]).await
+        effect!(
+            "claim_step",
+            self.exactly_one(&sql, &[&row, &self.run.id, &step, &json!(before), &inverse])
+        )
     }
 
     /// Keeps the position inside the claimed step.
@@ -201,7 +208,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        self.exactly_one(&sql, &[&row, &self.run.id, &position.0]).await
+        effect!("position", self.exactly_one(&sql, &[&row, &self.run.id, &position.0]))
     }
 
     /// Settles step number `step`; what it declares reaches the recorded shape at the same moment.
@@ -226,7 +233,11 @@ impl LockedLedger {
              SELECT count(*) FROM settled"
         );
         let step = i32::try_from(step).unwrap_or(i32::MAX);
-        self.one(&sql, &[&row, &self.run.id, &step, &store.name(), &declared]).await.map(|_| ())
+        effect!(
+            "settle_step",
+            self.one(&sql, &[&row, &self.run.id, &step, &store.name(), &declared])
+        )
+        .map(|_| ())
     }
 
     /// Settles a journalled migration whose steps are all done.
@@ -244,11 +255,13 @@ impl LockedLedger {
             self.schema_sql(),
             self.event_from(4, "settled", event)
         );
-        self.one(
-            &sql,
-            &[&row, &self.run.id, &state.name(), &self.run.host, &self.run.tool, &json!({})],
+        effect!(
+            "settle",
+            self.one(
+                &sql,
+                &[&row, &self.run.id, &state.name(), &self.run.host, &self.run.tool, &json!({})],
+            )
         )
-        .await
         .map(|_| ())
     }
 
@@ -265,20 +278,22 @@ impl LockedLedger {
             self.schema_sql(),
             self.event_from(6, "failed", EventKind::Failed)
         );
-        self.one(
-            &sql,
-            &[
-                &row,
-                &self.run.id,
-                &state.name(),
-                error,
-                &unclaim,
-                &self.run.host,
-                &self.run.tool,
-                error,
-            ],
+        effect!(
+            "fail",
+            self.one(
+                &sql,
+                &[
+                    &row,
+                    &self.run.id,
+                    &state.name(),
+                    error,
+                    &unclaim,
+                    &self.run.host,
+                    &self.run.tool,
+                    error,
+                ],
+            )
         )
-        .await
         .map(|_| ())
     }
 
@@ -293,7 +308,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        self.exactly_one(&sql, &[&row, &self.run.id, &done]).await?;
+        effect!("settle_doubt", self.exactly_one(&sql, &[&row, &self.run.id, &done]))?;
         let said = if done { "done" } else { "not done" };
         self.event(EventKind::Repaired, Some(id), &json!({ "row": row, "step in doubt": said }))
             .await
@@ -314,7 +329,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        let old: String = self.one(&sql, &[&row, &checksum, &script]).await?.get(1);
+        let old: String = effect!("realign", self.one(&sql, &[&row, &checksum, &script]))?.get(1);
         let details = json!({ "row": row, "before": old, "after": checksum });
         self.event(EventKind::Repaired, Some(id), &details).await
     }
@@ -326,7 +341,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        self.exactly_one(&sql, &[&row]).await?;
+        effect!("forget", self.exactly_one(&sql, &[&row]))?;
         let details = json!({ "row": row, "before": "applied", "after": "file gone, accepted" });
         self.event(EventKind::Repaired, Some(id), &details).await
     }
@@ -344,20 +359,22 @@ impl LockedLedger {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             self.schema_sql()
         );
-        self.exactly_one(
-            &sql,
-            &[
-                &self.run.id,
-                &kind.name(),
-                &id.map(|id| id.store.name()),
-                &named.as_ref().map(|(kind, _)| *kind),
-                &named.as_ref().map(|(_, version)| version.as_str()),
-                &self.run.host,
-                &self.run.tool,
-                details,
-            ],
+        effect!(
+            "event",
+            self.exactly_one(
+                &sql,
+                &[
+                    &self.run.id,
+                    &kind.name(),
+                    &id.map(|id| id.store.name()),
+                    &named.as_ref().map(|(kind, _)| *kind),
+                    &named.as_ref().map(|(_, version)| version.as_str()),
+                    &self.run.host,
+                    &self.run.tool,
+                    details,
+                ],
+            )
         )
-        .await
     }
 
     /// Names the present point: the set of migrations that stand now. A name is given once.
@@ -366,7 +383,8 @@ impl LockedLedger {
             "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
             self.schema_sql()
         );
-        let count = self.ledger.session.client.execute(&sql, &[&name, &rows, &self.run.id]).await;
+        let client = &self.ledger.session.client;
+        let count = effect!("tag", client.execute(&sql, &[&name, &rows, &self.run.id]));
         let made = count.map_err(|error| self.error(&error))? == 1;
         if made {
             self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
@@ -380,7 +398,8 @@ impl LockedLedger {
             "INSERT INTO {}.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING",
             self.schema_sql()
         );
-        let done = self.ledger.session.client.execute(&sql, &[&store.name(), &identity]).await;
+        let client = &self.ledger.session.client;
+        let done = effect!("identify", client.execute(&sql, &[&store.name(), &identity]));
         done.map(|_| ()).map_err(|error| self.error(&error))
     }
 

@@ -11,6 +11,7 @@ use tokio_postgres::error::{ErrorPosition, SqlState};
 use super::Postgres;
 use super::split::Index;
 use super::steps::{Manner, Step};
+use crate::failpoint::failpoint;
 use crate::migration::Span;
 use crate::postgres::store_error;
 use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
@@ -185,6 +186,7 @@ async fn with_copy(
         if let Err(broken) = cancellable(store, &job, copied).await {
             return Err(fail(store, step, &job, &message, broken).await);
         }
+        failpoint!("postgres_copied");
         let after = &step.text.text[data.end..];
         message.base = data.end + after.find('\n').map_or(after.len(), |end| end + 1);
         message.first = at + 1;
@@ -235,7 +237,9 @@ async fn alone(
         base: step.span.start,
         first: 0,
     };
+    failpoint!("postgres_alone:before");
     let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
+    failpoint!("postgres_alone:after");
     let notices = store.session.take_notices();
     if let Err(broken) = answer {
         let mut failure = fail(store, step, &job, &message, broken).await;
