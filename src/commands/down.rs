@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
-use super::up::{dead_runs, join};
+use super::up::{dead_runs, join, unfinished_shapes};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
@@ -69,11 +69,12 @@ impl Migrator {
         let files = self.files()?;
         let run = Run::new();
         report.run = Some(run.id.clone());
-        let ledger = self.ledger(&run, down.wait).await?;
+        let ledger = self.unless_stopped(self.ledger(&run, down.wait)).await??;
         let snapshot = ledger.read().await?;
         let rows = target_rows(down, &snapshot)?;
         let tasks = self.undo_tasks(&ledger, &files, &snapshot, &rows).await?;
-        if tasks.is_empty() {
+        // A run that was killed after its last effect has still to record what it changed.
+        if tasks.is_empty() && unfinished_shapes(&snapshot).next().is_none() {
             return Ok(());
         }
         let plan = PlanReport::of_tasks(&tasks);
@@ -81,7 +82,7 @@ impl Migrator {
             report.plan = Some(plan);
             return Ok(());
         }
-        if !confirm(&format!("{plan}Undo this?")) {
+        if !tasks.is_empty() && !confirm(&format!("{plan}Undo this?")) {
             return Err(Error::usage("not confirmed")
                 .state("nothing was undone")
                 .hint("where nobody can be asked: --yes"));
@@ -125,13 +126,21 @@ impl Migrator {
     ) -> Result<()> {
         let target = target_rows(down, snapshot)?;
         let tasks = self.undo_tasks(locked.reader(), files, snapshot, &target).await?;
-        let touched: std::collections::BTreeSet<_> =
+        let mut touched: std::collections::BTreeSet<_> =
             tasks.iter().map(|task| task.id().store).collect();
+        touched.extend(
+            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
+        );
         let settings = self.store_settings(touched, locked)?;
         let application = locked.run().application();
-        let stores =
-            execute::connect_all(&settings, &application, down.wait, self.listener.as_ref())
-                .await?;
+        let stores = self
+            .unless_stopped(execute::connect_all(
+                &settings,
+                &application,
+                down.wait,
+                self.listener.as_ref(),
+            ))
+            .await??;
         execute::identify(locked, snapshot, &stores).await?;
         let dead = dead_runs(snapshot);
         for store in stores.values() {

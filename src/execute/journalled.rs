@@ -211,6 +211,9 @@ impl Work<'_> {
             }
             let again = matches!(failure.why, Why::Retry | Why::Unreachable) && attempt < ATTEMPTS;
             if failure.why == Why::Cancelled && self.context.interrupt.is_stopping() {
+                if failure.effect == Effect::None && resume.is_none() {
+                    self.context.ledger.unclaim(self.row).await?;
+                }
                 return Ok(Ended::Stopped);
             }
             if !again {
@@ -223,7 +226,7 @@ impl Work<'_> {
                 return Ok(Ended::Stopped);
             }
             if failure.effect != Effect::None {
-                let position = pulse.position();
+                let position = pulse.position().or(resume.clone());
                 let left = Claimed { before: before.clone(), position };
                 match self.ask_again(step, unit, &left, &mut attempt, failure).await? {
                     Answer::Done => {
@@ -405,7 +408,8 @@ impl Work<'_> {
 
     fn tell_retry(&self, attempt: u32, error: &StoreError) {
         let id = self.task.id().clone();
-        self.context.listener.event(Event::Retry { id, attempt, error: error.to_string() });
+        let error = sealed::with_details(error);
+        self.context.listener.event(Event::Retry { id, attempt, error });
     }
 }
 

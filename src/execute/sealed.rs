@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::failpoint::{effect, failpoint};
 use crate::migration::MigrationId;
 use crate::stores::{
-    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
+    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, StoreError, Why,
 };
 
 /// How often a migration that could not get a lock is tried again.
@@ -184,11 +184,13 @@ fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, do
 }
 
 fn tell_retry(context: &Context<'_>, task: &Task, attempt: u32, failure: &Failure) {
-    let mut error = failure.source.to_string();
-    for detail in &failure.source.details {
-        error = format!("{error}; {detail}");
-    }
+    let error = with_details(&failure.source);
     context.listener.event(Event::Retry { id: task.id().clone(), attempt, error });
+}
+
+/// A store's error in one line: who blocked it, for instance, is among the details.
+pub(super) fn with_details(error: &StoreError) -> String {
+    error.details.iter().fold(error.to_string(), |text, detail| format!("{text}; {detail}"))
 }
 
 /// Waits longer after each attempt, with jitter, so that others get their turn.

@@ -164,7 +164,7 @@ impl LockedLedger {
              before = CASE state WHEN 'undoing' THEN before END, \
              position = CASE state WHEN 'undoing' THEN position END, \
              state = 'undoing', steps_total = $4, step_hashes = $5 \
-             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed') AND {}",
+             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed', 'running') AND {}",
             self.schema_sql(),
             self.held()
         );
@@ -297,10 +297,24 @@ impl LockedLedger {
         .map(|_| ())
     }
 
+    /// Takes back the claim of the current step, which certainly had no effect, so that the next run
+    /// starts it afresh.
+    pub async fn unclaim(&self, row: i64) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET \
+             down = CASE WHEN before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
+             before = NULL, position = NULL WHERE id = $1 AND run_id = $2",
+            self.schema_sql()
+        );
+        effect!("unclaim", self.exactly_one(&sql, &[&row, &self.run.id]))
+    }
+
     /// Settles a step in doubt as a person says: done, or not done.
     pub async fn settle_doubt(&self, row: i64, id: &MigrationId, done: bool) -> Result<()> {
         let sql = format!(
-            "UPDATE {}.ledger SET state = 'failed', run_id = $2, before = NULL, position = NULL, \
+            "UPDATE {}.ledger SET state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END, \
+             run_id = $2, before = NULL, position = NULL, \
              steps_done = steps_done + CASE WHEN $3 THEN 1 ELSE 0 END, \
              down = CASE WHEN NOT $3 AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
                THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END \

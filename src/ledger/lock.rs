@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::bootstrap::bootstrap;
 use super::{Ledger, LedgerSettings, Run, Snapshot, ledger_error};
@@ -197,10 +198,16 @@ impl Ledger {
     /// Two sessions of ours that the server sees as one are a pooler's: its sessions change from
     /// one transaction to the next, and a lock taken through it would be anybody's.
     async fn refuse_pooler(&self, leader: &Session) -> Result<()> {
-        let sql = "SELECT pg_catalog.pg_backend_pid()";
-        let pid = async |session: &Session| -> Result<i32> {
-            let row = session.client.query_one(sql, &[]).await;
-            Ok(row.map_err(|error| self.error(&error))?.get(0))
+        // Asked without preparing a statement: through such a pooler that alone would fail.
+        let pid = async |session: &Session| -> Result<String> {
+            let answer = session.client.simple_query("SELECT pg_catalog.pg_backend_pid()").await;
+            let rows = answer.map_err(|error| self.error(&error))?;
+            let row = rows.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                // The driver's enum is open; what is not a row holds no pid.
+                _ => None,
+            });
+            Ok(row.unwrap_or_default().to_string())
         };
         let (first, second, again) =
             (pid(leader).await?, pid(&self.session).await?, pid(leader).await?);

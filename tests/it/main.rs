@@ -1,5 +1,9 @@
 //! Tests against the real stores; `dev/test` starts them.
 
+mod chaos;
+mod interrupts;
+mod kill;
+mod locks;
 mod stores;
 mod support;
 mod up;

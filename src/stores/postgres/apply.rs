@@ -143,9 +143,11 @@ async fn cancellable<T>(
     sent: impl Future<Output = Result<T, Broken>>,
 ) -> Result<T, Broken> {
     let mut sent = std::pin::pin!(sent);
+    store.blocker.forget();
     tokio::select! {
         answer = &mut sent => return answer,
         () = job.cancel.cancelled() => {}
+        never = super::blocker::watch(store, job) => match never {},
     }
     // A statement that ends by itself in this moment is as good; the answer tells.
     let _ = store.session.cancel().await;
@@ -275,7 +277,12 @@ async fn fail(
     message: &Message,
     broken: Broken,
 ) -> Failure {
-    let source = store_error(&broken.error);
+    let mut source = store_error(&broken.error);
+    if broken.error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+        && let Some(blocker) = store.blocker.last()
+    {
+        source = source.detail(format!("it waited for {blocker}"));
+    }
     let Some(code) = broken.error.code() else {
         return Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source };
     };
