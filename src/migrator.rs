@@ -184,7 +184,21 @@ impl Migrator {
         wait: Option<Duration>,
     ) -> Result<(LockedLedger, Snapshot)> {
         let waiting = |holder: &crate::ledger::Holder| self.tell(Event::LockWait(holder.clone()));
-        ledger.lock(run, wait.unwrap_or(self.config.lock_wait), &waiting).await
+        let wait = wait.unwrap_or(self.config.lock_wait);
+        self.unless_stopped(ledger.lock(run, wait, &waiting)).await?
+    }
+
+    /// Waits for something that may be given up at any moment, because nothing was changed yet.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.interrupt.stopping() => {
+                let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+                Err(Error::new(exit, "stopped, as asked")
+                    .state("this run has changed nothing")
+                    .hint("run the same command again"))
+            }
+        }
     }
 
     /// The settings of `stores`, as a run uses them: PostgreSQL's sessions take their share of the

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
-use super::up::{Up, dead_runs, join};
+use super::up::{Up, dead_runs, join, unfinished_shapes};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
@@ -93,7 +93,7 @@ impl Migrator {
         let files = self.files()?;
         let run = Run::new();
         report.run = Some(run.id.clone());
-        let ledger = self.ledger(&run, down.wait).await?;
+        let ledger = self.unless_stopped(self.ledger(&run, down.wait)).await??;
         let snapshot = ledger.read().await?;
         let (tasks, remarks) = self.undo_tasks(down, &ledger, &files, &snapshot).await?;
         let mut plan = PlanReport::of_tasks(&tasks);
@@ -103,17 +103,17 @@ impl Migrator {
             report.plan = Some(plan);
             return Ok(());
         }
-        if tasks.is_empty() {
-            plan.remarks.into_iter().for_each(|remark| self.warn(remark));
-            return Ok(());
-        }
         losses.refuse(down)?;
-        if !confirm(&format!("{plan}Undo this?")) {
+        if !tasks.is_empty() && !confirm(&format!("{plan}Undo this?")) {
             return Err(Error::usage("not confirmed")
                 .state("nothing was undone")
                 .hint("where nobody can be asked: --yes"));
         }
         plan.remarks.into_iter().for_each(|remark| self.warn(remark));
+        // A run that was killed after its last effect has still to record what it changed.
+        if tasks.is_empty() && unfinished_shapes(&snapshot).next().is_none() {
+            return Ok(());
+        }
         let (locked, snapshot) = self.lock(ledger, run, down.lock_wait).await?;
         let result = self.undo(down, &locked, &files, &snapshot, report).await;
         locked.release().await;
@@ -190,11 +190,20 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<()> {
         let (tasks, _) = self.undo_tasks(down, locked.reader(), files, snapshot).await?;
-        let settings = self.store_settings(touched(&tasks), locked)?;
+        let mut touched = touched(&tasks);
+        touched.extend(
+            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
+        );
+        let settings = self.store_settings(touched, locked)?;
         let application = locked.run().application();
-        let stores =
-            execute::connect_all(&settings, &application, down.wait, self.listener.as_ref())
-                .await?;
+        let stores = self
+            .unless_stopped(execute::connect_all(
+                &settings,
+                &application,
+                down.wait,
+                self.listener.as_ref(),
+            ))
+            .await??;
         execute::identify(locked, snapshot, &stores).await?;
         let dead = dead_runs(snapshot);
         for store in stores.values() {

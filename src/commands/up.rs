@@ -106,7 +106,7 @@ impl Migrator {
         }
         let run = Run::new();
         report.run = Some(run.id.clone());
-        let ledger = self.ledger(&run, up.wait).await?;
+        let ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
@@ -168,8 +168,14 @@ impl Migrator {
         );
         let settings = self.store_settings(touched, locked)?;
         let application = locked.run().application();
-        let stores =
-            execute::connect_all(&settings, &application, up.wait, self.listener.as_ref()).await?;
+        let stores = self
+            .unless_stopped(execute::connect_all(
+                &settings,
+                &application,
+                up.wait,
+                self.listener.as_ref(),
+            ))
+            .await??;
         execute::identify(locked, snapshot, &stores).await?;
         let dead = dead_runs(snapshot);
         for store in stores.values() {
@@ -222,7 +228,8 @@ impl Migrator {
     }
 }
 
-fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
+/// The stores in which a run that was killed changed something and did not record it.
+pub(super) fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
     snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
 }
 

@@ -15,6 +15,7 @@ use super::{
     Context, Direction, Event, StepEnd, Task, loss_error, sealed, step_error, store_words,
 };
 use crate::error::{Error, Result};
+use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::shape::Shape;
@@ -159,7 +160,7 @@ impl Work<'_> {
             let pulse = self.pulse();
             let mut job = self.job(unit, &nothing, None, &pulse);
             job.seal = Some(seal);
-            match self.store.apply(job).await {
+            match effect!("sealed_step", self.store.apply(job)) {
                 Ok(done) => {
                     self.tell(done);
                     return Ok(Ended::Well(StepEnd::Done));
@@ -203,7 +204,7 @@ impl Work<'_> {
             }
             let pulse = self.pulse();
             let job = self.job(unit, &before, resume.clone(), &pulse);
-            let failure = match self.store.apply(job).await {
+            let failure = match effect!("apply", self.store.apply(job)) {
                 Ok(done) => {
                     self.tell(done);
                     self.settle(step, unit).await?;
@@ -216,6 +217,9 @@ impl Work<'_> {
             }
             let again = matches!(failure.why, Why::Retry | Why::Unreachable) && attempt < ATTEMPTS;
             if failure.why == Why::Cancelled && self.context.interrupt.is_stopping() {
+                if failure.effect == Effect::None && resume.is_none() {
+                    self.context.ledger.unclaim(self.row).await?;
+                }
                 return Ok(Ended::Stopped);
             }
             if !again {
@@ -228,7 +232,7 @@ impl Work<'_> {
                 return Ok(Ended::Stopped);
             }
             if failure.effect != Effect::None {
-                let position = pulse.position();
+                let position = pulse.position().or(resume.clone());
                 let left = Claimed { before: before.clone(), position };
                 match self.ask_again(step, unit, &left, &mut attempt, failure).await? {
                     Answer::Done => {
@@ -290,7 +294,7 @@ impl Work<'_> {
                     let pulse = self.pulse();
                     let job = self.job(&wreckage, &claimed.before, None, &pulse);
                     pulse.notice(&wreckage.label);
-                    if let Err(failure) = self.store.apply(job).await {
+                    if let Err(failure) = effect!("rebuild", self.store.apply(job)) {
                         return Err(self.failed(step, failure, State::Failed).await);
                     }
                 }
@@ -414,7 +418,8 @@ impl Work<'_> {
 
     fn tell_retry(&self, attempt: u32, error: &StoreError) {
         let id = self.task.id().clone();
-        self.context.listener.event(Event::Retry { id, attempt, error: error.to_string() });
+        let error = sealed::with_details(error);
+        self.context.listener.event(Event::Retry { id, attempt, error });
     }
 }
 

@@ -11,10 +11,11 @@ use serde_json::json;
 use super::lanes::{Lanes, Start};
 use super::{Context, Direction, Event, Task, loss_error, step_error};
 use crate::error::{Error, Result};
+use crate::failpoint::{effect, failpoint};
 use crate::ledger::EventKind;
 use crate::migration::MigrationId;
 use crate::stores::{
-    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
+    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, StoreError, Why,
 };
 
 /// How often a migration that could not get a lock is tried again.
@@ -84,8 +85,10 @@ pub(super) async fn apply(
                 pulse: &pulses[at],
                 cancel: context.interrupt.cancel.clone(),
             };
-            flying
-                .push_back((at, Flight { task, began: Instant::now(), answer: store.apply(job) }));
+            failpoint!("sealed_sent:before");
+            let answer = store.apply(job);
+            failpoint!("sealed_sent:after");
+            flying.push_back((at, Flight { task, began: Instant::now(), answer }));
         }
         let Some((at, flight)) = flying.pop_front() else {
             return if waiting.is_empty() && lanes.start(context, tasks[0]) != Start::Never {
@@ -96,7 +99,7 @@ pub(super) async fn apply(
         };
         // Several are on their way; the one whose answer is next is the one that is shown.
         tell_started(context, flight.task);
-        match flight.answer.await {
+        match effect!("sealed_answered", flight.answer) {
             Ok(done) => {
                 attempts = 0;
                 let began = flight.began.max(std::mem::replace(&mut free_since, Instant::now()));
@@ -222,11 +225,13 @@ fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, do
 }
 
 fn tell_retry(context: &Context<'_>, task: &Task, attempt: u32, failure: &Failure) {
-    let mut error = failure.source.to_string();
-    for detail in &failure.source.details {
-        error = format!("{error}; {detail}");
-    }
+    let error = with_details(&failure.source);
     context.listener.event(Event::Retry { id: task.id().clone(), attempt, error });
+}
+
+/// A store's error in one line: who blocked it, for instance, is among the details.
+pub(super) fn with_details(error: &StoreError) -> String {
+    error.details.iter().fold(error.to_string(), |text, detail| format!("{text}; {detail}"))
 }
 
 /// Waits longer after each attempt, with jitter, so that others get their turn.

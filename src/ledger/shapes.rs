@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::LockedLedger;
 use crate::error::Result;
+use crate::failpoint::effect;
 use crate::migration::StoreKind;
 use crate::shape::Shape;
 
@@ -40,7 +41,10 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id]).await
+        effect!(
+            "keep_before",
+            self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id])
+        )
     }
 
     /// The recorded shape of `store` now.
@@ -60,7 +64,10 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id]).await
+        effect!(
+            "record_shape",
+            self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id])
+        )
     }
 
     async fn write_shape(

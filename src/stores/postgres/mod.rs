@@ -1,6 +1,7 @@
 //! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
 
 mod apply;
+mod blocker;
 mod probe;
 mod shape;
 mod split;
@@ -8,6 +9,7 @@ mod steps;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_postgres::SimpleQueryMessage;
 
 pub use steps::{Step, parse};
 
@@ -22,16 +24,31 @@ const WINDOW: usize = 8;
 /// A connected PostgreSQL.
 pub(crate) struct Postgres {
     session: Session,
-    hidden: Vec<String>,
+    /// The session on the server.
+    pid: i32,
+    settings: Settings,
+    /// Whoever was seen to hold up the statement under way.
+    blocker: blocker::Seen,
 }
 
 /// Connects, and runs the greeting that the settings carry.
 pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
     let session = settings.connect(application).await?;
-    if let Some(greeting) = &settings.greeting {
-        session.client.batch_execute(greeting).await.map_err(|error| store_error(&error))?;
-    }
-    Ok(Box::new(Postgres { session, hidden: settings.hidden.clone() }))
+    let greeting = settings.greeting.clone().unwrap_or_default();
+    let hello = format!("{greeting};\nSELECT pg_catalog.pg_backend_pid() AS pid");
+    let answer = session.client.simple_query(&hello).await.map_err(|error| store_error(&error))?;
+    let pid = answer.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.try_get("pid").ok().flatten()?.parse().ok(),
+        // The driver's enum is open; what is not a row holds no pid.
+        _ => None,
+    });
+    let pid = pid.unwrap_or_default();
+    Ok(Box::new(Postgres {
+        pid,
+        session,
+        settings: settings.clone(),
+        blocker: blocker::Seen::default(),
+    }))
 }
 
 fn step(unit: &Unit) -> Result<&Step, StoreError> {

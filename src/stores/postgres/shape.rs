@@ -113,7 +113,7 @@ FROM kind k
 "#;
 
 pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
-    let hidden: Vec<String> = store.hidden.iter().map(|schema| literal(schema)).collect();
+    let hidden: Vec<String> = store.settings.hidden.iter().map(|schema| literal(schema)).collect();
     let query = QUERY.replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")));
     let rows = store.session.client.simple_query(&query).await;
     let mut shape = Shape::default();
