@@ -149,8 +149,7 @@ impl Migrator {
         );
         let settings = self.store_settings(touched, locked)?;
         let application = locked.run().application();
-        let stores =
-            execute::connect_all(&settings, &application, up.wait, self.listener.as_ref()).await?;
+        let stores = self.connect_all(&settings, &application, up.wait).await?;
         execute::identify(locked, snapshot, &stores).await?;
         let dead = dead_runs(snapshot);
         for store in stores.values() {

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use super::discreet::Discreet;
 use super::{Event, Listener, store_words};
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::StoreKind;
+use crate::secret::Secrets;
 use crate::stores::{Settings, Store, StoreError, StoreErrorKind};
 
 /// The connected stores.
@@ -41,12 +43,14 @@ pub async fn connect(
     Err(StoreError::unreachable("not tried"))
 }
 
-/// Connects all of `settings` side by side; all that fail come as one error.
+/// Connects all of `settings` side by side; all that fail come as one error. What the stores say
+/// from then on is without `secrets`.
 pub async fn connect_all(
     settings: &[Settings],
     application: &str,
     wait: Duration,
     listener: &dyn Listener,
+    secrets: &Secrets,
 ) -> Result<Connected> {
     let attempts = settings
         .iter()
@@ -56,7 +60,8 @@ pub async fn connect_all(
         match result {
             Ok(store) => {
                 listener.event(Event::Connected(settings.kind()));
-                connected.insert(settings.kind(), store);
+                let store = Discreet { store, secrets: secrets.clone() };
+                connected.insert(settings.kind(), Box::new(store));
             }
             Err(error) => errors.push(connect_error(settings, &error)),
         }

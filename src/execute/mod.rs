@@ -8,6 +8,7 @@
 //! next run knows where to go on.
 
 mod connect;
+mod discreet;
 mod events;
 mod journalled;
 mod lanes;
@@ -18,6 +19,7 @@ mod task;
 use std::collections::BTreeMap;
 
 pub use connect::{Connected, connect, connect_all, connect_error, identify};
+pub(crate) use discreet::DiscreetListener;
 pub use events::{Direction, Event, Listener, StepEnd};
 pub use lanes::{Outcome, run};
 pub use shapes::{before_pictures, record};
