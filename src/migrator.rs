@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{Event, Listener};
+use crate::execute::{self, Connected, DiscreetListener, Event, Listener};
 use crate::ledger::{Ledger, LockedLedger, Run, Snapshot, ledger_error};
 use crate::migration::{Files, StoreKind, sum};
 use crate::signals::Interrupt;
@@ -53,7 +53,8 @@ impl Migrator {
 
     /// Tells `listener` what happens.
     pub fn telling(mut self, listener: Arc<dyn Listener>) -> Migrator {
-        self.listener = listener;
+        let secrets = self.config.placeholders.secrets();
+        self.listener = Arc::new(DiscreetListener { listener, secrets });
         self
     }
 
@@ -174,6 +175,36 @@ impl Migrator {
             pause = (pause * 2).min(Duration::from_secs(5));
         }
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
+    }
+
+    /// Connects to stores; all that cannot be connected come as one error.
+    pub(crate) async fn connect_all(
+        &self,
+        settings: &[Settings],
+        application: &str,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let secrets = self.config.placeholders.secrets();
+        let listener = self.listener.as_ref();
+        execute::connect_all(settings, application, wait, listener, &secrets).await
+    }
+
+    /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
+    /// what dead runs left there.
+    pub(crate) async fn meet(
+        &self,
+        stores: impl IntoIterator<Item = StoreKind>,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let settings = self.store_settings(stores, locked)?;
+        let application = locked.run().application();
+        let connect = self.connect_all(&settings, &application, wait);
+        let connected = self.unless_stopped(connect).await??;
+        execute::identify(locked, snapshot, &connected).await?;
+        execute::expel(snapshot, &connected).await?;
+        Ok(connected)
     }
 
     /// Takes the lock and reads the ledger under it.

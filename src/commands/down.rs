@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
-use super::up::{Up, dead_runs, join, unfinished_shapes};
+use super::up::{Up, join, unfinished_shapes};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
@@ -194,24 +194,7 @@ impl Migrator {
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
-        let settings = self.store_settings(touched, locked)?;
-        let application = locked.run().application();
-        let stores = self
-            .unless_stopped(execute::connect_all(
-                &settings,
-                &application,
-                down.wait,
-                self.listener.as_ref(),
-            ))
-            .await??;
-        execute::identify(locked, snapshot, &stores).await?;
-        let dead = dead_runs(snapshot);
-        for store in stores.values() {
-            store.expel(&dead).await.map_err(|error| {
-                let message = "cannot end what a dead run left behind";
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-        }
+        let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
         execute::before_pictures(locked, snapshot, &stores).await?;
         let context = Context {

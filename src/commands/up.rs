@@ -10,7 +10,7 @@ use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Context, Task};
-use crate::ledger::{LockedLedger, Run, Snapshot, State};
+use crate::ledger::{LockedLedger, Run, Snapshot};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status, UpOptions};
@@ -166,24 +166,7 @@ impl Migrator {
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
-        let settings = self.store_settings(touched, locked)?;
-        let application = locked.run().application();
-        let stores = self
-            .unless_stopped(execute::connect_all(
-                &settings,
-                &application,
-                up.wait,
-                self.listener.as_ref(),
-            ))
-            .await??;
-        execute::identify(locked, snapshot, &stores).await?;
-        let dead = dead_runs(snapshot);
-        for store in stores.values() {
-            store.expel(&dead).await.map_err(|error| {
-                let message = "cannot end what a dead run left behind";
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-        }
+        let stores = self.meet(touched, locked, snapshot, up.wait).await?;
         let drift = execute::before_pictures(locked, snapshot, &stores).await?;
         self.heed(up.on_drift, &drift)?;
         let context = Context {
@@ -231,14 +214,6 @@ impl Migrator {
 /// The stores in which a run that was killed changed something and did not record it.
 pub(super) fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
     snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
-}
-
-/// The runs that left something unfinished; whoever holds the lock knows that they are dead.
-pub(super) fn dead_runs(snapshot: &Snapshot) -> Vec<String> {
-    let open = |state| matches!(state, State::Running | State::Undoing | State::Failed);
-    let runs: BTreeSet<&String> =
-        snapshot.rows.iter().filter(|row| open(row.state)).map(|row| &row.run).collect();
-    runs.into_iter().cloned().collect()
 }
 
 fn future(entries: &[Entry<'_>]) -> Vec<String> {

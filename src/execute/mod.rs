@@ -8,6 +8,7 @@
 //! next run knows where to go on.
 
 mod connect;
+mod discreet;
 mod events;
 mod journalled;
 mod lanes;
@@ -15,7 +16,8 @@ mod sealed;
 mod shapes;
 mod task;
 
-pub use connect::{Connected, connect, connect_all, connect_error, identify};
+pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
+pub(crate) use discreet::DiscreetListener;
 pub use events::{Direction, Event, Listener, StepEnd};
 pub use lanes::{Outcome, run};
 pub use shapes::{before_pictures, record};

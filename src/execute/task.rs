@@ -53,16 +53,28 @@ impl Task {
     }
 }
 
-/// Parses `scripts` on a thread whose stack no file can exhaust.
-fn parse(script: &Script) -> Result<Vec<Unit>> {
+/// Parses `script` on a thread whose stack no file can exhaust; neither a label nor a mistake shows
+/// what a secret placeholder stands for.
+fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
     const STACK: usize = 256 << 20;
     let parsed = std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let thread = builder.spawn_scoped(scope, || stores::parse(script));
         thread.ok().and_then(|thread| thread.join().ok())
     });
+    let secrets = placeholders.secrets();
     match parsed {
-        Some(parsed) => parsed.map_err(|mistake| script.source.error(mistake)),
+        Some(Ok(mut units)) => {
+            for unit in &mut units {
+                unit.label = secrets.hide(&unit.label);
+            }
+            Ok(units)
+        }
+        Some(Err(mut mistake)) => {
+            mistake.message = secrets.hide(&mistake.message);
+            mistake.hint = mistake.hint.map(|hint| secrets.hide(&hint));
+            Err(script.source.error(mistake))
+        }
         None => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
     }
 }
@@ -101,7 +113,7 @@ fn apply_task(
     placeholders: &Placeholders,
 ) -> Result<Task> {
     let script = file.source.script(placeholders)?;
-    let units = parse(&script)?;
+    let units = parse(&script, placeholders)?;
     let living = snapshot.living(&item.id);
     let row = living.filter(|row| matches!(row.state, State::Failed | State::Running)).cloned();
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
@@ -179,7 +191,7 @@ fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
     match &file.undo {
         Some(undo) => {
             let script = undo.source.script(placeholders)?;
-            parse(&script)?;
+            parse(&script, placeholders)?;
             Ok(Down::File {
                 script: undo.source.file.clone(),
                 text: undo.source.text.clone(),
@@ -235,7 +247,7 @@ fn undo_task(
         true => (None, Vec::new()),
         false => {
             let script = source.script(&values)?;
-            let units = parse(&script)?;
+            let units = parse(&script, placeholders)?;
             (Some(script), units)
         }
     };

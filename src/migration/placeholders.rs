@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::document::{ScriptError, Span, nearest};
+use crate::secret::Secrets;
 
 /// A value that a migration may name.
 #[derive(Clone, Debug)]
@@ -117,6 +118,12 @@ impl Placeholders {
         }
         rendered.literal(base, text, at..text.len());
         Ok(rendered)
+    }
+
+    /// The values that are never shown.
+    pub fn secrets(&self) -> Secrets {
+        let secret = self.0.values().filter(|placeholder| placeholder.secret);
+        Secrets::new(secret.map(|placeholder| placeholder.value.expose_secret()))
     }
 
     /// The values of `names` that may be stored.

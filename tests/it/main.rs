@@ -8,6 +8,7 @@ mod chaos;
 mod interrupts;
 mod kill;
 mod locks;
+mod secrets;
 mod stores;
 mod support;
 mod tidy;
