@@ -12,20 +12,20 @@ const CLOSED: &str = "127.0.0.1:1";
 
 /// A project whose document stores are configured, and unreachable.
 fn offline() -> TestEnv {
-    TestEnv::new()
+    let env = TestEnv::new()
         .set("AIPLAT_MIGRATE_MONGO_URL", &format!("mongodb://{CLOSED}/db"))
         .set("AIPLAT_MIGRATE_WEAVIATE_URL", &format!("http://{CLOSED}"))
         .set("AIPLAT_MIGRATE_KAFKA_BROKERS", CLOSED)
-        .set("AIPLAT_MIGRATE_REDIS_URL", &format!("redis://{CLOSED}/0"))
+        .set("AIPLAT_MIGRATE_REDIS_URL", &format!("redis://{CLOSED}/0"));
+    env.make_folders();
+    env
 }
 
 impl TestEnv {
-    /// A project with a folder for every store.
-    fn with_folders(self) -> TestEnv {
+    fn make_folders(&self) {
         for store in ["postgres", "mongo", "weaviate", "kafka", "redis"] {
             std::fs::create_dir_all(self.path().join("migrations").join(store)).expect("folder");
         }
-        self
     }
 
     #[track_caller]
@@ -34,33 +34,30 @@ impl TestEnv {
         let own = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
         assert_eq!(self.sql(own), ["0"]);
     }
-}
 
-/// `up` of these files ends with exit code 2, says `words`, and touches nothing; a good migration
-/// that comes before them is not applied either.
-#[track_caller]
-fn refuses(files: &[(&str, &str)], words: &[&str]) {
-    refuses_with(2, files, words);
-}
-
-#[track_caller]
-fn refuses_with(code: i32, files: &[(&str, &str)], words: &[&str]) {
-    let env = offline().with_folders();
-    env.file("migrations/postgres/V0__good.sql", "create table good (id int);");
-    for (path, text) in files {
-        env.file(path, text);
+    /// `up` of these files, and no others, ends with exit code 2, says `words`, and touches
+    /// nothing; a good migration that comes before them is not applied either.
+    #[track_caller]
+    fn refuses(&self, files: &[(&str, &str)], words: &[&str]) {
+        std::fs::remove_dir_all(self.path().join("migrations")).expect("folder");
+        self.make_folders();
+        self.file("migrations/postgres/V0__good.sql", "create table good (id int);");
+        for (path, text) in files {
+            self.file(path, text);
+        }
+        self.run(&["up", "--wait", "0s"]).expect(2).says(words);
+        self.untouched();
     }
-    env.run(&["up", "--wait", "0s"]).expect(code).says(words);
-    env.untouched();
 }
 
 #[test]
 fn a_misnamed_file() {
+    let project = offline();
     for name in ["create_users.sql", "V1_users.sql", "v1__users.sql", "V1__users.txt", "notes.md"] {
         let path = format!("migrations/postgres/{name}");
-        refuses(&[(&path, "select 1")], &[&path, "is not a migration", "hint: rename it"]);
+        project.refuses(&[(&path, "select 1")], &[&path, "is not a migration", "hint: rename it"]);
     }
-    refuses(
+    project.refuses(
         &[("migrations/kafka/V1__a.sql", "select 1")],
         &["migrations/kafka/V1__a.sql", "`.json5`"],
     );
@@ -68,14 +65,15 @@ fn a_misnamed_file() {
 
 #[test]
 fn one_version_twice() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[
             ("migrations/postgres/V1__a.sql", "select 1"),
             ("migrations/postgres/V001__b.sql", "select 1"),
         ],
         &["stands twice", "migrations/postgres/V1__a.sql", "migrations/postgres/V001__b.sql"],
     );
-    refuses(
+    project.refuses(
         &[
             ("migrations/redis/V2.0__a.json5", "{ steps: [] }"),
             ("migrations/redis/V2__b.json", "{ \"steps\": [] }"),
@@ -86,7 +84,8 @@ fn one_version_twice() {
 
 #[test]
 fn an_undo_file_without_its_migration() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[("migrations/postgres/U7__gone.sql", "select 1")],
         &["migrations/postgres/U7__gone.sql", "no V file"],
     );
@@ -94,7 +93,7 @@ fn an_undo_file_without_its_migration() {
 
 #[test]
 fn text_that_is_not_utf_8() {
-    let env = offline().with_folders();
+    let env = offline();
     let path = env.file("migrations/postgres/V1__a.sql", "");
     std::fs::write(&path, b"select 1;\nselect '\xe9t\xe9';\n").expect("file");
     env.run(&["up"]).expect(2).says(&["migrations/postgres/V1__a.sql", "not UTF-8", "line 2"]);
@@ -106,22 +105,25 @@ fn text_that_is_not_utf_8() {
 
 #[test]
 fn json5_that_does_not_parse() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[("migrations/kafka/V1__a.json5", "{\n  steps: [\n    { createTopic: } ,\n  ],\n}")],
         &["JSON5", "migrations/kafka/V1__a.json5:3:"],
     );
-    refuses(
+    project.refuses(
         &[("migrations/mongo/V1__a.json5", "{ steps: [ { create: 'a' }")],
         &["JSON5", "migrations/mongo/V1__a.json5:1:"],
     );
-    refuses(&[("migrations/mongo/V1__a.json5", "")], &["no JSON5 value", "V1__a.json5:1:1"]);
-    refuses(&[("migrations/mongo/V1__a.json5", "{}")], &["no `steps`", "V1__a.json5:1:1"]);
-    refuses(&[("migrations/mongo/V1__a.json5", "{ steps: [] }")], &["`steps` is empty"]);
+    project
+        .refuses(&[("migrations/mongo/V1__a.json5", "")], &["no JSON5 value", "V1__a.json5:1:1"]);
+    project.refuses(&[("migrations/mongo/V1__a.json5", "{}")], &["no `steps`", "V1__a.json5:1:1"]);
+    project.refuses(&[("migrations/mongo/V1__a.json5", "{ steps: [] }")], &["`steps` is empty"]);
 }
 
 #[test]
 fn a_key_twice_in_an_object() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[(
             "migrations/mongo/V1__a.json5",
             "{ steps: [\n  { create: 'a', validator: {}, create: 'b' },\n] }",
@@ -132,14 +134,20 @@ fn a_key_twice_in_an_object() {
 
 #[test]
 fn nesting_without_end() {
+    let project = offline();
     let deep = format!("{{ steps: [{}{}] }}", "[".repeat(100_000), "]".repeat(100_000));
-    refuses(&[("migrations/mongo/V1__a.json5", &deep)], &["migrations/mongo/V1__a.json5:1:"]);
+    project
+        .refuses(&[("migrations/mongo/V1__a.json5", &deep)], &["migrations/mongo/V1__a.json5:1:"]);
     let deep = format!("select {}1{};", "(".repeat(100_000), ")".repeat(100_000));
-    refuses(&[("migrations/postgres/V1__a.sql", &deep)], &["migrations/postgres/V1__a.sql:1:"]);
+    project.refuses(
+        &[("migrations/postgres/V1__a.sql", &deep)],
+        &["migrations/postgres/V1__a.sql:1:"],
+    );
 }
 
 #[test]
 fn an_unknown_step_or_key() {
+    let project = offline();
     for (store, steps, wrong, right) in [
         ("kafka", "[{ creatTopic: { name: 'a' } }]", "creatTopic", "createTopic"),
         (
@@ -167,21 +175,23 @@ fn an_unknown_step_or_key() {
         let text = format!("{{\n  steps: {steps},\n}}");
         let place = format!("{path}:2:");
         let right = format!("`{right}`");
-        refuses(&[(&path, &text)], &[&format!("`{wrong}`"), "did you mean", &right, &place]);
+        project
+            .refuses(&[(&path, &text)], &[&format!("`{wrong}`"), "did you mean", &right, &place]);
     }
 }
 
 #[test]
 fn an_unknown_key_in_a_header() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[("migrations/postgres/V1__a.sql", "-- first\n-- requries: mongo@1\nselect 1;")],
         &["`requries`", "did you mean `requires`", "migrations/postgres/V1__a.sql:2:4"],
     );
-    refuses(
+    project.refuses(
         &[("migrations/mongo/V1__a.json5", "{\n requirs: [],\n steps: [{ create: 'a' }] }")],
         &["`requirs`", "did you mean `requires`", "migrations/mongo/V1__a.json5:2:2"],
     );
-    refuses(
+    project.refuses(
         &[("migrations/postgres/V1__a.sql", "-- transaction: of\nselect 1;")],
         &["`transaction`", "`of`", "migrations/postgres/V1__a.sql:1:"],
     );
@@ -189,15 +199,16 @@ fn an_unknown_key_in_a_header() {
 
 #[test]
 fn an_unknown_or_circular_requirement() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[("migrations/postgres/V1__a.sql", "-- requires: mongo@3\nselect 1;")],
         &["no migration mongo@3", "migrations/postgres/V1__a.sql:1:14"],
     );
-    refuses(
+    project.refuses(
         &[("migrations/postgres/V1__a.sql", "-- requires: mungo@3\nselect 1;")],
         &["mungo", "migrations/postgres/V1__a.sql:1:14"],
     );
-    refuses(
+    project.refuses(
         &[
             ("migrations/mongo/V1__a.json5", "{ requires: ['kafka@1'], steps: [{ create: 'a' }] }"),
             (
@@ -207,7 +218,7 @@ fn an_unknown_or_circular_requirement() {
         ],
         &["wait for each other", "mongo@1", "kafka@1", "→"],
     );
-    refuses(
+    project.refuses(
         &[
             ("migrations/postgres/V1__a.sql", "-- requires: postgres@2\nselect 1;"),
             ("migrations/postgres/V2__b.sql", "select 1;"),
@@ -218,11 +229,12 @@ fn an_unknown_or_circular_requirement() {
 
 #[test]
 fn an_unknown_placeholder() {
-    refuses(
+    let project = offline();
+    project.refuses(
         &[("migrations/kafka/V1__a.json5", "{ steps: [\n { deleteTopic: '${topc}' },\n] }")],
         &["topc", "migrations/kafka/V1__a.json5:2:"],
     );
-    refuses(
+    project.refuses(
         &[("migrations/postgres/V1__a.sql", "-- placeholders: on\nselect\n  '${nobody}';")],
         &["nobody", "migrations/postgres/V1__a.sql:3:4"],
     );
@@ -244,6 +256,7 @@ fn only_placeholders_are_replaced_and_only_where_asked() {
 
 #[test]
 fn sql_that_never_ends() {
+    let project = offline();
     for (text, what, place) in [
         ("select 1;\nselect 'abc", "never closed", ":2:8"),
         ("select 1;\nselect \"abc", "never closed", ":2:8"),
@@ -251,12 +264,13 @@ fn sql_that_never_ends() {
         ("select 1; /* no end", "never closed", ":1:11"),
     ] {
         let place = format!("migrations/postgres/V1__a.sql{place}");
-        refuses(&[("migrations/postgres/V1__a.sql", text)], &[what, &place]);
+        project.refuses(&[("migrations/postgres/V1__a.sql", text)], &[what, &place]);
     }
 }
 
 #[test]
 fn transaction_control_in_a_file() {
+    let project = offline();
     for (text, place) in [
         ("begin;\ncreate table t ();\ncommit;", ":1:1"),
         ("create table t ();\n  COMMIT;\ncreate table u ();", ":2:3"),
@@ -268,7 +282,7 @@ fn transaction_control_in_a_file() {
     ] {
         let place = format!("migrations/postgres/V1__a.sql{place}");
         let words = ["may not begin or end a transaction", "hint:", &place];
-        refuses(&[("migrations/postgres/V1__a.sql", text)], &words);
+        project.refuses(&[("migrations/postgres/V1__a.sql", text)], &words);
     }
 }
 
@@ -340,6 +354,7 @@ fn pending_below_the_highest_applied() {
 
 #[test]
 fn a_weaviate_field_that_the_server_would_drop_in_silence() {
+    let project = offline();
     for (steps, word) in [
         ("[{ createClass: { class: 'Name', vectorizr: 'none' } }]", "vectorizr"),
         (
@@ -348,7 +363,7 @@ fn a_weaviate_field_that_the_server_would_drop_in_silence() {
         ),
     ] {
         let text = format!("{{\n  steps: {steps},\n}}");
-        refuses(
+        project.refuses(
             &[("migrations/weaviate/V1__a.json5", &text)],
             &[word, "migrations/weaviate/V1__a.json5:2:"],
         );

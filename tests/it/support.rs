@@ -217,6 +217,20 @@ impl Drop for TestEnv {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         let dropped = std::panic::catch_unwind(|| block_on(async { execute(&admin, &drop).await }));
         drop_quietly(dropped);
+        let mongo = |(name, _): &&(String, String)| name == "AIPLAT_MIGRATE_MONGO_URL";
+        // A test may have pointed it at nobody; then there is nothing to drop.
+        if let Some((_, url)) = self.variables.iter().find(mongo)
+            && std::env::var("TEST_MONGO_URL")
+                .is_ok_and(|set| *url == mongo_as_root(&with_database(&set, &self.name)))
+        {
+            let dropped = std::panic::catch_unwind(|| {
+                block_on(async {
+                    let client = mongodb::Client::with_uri_str(url).await.expect("client");
+                    client.database(&self.name).drop().await.expect("drop");
+                });
+            });
+            drop_quietly(dropped);
+        }
     }
 }
 
