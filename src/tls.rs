@@ -1,5 +1,9 @@
 //! TLS for the stores that speak it through rustls: certificates from files or from the system.
 
+mod trouble;
+
+pub use trouble::{Peer, Plain, explained, find, in_words};
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
