@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::stores::{StoreError, StoreErrorKind};
 use crate::tls::{self, TlsFiles};
@@ -44,9 +44,25 @@ pub fn store_error(error: &tokio_postgres::Error) -> StoreError {
             result = result.detail(format!("{what}: {text}"));
         }
     }
-    match db.hint() {
+    match db.hint().or(login_hint(db)) {
         Some(hint) => result.hint(hint),
         None => result,
+    }
+}
+
+fn login_hint(db: &DbError) -> Option<&'static str> {
+    match (db.code().code(), db.message()) {
+        ("28P01", _) => Some("check user and password"),
+        ("28000", text) if text.contains("client certificate") => {
+            Some("set `cert_file` and `key_file`")
+        }
+        ("28000", text) if text.contains("certificate authentication failed") => {
+            Some("the certificate's common name has to be the role's")
+        }
+        ("28000", text) if text.contains("no encryption") => {
+            Some("the server wants TLS: set `sslmode` to verify-full")
+        }
+        _ => None,
     }
 }
 

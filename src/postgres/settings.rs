@@ -8,7 +8,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::secret::Secret;
 use crate::stores::{StoreError, StoreErrorKind};
-use crate::tls::{TlsFiles, Verify};
+use crate::tls::{self, TlsFiles, Verify};
 
 /// Where PostgreSQL is and how to log in; parts given apart win over what the URL says.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,19 @@ impl Settings {
             Ok(config) => hosts(&config),
             Err(_) => self.host.clone().unwrap_or_else(|| "PostgreSQL".to_string()),
         }
+    }
+
+    /// Whether what is sent may be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let mode = self.mode().ok()?;
+        let may = match mode.as_str() {
+            "disable" => "is spoken to in plain text",
+            "allow" | "prefer" => "is spoken to in plain text unless it offers TLS",
+            _ => return None,
+        };
+        let address = self.address();
+        tls::leaves_machine(&address)
+            .then(|| format!("{address} {may} (sslmode {mode}): set sslmode to verify-full"))
     }
 
     /// The database, for messages.

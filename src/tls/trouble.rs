@@ -73,11 +73,12 @@ pub fn in_words(error: &rustls::Error, address: &str, files: &TlsFiles) -> Store
             credentials(format!("{address} shows no certificate"))
         }
         rustls::Error::AlertReceived(alert) => alerted(*alert, address, files),
-        rustls::Error::InvalidMessage(_) => {
-            StoreError::new(StoreErrorKind::Settings, format!("{address} does not speak TLS"))
-                .detail(error.to_string())
-                .hint("without TLS, what is sent can be read: switch it on at the server, or off here")
-        }
+        rustls::Error::InvalidMessage(_) => StoreError::new(
+            StoreErrorKind::Settings,
+            format!("{address} does not speak TLS"),
+        )
+        .detail(error.to_string())
+        .hint("without TLS, what is sent can be read: switch it on at the server, or off here"),
         // The library's list is open: whatever else it says is between it and the server.
         _ => credentials(format!("no TLS with {address}: {error}")),
     }
@@ -153,6 +154,12 @@ fn not_taken(address: &str, files: &TlsFiles) -> StoreError {
         .hint("it has to be signed by an authority that the server trusts, and not be expired")
 }
 
+/// A proxy that ends TLS, with nobody behind it, looks the same: a connection failure.
+fn perhaps_not_taken(address: &str) -> StoreError {
+    StoreError::unreachable(format!("{address} asks for a client certificate and hangs up on ours"))
+        .hint("does it trust the authority that signed `cert_file`? its log tells")
+}
+
 impl Peer {
     /// Why there is no talking to any of the servers, where it is for TLS.
     async fn trouble(&self) -> Option<StoreError> {
@@ -184,7 +191,7 @@ impl Peer {
             Seen::Left { asked: true } if files.cert_file.is_none() => {
                 Some(wants_certificate(&address))
             }
-            Seen::Left { asked: true } => Some(not_taken(&address, files)),
+            Seen::Left { asked: true } => Some(perhaps_not_taken(&address)),
             Seen::Broken(error) => Some(in_words(&error, &address, files)),
             Seen::Silent => self.is_plain(host, port).await.then(|| {
                 settings(format!("{address} does not speak TLS"))

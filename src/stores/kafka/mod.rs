@@ -72,6 +72,16 @@ impl Settings {
         servers.join(",")
     }
 
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let address = self.address();
+        (!self.speaks_tls() && tls::leaves_machine(&address)).then(|| {
+            format!(
+                "{address} is spoken to in plain text: set `security_protocol` to SSL or SASL_SSL"
+            )
+        })
+    }
+
     fn servers(&self) -> impl Iterator<Item = &str> {
         self.brokers.split(',').map(str::trim).filter(|server| !server.is_empty())
     }

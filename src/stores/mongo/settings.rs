@@ -60,6 +60,19 @@ impl Settings {
         }
     }
 
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let url = self.url.expose();
+        let in_url = url.split_once('?').is_some_and(|(_, query)| {
+            query.split('&').any(|pair| matches!(pair, "tls=true" | "ssl=true"))
+        });
+        let usual =
+            in_url || url.starts_with("mongodb+srv:") || self.tls_files != TlsFiles::default();
+        let address = self.address();
+        (!self.tls.unwrap_or(usual) && crate::tls::leaves_machine(&address))
+            .then(|| format!("{address} is spoken to in plain text: set `tls = true`"))
+    }
+
     /// How long one attempt to connect may take.
     pub(super) fn patience(&self) -> Duration {
         self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)

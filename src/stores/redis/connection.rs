@@ -130,6 +130,22 @@ pub fn address(settings: &Settings) -> String {
     }
 }
 
+/// Whether what is sent can be read on its way, in words.
+pub fn plain_text(settings: &Settings) -> Option<String> {
+    let target = Target::of(settings, "").ok()?;
+    let hosts = match target.sentinels.is_empty() {
+        true => target.address.to_string(),
+        // They lead to a master of which nothing is known yet.
+        false => settings.sentinels.join(","),
+    };
+    let is_plain = target.dialer.tls.is_none() && tls::leaves_machine(&hosts);
+    is_plain.then(|| {
+        format!(
+            "{hosts} is spoken to in plain text: set `tls = true`, or write rediss:// in the URL"
+        )
+    })
+}
+
 struct Parts {
     address: Address,
     user: Option<String>,

@@ -49,6 +49,17 @@ impl Settings {
         }
     }
 
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let base = self.base().ok().filter(|base| base.scheme() == "http")?;
+        let address = address(&base);
+        tls::leaves_machine(&address).then(|| {
+            format!(
+                "{address} is spoken to in plain text, with the API key: write https:// in the URL"
+            )
+        })
+    }
+
     /// The URL below which the interface lies. Errors don't repeat it: it may hold a password.
     fn base(&self) -> Result<url::Url, StoreError> {
         let wrong = |message: String| StoreError::new(StoreErrorKind::Settings, message);
