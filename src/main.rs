@@ -49,8 +49,8 @@ async fn carry_out(cli: &Cli) -> Finished {
         Ok(config) => config,
         Err(error) => return Err(error).into(),
     };
-    for warning in &config.warnings {
-        console.event(Event::Warning(warning.clone()));
+    for warning in config.warnings.iter().cloned().chain(config.plain_text()) {
+        console.event(Event::Warning(warning));
     }
     let interrupt = Interrupt::new();
     let told = console.clone();

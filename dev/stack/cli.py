@@ -29,7 +29,8 @@ Real PostgreSQL, MongoDB, Redis, Kafka and Weaviate servers on loopback.
            run that client against the set's PostgreSQL: dev/stores psql [--set NAME] ...
 
 Sets are independent of one another: `default` for people (ports from 24000), `test` (24100) and
-`platform` (24200) for the tests; any other name gets ports of its own.
+`platform` (24200) for the tests; any other name gets ports of its own. `--secure` makes a set (called `secure`) whose
+servers demand TLS with certificates of its own authority, and a login; `env` prints those too.
 
 Variables: AIPLAT_MIGRATE_STORES=packages|docker chooses how the servers run (without it: docker
 where its engine answers); AIPLAT_MIGRATE_CACHE is where downloads are kept.
@@ -54,7 +55,7 @@ def run(arguments):
         raise StackError(f"`{options.verb}` needs the names of stores: {', '.join(STORES)}")
     stores = [store for store in STORES if not options.stores or store in options.stores]
     allow_open_files()
-    fleet = choose_fleet(options.set)
+    fleet = choose_fleet(options.set, options.secure)
     if options.verb == "env":
         return print_env(fleet.env(stores), options.prefix)
     if options.verb == "status":
@@ -70,7 +71,8 @@ def parser():
     )
     found.add_argument("verb", choices=verbs, metavar="VERB")
     found.add_argument("stores", nargs="*", metavar="STORE", help=f"{', '.join(STORES)}; all, if none is named")
-    found.add_argument("--set", default="default", metavar="NAME", help="which set of servers (default: `default`)")
+    found.add_argument("--set", metavar="NAME", help="which set of servers (default: `default`)")
+    found.add_argument("--secure", action="store_true", help="servers with TLS (default set: `secure`)")
     found.add_argument("--prefix", default=PREFIX, metavar="P", help=f"for `env`: replaces {PREFIX}")
     return StoreNames(found)
 
@@ -86,15 +88,18 @@ class StoreNames:
         for store in options.stores:
             if store not in STORES:
                 self.inner.error(f"no such store: {store} (there are {', '.join(STORES)})")
+        options.set = options.set or ("secure" if options.secure else "default")
         return options
 
 
-def choose_fleet(set_name):
+def choose_fleet(set_name, secure=False):
     how = os.environ.get("AIPLAT_MIGRATE_STORES") or ("docker" if engine_answers() else "packages")
+    if how == "docker" and secure:
+        raise StackError("secure sets run from packages alone", hint="set AIPLAT_MIGRATE_STORES=packages")
     if how == "docker":
         return Docker(set_name, speaker())
     if how == "packages":
-        return Packages(set_name, speaker())
+        return Packages(set_name, speaker(), secure)
     raise StackError(f"AIPLAT_MIGRATE_STORES is `{how}`, and can be packages or docker")
 
 

@@ -77,7 +77,7 @@ pub fn connect_error(settings: &Settings, error: &StoreError) -> Error {
     let (store, address) = (settings.kind().title(), settings.address());
     let message = match error.kind {
         StoreErrorKind::Unreachable => format!("cannot reach {store} at {address}"),
-        StoreErrorKind::Credentials => format!("{store} at {address} refuses the login"),
+        StoreErrorKind::Credentials => format!("cannot log in to {store} at {address}"),
         StoreErrorKind::Settings => format!("the settings of {store} are wrong"),
         StoreErrorKind::Refused => format!("{store} at {address} refuses to be used"),
     };

@@ -218,7 +218,7 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
             (Exit::Unreachable, format!("cannot reach the ledger in PostgreSQL at {address}"))
         }
         StoreErrorKind::Credentials => {
-            (Exit::Usage, format!("PostgreSQL at {address} refuses the ledger's login"))
+            (Exit::Usage, format!("cannot log in to the ledger in PostgreSQL at {address}"))
         }
         StoreErrorKind::Settings => {
             (Exit::Usage, "the settings of the ledger's database are wrong".to_string())

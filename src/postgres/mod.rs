@@ -53,7 +53,8 @@ impl Settings {
             }
         };
         match tokio::time::timeout(limit, session).await {
-            Ok(session) => session.map_err(|error| connection_error(&error)),
+            Ok(session) => session
+                .map_err(|error| connection_error(&error, &self.address(), &self.files_in_use())),
             Err(_) => Err(StoreError::unreachable(format!(
                 "no answer from {} within {} s",
                 self.address(),

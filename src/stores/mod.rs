@@ -462,6 +462,19 @@ impl Settings {
         }
     }
 
+    /// A sentence about what can be read on its way to the store; `None` with TLS, and where the
+    /// store is on this machine.
+    pub fn plain_text(&self) -> Option<String> {
+        let found = match self {
+            Settings::Postgres(settings) => settings.plain_text(),
+            Settings::Mongo(settings) => settings.plain_text(),
+            Settings::Weaviate(settings) => settings.plain_text(),
+            Settings::Kafka(settings) => settings.plain_text(),
+            Settings::Redis(settings) => settings.plain_text(),
+        };
+        found.map(|words| format!("{} at {words}", self.kind().title()))
+    }
+
     /// Connects once and proves that the store answers and the credentials hold; tries nothing
     /// again. `application` names this process to the server.
     pub async fn connect(&self, application: &str) -> Result<Box<dyn Store>, StoreError> {

@@ -9,6 +9,7 @@ mod interrupts;
 mod kill;
 mod locks;
 mod secrets;
+mod secure;
 mod stores;
 mod support;
 mod tidy;

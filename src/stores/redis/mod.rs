@@ -65,6 +65,11 @@ impl Settings {
     pub fn address(&self) -> String {
         connection::address(self)
     }
+
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        connection::plain_text(self)
+    }
 }
 
 /// Connects once and proves that the server answers, may be used, and is of the kind that the
