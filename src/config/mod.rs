@@ -27,7 +27,7 @@ use crate::stores;
 
 pub use environment::Environment;
 pub use file::NAME as FILE_NAME;
-pub use keys::{Documented, OTHER_VARIABLES, documented};
+pub use keys::{Documented, OTHER_VARIABLES, TEST_SWITCHES, documented};
 
 use settings::Reader;
 use sources::Sources;
