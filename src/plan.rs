@@ -158,10 +158,11 @@ impl<'a> Standing<'a> {
     }
 
     /// A repeatable stays when what it stands on is undone, and may have been dropped with it (a
-    /// view with its table): it runs again.
+    /// view with its table): it runs again, unless that is for a newer release to do.
     fn lost_its_ground(&self, row: &Row) -> bool {
         let repeatable = matches!(row.id.key, Key::Repeatable(_));
-        repeatable && row.finished_at < self.last_undo.get(&row.id.store).copied()
+        let undone_since = row.finished_at < self.last_undo.get(&row.id.store).copied();
+        repeatable && undone_since && !self.newer_release(row.id.store)
     }
 
     fn was_applied(&self, id: &MigrationId, file: &Migration) -> bool {

@@ -353,6 +353,14 @@ fn cannot(row: &Row, reason: &str) -> Error {
         .state("nothing was undone")
 }
 
+/// The name that the row's U file would have.
+fn undo_file(row: &Row) -> String {
+    match row.script.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/{}", name.replacen('V', "U", 1)),
+        None => row.script.replacen('V', "U", 1),
+    }
+}
+
 fn whole(file: &str, row: &Row) -> String {
     format!(
         "{} is half applied ({} of {} steps), and {file} runs whole: it has to bear what is not there",
@@ -408,7 +416,7 @@ fn inverse_text(row: &Row, steps: &[Inverse]) -> Result<String> {
         let error = refused.iter().fold(error, |error, reason| error.because(reason));
         return Err(error.hint(format!(
             "write {} with the steps that take it back, and run this again",
-            row.script.replacen("/V", "/U", 1)
+            undo_file(row)
         )));
     }
     if all.is_empty() {

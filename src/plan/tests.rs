@@ -209,7 +209,7 @@ fn down_goes_newest_first_and_takes_dependants_along() {
     assert_eq!(undone(&rows, DownTarget::Steps(1)), ["kafka@2"]);
     assert_eq!(undone(&rows, DownTarget::All), ["kafka@2", "kafka@1", "mongo@1", "postgres@1"]);
     let to = DownTarget::To("mongo@0".parse().expect("target"));
-    assert_eq!(undone(&rows, to), ["kafka@1", "mongo@1"]);
+    assert_eq!(undone(&rows, to), ["kafka@2", "kafka@1", "mongo@1"]);
     let stood = [id("postgres@1"), id("mongo@1")].into();
     assert_eq!(undone(&rows, DownTarget::Back(stood)), ["kafka@2", "kafka@1"]);
     assert!(down(&rows, &DownTarget::To("kafka@7".parse().expect("goal")), &[]).is_err());

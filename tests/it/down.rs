@@ -478,8 +478,7 @@ fn a_killed_down_is_finished_by_the_next_one() {
     env.run(&["up"]).expect(1).says(&["the undoing of postgres@1 was begun", "up --finish-undo"]);
     env.run(&["tag", "x"]).expect(1).says(&["postgres@1 is undoing"]);
     let status = env.run(&["status", "--output", "json"]).expect(0).json();
-    let row = &status["migrations"][0];
-    assert_eq!((&row["state"], &row["steps_done"]), (&"undoing".into(), &1.into()));
+    assert_eq!(status["migrations"][0]["state"], "undoing");
     let down = env.run(&["down", "--yes"]).expect(0);
     assert_eq!(undone(&down), ["postgres@1"]);
     assert_eq!(env.sql("SELECT to_regclass('a'), to_regclass('b')"), ["NULL|NULL"]);
