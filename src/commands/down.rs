@@ -143,7 +143,7 @@ impl Migrator {
         if !down.allow_data_loss {
             refuse_loss(&tasks, &stores).await?;
         }
-        execute::before_pictures(locked, snapshot, &stores).await?;
+        execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         let recorded =
             snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
         let context = Context {
@@ -154,7 +154,8 @@ impl Migrator {
             allow_data_loss: down.allow_data_loss,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;
-        let shapes = execute::record(locked, &stores, self.listener.as_ref()).await;
+        let shapes =
+            execute::record(locked, snapshot, &tasks, &stores, self.listener.as_ref()).await;
         report.take(&outcome);
         outcome.error(&context, "undone")?;
         shapes

@@ -158,7 +158,8 @@ impl Migrator {
                 execute::store_words(Error::new(error.kind.exit(), message), &error)
             })?;
         }
-        let drift = execute::before_pictures(locked, snapshot, &stores).await?;
+        let drift =
+            execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
         let recorded =
             snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
@@ -170,7 +171,8 @@ impl Migrator {
             allow_data_loss: false,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;
-        let shapes = execute::record(locked, &stores, self.listener.as_ref()).await;
+        let shapes =
+            execute::record(locked, snapshot, &tasks, &stores, self.listener.as_ref()).await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;
         shapes?;

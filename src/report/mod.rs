@@ -47,6 +47,7 @@ impl Report {
         match self {
             Report::Status(report) => report.exit(),
             Report::Validate(report) => report.exit(),
+            Report::Repair(report) if !report.left.is_empty() => Exit::Differ,
             Report::Run(_)
             | Report::Plan(_)
             | Report::History(_)
@@ -113,14 +114,22 @@ impl fmt::Display for HistoryReport {
 pub struct RepairReport {
     /// Each repair as a sentence.
     pub actions: Vec<String>,
+    /// What a person must decide.
+    pub left: Vec<String>,
     /// Whether it was done.
     pub done: bool,
 }
 
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.actions.is_empty() {
+        if self.actions.is_empty() && self.left.is_empty() {
             return writeln!(f, "nothing to repair");
+        }
+        for left in &self.left {
+            writeln!(f, "for a person to decide: {left}")?;
+        }
+        if self.actions.is_empty() {
+            return Ok(());
         }
         writeln!(f, "{}", if self.done { "repaired:" } else { "to be repaired:" })?;
         for action in &self.actions {

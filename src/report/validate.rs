@@ -7,6 +7,7 @@ use crate::error::Exit;
 use crate::ledger::Holder;
 use crate::migration::{MigrationId, StoreKind};
 use crate::shape::Change;
+use crate::stores::Audit;
 
 /// What `validate` found.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct ValidateReport {
     pub files: usize,
     /// The findings.
     pub findings: Vec<Finding>,
+    /// How much live data was looked at, by store.
+    pub audits: Vec<(StoreKind, Audit)>,
     /// A run that is at work now: what it is at is no finding.
     pub at_work: Option<Holder>,
 }
@@ -39,6 +42,10 @@ pub enum FindingKind {
     Drift,
     /// The files against the sum file.
     SumFile,
+    /// Live data against a contract.
+    Data,
+    /// An object that no migration touched.
+    Unmanaged,
     /// A migration that nothing undoes.
     NoUndo,
 }
@@ -54,6 +61,8 @@ pub struct Finding {
     pub store: Option<StoreKind>,
     /// The migration, where one is meant.
     pub migration: Option<String>,
+    /// The object, where one is meant.
+    pub object: Option<String>,
     /// The difference, where the store and the ledger differ.
     pub change: Option<Change>,
     /// What was found.
@@ -65,7 +74,16 @@ pub struct Finding {
 impl Finding {
     fn new(severity: Severity, kind: FindingKind, message: String, hint: &str) -> Finding {
         let hint = hint.to_string();
-        Finding { severity, kind, store: None, migration: None, change: None, message, hint }
+        Finding {
+            severity,
+            kind,
+            store: None,
+            migration: None,
+            object: None,
+            change: None,
+            message,
+            hint,
+        }
     }
 
     /// A difference.
@@ -79,11 +97,27 @@ impl Finding {
     }
 
     /// A difference between what the ledger recorded and what `store` holds.
-    pub fn drift(store: StoreKind, change: &Change) -> Finding {
-        let hint = "put it back, or write a migration that makes it so";
-        let mut finding = Finding::error(FindingKind::Drift, format!("{store}: {change}"), hint);
-        finding.store = Some(store);
+    pub fn drift(store: StoreKind, change: &Change, hint: &str) -> Finding {
+        let message = format!("{store}: {change}");
+        let kind = FindingKind::Drift;
+        let mut finding = Finding::in_store(kind, store, &change.object, message, hint, true);
         finding.change = Some(change.clone());
+        finding
+    }
+
+    /// Something about an object of `store`, as an error where it is `strict`ly taken.
+    pub fn in_store(
+        kind: FindingKind,
+        store: StoreKind,
+        object: &str,
+        message: String,
+        hint: &str,
+        strict: bool,
+    ) -> Finding {
+        let severity = if strict { Severity::Error } else { Severity::Warning };
+        let mut finding = Finding::new(severity, kind, message, hint);
+        finding.store = Some(store);
+        finding.object = Some(object.to_string());
         finding
     }
 
@@ -130,6 +164,9 @@ impl ValidateReport {
                 finding.hint
             ));
         }
+        for (store, audit) in &self.audits {
+            text.push_str(&format!("{} {}\n", style.dim("looked at:"), looked(*store, audit)));
+        }
         if let Some(holder) = &self.at_work {
             text.push_str(&format!("{} {holder}\n", style.warn("in progress:")));
         }
@@ -147,4 +184,11 @@ impl ValidateReport {
         });
         text
     }
+}
+
+/// How much of a store's live data was looked at.
+pub(super) fn looked(store: StoreKind, audit: &Audit) -> String {
+    let (looked, total) = (audit.looked.min(audit.total), audit.total);
+    let share = if total == 0 { 100.0 } else { looked as f64 * 100.0 / total as f64 };
+    format!("{looked} of {total} keys in {store} ({share:.0} %)")
 }

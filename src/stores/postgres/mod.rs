@@ -1,6 +1,7 @@
 //! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
 
 mod apply;
+mod heal;
 mod probe;
 mod shape;
 mod split;
@@ -9,10 +10,12 @@ mod steps;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+pub(super) use heal::{heal, part_of, rank};
+pub(super) use shape::OPTIONAL;
 pub use steps::{Step, parse};
 
 use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};
-use crate::postgres::{Session, Settings, store_error};
+use crate::postgres::{Recorded, Session, Settings, store_error};
 use crate::shape::Shape;
 
 /// How many migrations are on their way to the server at once: over a slow network a run costs a
@@ -23,6 +26,7 @@ const WINDOW: usize = 8;
 pub(crate) struct Postgres {
     session: Session,
     hidden: Vec<String>,
+    recorded: Vec<Recorded>,
 }
 
 /// Connects, and runs the greeting that the settings carry.
@@ -31,7 +35,11 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
     if let Some(greeting) = &settings.greeting {
         session.client.batch_execute(greeting).await.map_err(|error| store_error(&error))?;
     }
-    Ok(Box::new(Postgres { session, hidden: settings.hidden.clone() }))
+    Ok(Box::new(Postgres {
+        session,
+        hidden: settings.hidden.clone(),
+        recorded: settings.shape.clone(),
+    }))
 }
 
 fn step(unit: &Unit) -> Result<&Step, StoreError> {
