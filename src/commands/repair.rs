@@ -113,7 +113,11 @@ impl Migrator {
                     execute::repair_details(object, "accepted", changes.into_iter().cloned())
                 });
                 locked
-                    .accept_shape(look.kind, &look.accepted(), &details.collect::<Vec<_>>())
+                    .accept_shape(
+                        look.kind,
+                        &look.accepted(self.ignored(look.kind)),
+                        &details.collect::<Vec<_>>(),
+                    )
                     .await?;
             }
             return Ok(());

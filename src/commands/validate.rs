@@ -249,16 +249,20 @@ impl Look {
         objects.into_iter()
     }
 
-    /// The record with what differs taken over, and what the settings newly ask for.
-    pub fn accepted(&self) -> Shape {
-        let mut shape = self.recorded.clone().with(&self.drift.changes);
-        for change in self.recorded.changes_to(&self.live) {
-            let newly = change.attribute.is_some() && change.before.is_none();
-            if newly && self.recorded.objects.contains_key(&change.object) {
-                shape = shape.with(&[change]);
+    /// The record with what differs taken over, and what the settings newly ask for. What was told
+    /// with its owner differs by itself once the owner is taken over.
+    pub fn accepted(&self, ignored: &Ignored) -> Shape {
+        let mut shape = self.recorded.clone();
+        loop {
+            let drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            if drift.changes.is_empty() {
+                break;
             }
+            shape = shape.with(&drift.changes);
         }
-        shape
+        let mut changes = shape.changes_to(&self.live);
+        changes.retain(|change| change.attribute.is_some() && change.before.is_none());
+        shape.with(&changes)
     }
 
     fn unmanaged(&self, strict: bool) -> Vec<Finding> {

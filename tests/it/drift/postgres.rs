@@ -45,7 +45,7 @@ create materialized view totals as select count(*) as n from users;
 const CASES: &[Case<'static>] = &[
     case("alter table users add column hotfix text", &["column public.users.hotfix: not recorded"], Person),
     case("alter table teams drop column label", &["column public.teams.label: absent"], Person),
-    case("alter table users alter column note type varchar(9)", &["column public.users.note: type", "column public.users.note: default"], Person),
+    case("alter table users alter column note type varchar(9)", &["column public.users.note: type"], Person),
     case("alter table users alter column email drop not null", &["column public.users.email: not null"], Heals),
     case("alter table users alter column name set default 'y'", &["column public.users.name: default"], Heals),
     case("alter table users alter column born set default current_date", &["column public.users.born: default"], Heals),

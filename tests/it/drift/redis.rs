@@ -43,7 +43,9 @@ fn what_is_changed_by_hand_is_told_and_healed() {
             // The code of a library is one word.
             let words = if named.starts_with("FUNCTION LOAD") { 4 } else { usize::MAX };
             let mut command = redis::Cmd::new();
-            named.splitn(words, ' ').for_each(|word| drop(command.arg(word)));
+            for word in named.splitn(words, ' ') {
+                command.arg(word);
+            }
             let done: Result<redis::Value, _> = command.query_async(&mut client).await;
             done.unwrap_or_else(|error| panic!("{named}: {error}"));
         }
