@@ -172,7 +172,8 @@ impl Migrator {
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;
         let shapes =
-            execute::record(locked, snapshot, &tasks, &stores, self.listener.as_ref()).await;
+            execute::record(locked, snapshot, (&tasks, &outcome), &stores, self.listener.as_ref())
+                .await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;
         shapes?;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute;
-use crate::ledger::{Run, Snapshot, StoredShape};
+use crate::ledger::{Run, Snapshot, StoredShape, Wanted};
 use crate::migration::{Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
-use crate::report::{Finding, FindingKind, Report, ValidateReport};
+use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
 use crate::shape::{Change, Shape};
 use crate::stores::{self, Audit, Depth, Drift, Heal, Ignored, Settings, StoreError, Violation};
 
@@ -36,6 +37,9 @@ pub struct Validate {
     pub wait: Duration,
 }
 
+/// How many repairs are read, newest first, for the past of objects.
+const REPAIRS: i64 = 1_000;
+
 impl Migrator {
     /// Finds every difference in one run; writes nothing and takes no lock.
     pub async fn validate(&self, validate: &Validate) -> Result<Report> {
@@ -49,6 +53,8 @@ impl Migrator {
         let ledger = self.ledger(&Run::new(), validate.wait).await?;
         let snapshot = ledger.read().await?;
         report.at_work = ledger.at_work().await?;
+        let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
+        let repairs = ledger.events(&repaired, REPAIRS).await?;
         drop(ledger);
         for entry in plan::compare(&files, &snapshot.rows) {
             if self.selected(entry.id.store) {
@@ -56,11 +62,19 @@ impl Migrator {
             }
         }
         if report.at_work.is_none() {
+            let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
             let depth = if validate.full { Depth::Full } else { Depth::Sample };
             for look in self.look(&snapshot, validate.wait, depth).await? {
-                report.findings.extend(look.drifted());
-                report.findings.extend(look.unmanaged(validate.strict));
-                report.findings.extend(look.data(validate.strict_data));
+                let mut found = look.drifted();
+                found.extend(look.unmanaged(validate.strict));
+                found.extend(look.data(validate.strict_data));
+                for finding in &mut found {
+                    let object = finding.object.as_deref();
+                    let file = object.and_then(|object| records.file(look.kind, object));
+                    finding.file = file.map(str::to_string);
+                }
+                report.findings.extend(found);
+                report.pictures.extend(look.picture(&records));
                 report.audits.extend(look.audit.map(|audit| (look.kind, audit)));
             }
         }
@@ -93,7 +107,8 @@ impl Migrator {
                         format!("{} has no U file, and does not say why", file.source.file),
                         "write the U file, or say `-- irreversible: <reason>` in the header",
                     )
-                    .of(&file.id),
+                    .of(&file.id)
+                    .in_file(&file.source.file),
                 );
             }
         }
@@ -274,6 +289,16 @@ impl Look {
         self.drift.unmanaged.iter().map(of).collect()
     }
 
+    fn picture(&self, records: &Records<'_>) -> Option<Picture> {
+        let past = |(object, _)| (String::from(object), records.past(self.kind, object));
+        (!self.is_missing).then(|| Picture {
+            store: self.kind,
+            recorded: self.recorded.clone(),
+            live: self.live.clone(),
+            past: self.by_object().map(past).collect(),
+        })
+    }
+
     fn data(&self, strict: bool) -> Vec<Finding> {
         let of = |found: &Violation| {
             let message = format!("{}: {}: {}", self.kind, found.object, found.what);
@@ -302,10 +327,10 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
         .or(entry.row.map(|row| row.script.clone()))
         .unwrap_or_default();
     let error = |message: String, hint: &str| {
-        Some(Finding::error(FindingKind::Migration, message, hint).of(&entry.id))
+        Some(Finding::error(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
     let warning = |message: String, hint: &str| {
-        Some(Finding::warning(FindingKind::Migration, message, hint).of(&entry.id))
+        Some(Finding::warning(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
     match entry.status {
         Status::Applied | Status::Baseline => None,

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Connected, Event, Listener, Task, store_words};
+use super::{Connected, Direction, Event, Listener, Outcome, Task, store_words};
 use crate::error::{Error, Result};
 use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::StoreKind;
-use crate::shape::Change;
+use crate::shape::{Change, Shape};
 use crate::stores::{self, Depth, Ignored, Unit};
 
 /// Takes the before-picture of each connected store and makes it durable. Gives back the drift that
@@ -43,7 +43,7 @@ pub async fn before_pictures(
 pub async fn record(
     ledger: &LockedLedger,
     begun: &Snapshot,
-    tasks: &[Task],
+    (tasks, outcome): (&[Task], &Outcome),
     stores: &Connected,
     listener: &dyn Listener,
 ) -> Result<()> {
@@ -54,18 +54,24 @@ pub async fn record(
         let recorded = stored.recorded.clone();
         let resumed = begun.shapes.get(kind).is_some_and(|shape| shape.before.is_some());
         let units: Vec<&Unit> = units_of(tasks, *kind).collect();
+        let applied =
+            |task: &&Task| task.direction == Direction::Up && outcome.settled.contains(task.id());
+        let made: Vec<&Unit> = tasks
+            .iter()
+            .filter(applied)
+            .filter(|task| task.id().store == *kind)
+            .flat_map(|task| &task.units)
+            .collect();
         Some(async move {
             let live = store.inspect(&recorded, Depth::Structure).await;
             let ours =
                 |object: &str| resumed || units.iter().any(|unit| stores::touches(unit, object));
-            (
-                *kind,
-                live.map(|live| {
-                    let mut changes = before.changes_to(&live);
-                    changes.retain(|change| ours(&change.object));
-                    recorded.clone().with(&changes)
-                }),
-            )
+            let recorded = live.map(|live| {
+                let mut changes = before.changes_to(&live);
+                changes.retain(|change| ours(&change.object));
+                with_found(recorded.clone().with(&changes), &live, &made)
+            });
+            (*kind, recorded)
         })
     });
     for (kind, recorded) in futures_util::future::join_all(pictures).await {
@@ -77,6 +83,17 @@ pub async fn record(
         }
     }
     Ok(())
+}
+
+/// What an applied migration found there already, equal, is the migration's from now on.
+fn with_found(mut recorded: Shape, live: &Shape, made: &[&Unit]) -> Shape {
+    for (object, attributes) in &live.objects {
+        let found = || made.iter().any(|unit| stores::makes(unit, object));
+        if !recorded.objects.contains_key(object) && found() {
+            recorded.insert(object.clone(), attributes.clone());
+        }
+    }
+    recorded
 }
 
 fn units_of(tasks: &[Task], kind: StoreKind) -> impl Iterator<Item = &Unit> {

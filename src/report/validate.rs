@@ -1,12 +1,14 @@
 //! Every difference that `validate` found, worst first.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Style;
 use crate::error::Exit;
 use crate::ledger::Holder;
 use crate::migration::{MigrationId, StoreKind};
-use crate::shape::Change;
+use crate::shape::{Change, Shape};
 use crate::stores::Audit;
 
 /// What `validate` found.
@@ -18,8 +20,34 @@ pub struct ValidateReport {
     pub findings: Vec<Finding>,
     /// How much live data was looked at, by store.
     pub audits: Vec<(StoreKind, Audit)>,
+    /// What the stores look like, for those that were looked at.
+    pub pictures: Vec<Picture>,
     /// A run that is at work now: what it is at is no finding.
     pub at_work: Option<Holder>,
+}
+
+/// One store: what is recorded of it, what is there, and what became of the objects that differ.
+#[derive(Debug)]
+pub struct Picture {
+    /// The store.
+    pub store: StoreKind,
+    /// What is recorded.
+    pub recorded: Shape,
+    /// What is there.
+    pub live: Shape,
+    /// The past of each object that differs.
+    pub past: BTreeMap<String, Vec<Past>>,
+}
+
+/// Something that happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Past {
+    /// When, as RFC 3339.
+    pub at: String,
+    /// What: the migration whose file names the object, or a repair.
+    pub what: String,
+    /// By whom.
+    pub by: String,
 }
 
 /// How bad a finding is.
@@ -63,12 +91,50 @@ pub struct Finding {
     pub migration: Option<String>,
     /// The object, where one is meant.
     pub object: Option<String>,
+    /// The file, where one is meant: of the migration, or of the last one that names the object.
+    pub file: Option<String>,
     /// The difference, where the store and the ledger differ.
     pub change: Option<Change>,
     /// What was found.
     pub message: String,
     /// What to do.
     pub hint: String,
+}
+
+impl FindingKind {
+    /// Every kind, in the order of the enum.
+    pub const ALL: [FindingKind; 6] = [
+        FindingKind::Migration,
+        FindingKind::Drift,
+        FindingKind::SumFile,
+        FindingKind::Data,
+        FindingKind::Unmanaged,
+        FindingKind::NoUndo,
+    ];
+
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FindingKind::Migration => "migration",
+            FindingKind::Drift => "drift",
+            FindingKind::SumFile => "sum-file",
+            FindingKind::Data => "data",
+            FindingKind::Unmanaged => "unmanaged",
+            FindingKind::NoUndo => "no-undo",
+        }
+    }
+
+    /// What it is about, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            FindingKind::Migration => "A migration's file and the ledger do not agree.",
+            FindingKind::Drift => "A store is not as the migrations made it.",
+            FindingKind::SumFile => "The files are not what migrations.sum says.",
+            FindingKind::Data => "Live data breaks a contract.",
+            FindingKind::Unmanaged => "An object that no migration made.",
+            FindingKind::NoUndo => "A migration that nothing undoes.",
+        }
+    }
 }
 
 impl Finding {
@@ -80,6 +146,7 @@ impl Finding {
             store: None,
             migration: None,
             object: None,
+            file: None,
             change: None,
             message,
             hint,
@@ -119,6 +186,12 @@ impl Finding {
         finding.store = Some(store);
         finding.object = Some(object.to_string());
         finding
+    }
+
+    /// The same, about a file.
+    pub fn in_file(mut self, file: impl Into<String>) -> Finding {
+        self.file = Some(file.into());
+        self
     }
 
     /// The same, about a migration.

@@ -118,6 +118,18 @@ pub fn touches(unit: &super::Unit, object: &str) -> bool {
     }
 }
 
+/// Whether `unit`, once done, answers for all that `object` is: a migration that found it there,
+/// equal, has made it its own.
+pub fn makes(unit: &super::Unit, object: &str) -> bool {
+    match &unit.body {
+        super::Body::Postgres(_) => false,
+        super::Body::Mongo(step) => mongo::makes(step, object),
+        super::Body::Weaviate(step) => weaviate::makes(step, object),
+        super::Body::Kafka(step) => kafka::makes(step, object),
+        super::Body::Redis(step) => redis::makes(step, object),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

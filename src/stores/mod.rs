@@ -26,7 +26,7 @@ pub mod postgres;
 pub mod redis;
 pub mod weaviate;
 
-pub use drift::{Drift, Ignored, drift, touches};
+pub use drift::{Drift, Ignored, drift, makes, touches};
 pub use heal::{Heal, heal};
 
 use std::time::Duration;

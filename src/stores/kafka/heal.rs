@@ -71,3 +71,11 @@ pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
     };
     object.strip_prefix("topic ") == Some(topic)
 }
+
+/// Whether `step` makes `object`.
+pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    match step {
+        Step::CreateTopic(topic) => object.strip_prefix("topic ") == Some(&topic.name),
+        Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => false,
+    }
+}

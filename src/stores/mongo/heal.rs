@@ -183,3 +183,24 @@ pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
         Step::Command(_) => true,
     }
 }
+
+/// Whether `step` makes `object`.
+pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    match step {
+        Step::Create(step) => {
+            object == format!("collection {}", step.collection)
+                || object == format!("view {}", step.collection)
+                || object == format!("index _id_ on {}", step.collection)
+        }
+        Step::CreateIndexes(step) => step.indexes.iter().any(|index| {
+            let name = index.get_str("name").unwrap_or_default();
+            object == format!("index {name} on {}", step.collection)
+        }),
+        Step::CollMod(_)
+        | Step::Drop(_)
+        | Step::DropIndexes(_)
+        | Step::Rename(_)
+        | Step::UpdateInBatches(_)
+        | Step::Command(_) => false,
+    }
+}

@@ -23,7 +23,7 @@ mod settings;
 mod shape;
 mod steps;
 
-pub(super) use heal::{heal, part_of, touches};
+pub(super) use heal::{heal, makes, part_of, touches};
 pub use settings::Settings;
 pub use steps::{
     CollMod, Command, Create, CreateIndexes, Drop, DropIndexes, Rename, Step, UpdateInBatches,

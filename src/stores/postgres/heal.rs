@@ -187,7 +187,7 @@ fn column(object: &Drifted<'_>) -> Remedy {
     if object.recorded.is_none() {
         return Remedy::person(format!(
             "it was added by hand: keep it by a migration with ALTER TABLE {table} ADD COLUMN IF NOT \
-             EXISTS {column} … (then nothing differs), or drop it with the values it holds"
+             EXISTS {column} … and then --accept-drift, or drop it with the values it holds"
         ));
     }
     if object.is_absent() {

@@ -78,3 +78,17 @@ pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
         Step::Command(_) => true,
     }
 }
+
+/// Whether `step` makes `object`.
+pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    match step {
+        Step::Function(_) | Step::Acl(_) => touches(step, object),
+        Step::Keyspace(_)
+        | Step::DropKeyspace(_)
+        | Step::Rewrite(_)
+        | Step::Config(_)
+        | Step::DeleteFunction(_)
+        | Step::DeleteUser(_)
+        | Step::Command(_) => false,
+    }
+}

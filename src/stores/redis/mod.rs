@@ -26,7 +26,7 @@ use crate::secret::Secret;
 use crate::shape::Shape;
 use crate::tls::TlsFiles;
 
-pub(super) use heal::{heal, touches};
+pub(super) use heal::{heal, makes, touches};
 use server::Server;
 pub use steps::Step;
 

@@ -99,3 +99,20 @@ pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
     let class = format!("class {class}");
     object == class || of_class.contains(&class)
 }
+
+/// Whether `step` makes `object`.
+pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    match step {
+        Step::CreateClass { class, definition } => {
+            let properties = definition["properties"].as_array().into_iter().flatten();
+            let mut names = properties.filter_map(|property| property["name"].as_str());
+            object == format!("class {class}")
+                || names.any(|name| object == format!("property {class}.{name}"))
+        }
+        Step::AddProperty { class, name, .. } => object == format!("property {class}.{name}"),
+        Step::UpdateClass { .. }
+        | Step::DeleteClass { .. }
+        | Step::AddTenants { .. }
+        | Step::RemoveTenants { .. } => false,
+    }
+}

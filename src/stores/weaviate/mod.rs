@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
-pub(super) use heal::{heal, part_of, touches};
+pub(super) use heal::{heal, makes, part_of, touches};
 pub use steps::{Step, Tenant};
 
 use self::client::Client;

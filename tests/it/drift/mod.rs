@@ -3,8 +3,10 @@
 
 mod kafka;
 mod mongo;
+mod outputs;
 mod postgres;
 mod redis;
+mod rules;
 mod weaviate;
 
 use std::collections::BTreeSet;
