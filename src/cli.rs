@@ -9,6 +9,7 @@ use crate::commands::{
     Down, Finished, Hash, History, New, Plan, Redo, Repair, Status, Tag, Up, Validate, Wait,
 };
 use crate::config::Options;
+use crate::error::Error;
 use crate::migration::{StoreKind, header::parse_duration};
 use crate::migrator::Migrator;
 
@@ -65,6 +66,14 @@ pub enum Output {
     Text,
     /// For programs; documented in docs/output.md.
     Json,
+    /// For `validate`: JUnit's XML, a test case per finding.
+    Junit,
+    /// For `validate`: SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// For `validate`: annotations of GitHub Actions, the rest in the step's summary.
+    Github,
+    /// For `validate`: a page for people, in one file.
+    Html,
 }
 
 /// The forms of the log.
@@ -188,6 +197,18 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl Common {
+    /// Refuses a form of result that the command does not have.
+    pub fn check(&self, command: &Command) -> Result<(), Error> {
+        match (self.output, command) {
+            (Output::Text | Output::Json, _) | (_, Command::Validate(_)) => Ok(()),
+            (Output::Junit | Output::Sarif | Output::Github | Output::Html, _) => {
+                let message = format!("`{}` has no such --output", command.name());
+                Err(Error::usage(message)
+                    .hint("there are text and json; the others are for validate"))
+            }
+        }
+    }
+
     /// What the command line says about settings.
     pub fn options(&self) -> Options {
         Options { config: self.config.clone(), profile: self.profile.clone() }

@@ -98,7 +98,7 @@ impl Migrator {
         let (tasks, remarks) = self.undo_tasks(down, &ledger, &files, &snapshot).await?;
         let mut plan = PlanReport::of_tasks(&tasks);
         plan.remarks = remarks;
-        let losses = self.look(down, &tasks, &run, &mut plan).await?;
+        let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {
             report.plan = Some(plan);
             return Ok(());
@@ -146,7 +146,7 @@ impl Migrator {
 
     /// Looks, without the lock, what the plan would lose, and writes it into the plan. For a dry run,
     /// a store that cannot be reached is a remark.
-    async fn look(
+    async fn look_for_losses(
         &self,
         down: &Down,
         tasks: &[Task],
@@ -196,7 +196,7 @@ impl Migrator {
         );
         let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        execute::before_pictures(locked, snapshot, &stores).await?;
+        execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
@@ -204,7 +204,9 @@ impl Migrator {
             allow_data_loss: down.allow_data_loss,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;
-        let shapes = execute::record(locked, &stores, self.listener.as_ref()).await;
+        let shapes =
+            execute::record(locked, snapshot, (&tasks, &outcome), &stores, self.listener.as_ref())
+                .await;
         report.take(&outcome);
         outcome.error(&context, "undone")?;
         shapes

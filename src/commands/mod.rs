@@ -4,6 +4,7 @@ mod down;
 mod hash;
 mod history;
 mod new;
+mod past;
 mod plan;
 mod redo;
 mod repair;

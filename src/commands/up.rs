@@ -167,7 +167,8 @@ impl Migrator {
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
         let stores = self.meet(touched, locked, snapshot, up.wait).await?;
-        let drift = execute::before_pictures(locked, snapshot, &stores).await?;
+        let drift =
+            execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
         let context = Context {
             ledger: locked,
@@ -176,7 +177,9 @@ impl Migrator {
             allow_data_loss: false,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;
-        let shapes = execute::record(locked, &stores, self.listener.as_ref()).await;
+        let shapes =
+            execute::record(locked, snapshot, (&tasks, &outcome), &stores, self.listener.as_ref())
+                .await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;
         shapes?;

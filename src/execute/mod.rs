@@ -10,6 +10,7 @@
 mod connect;
 mod discreet;
 mod events;
+mod heal;
 mod journalled;
 mod lanes;
 mod sealed;
@@ -19,6 +20,7 @@ mod task;
 pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
 pub(crate) use discreet::DiscreetListener;
 pub use events::{Direction, Event, Listener, StepEnd};
+pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 pub use shapes::{before_pictures, record};
 pub use task::{Task, Undoing, to_apply, to_undo};

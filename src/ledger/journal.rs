@@ -395,6 +395,20 @@ impl LockedLedger {
         )
     }
 
+    /// Appends an event about what `store` holds.
+    pub async fn repaired(&self, store: StoreKind, details: &Value) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO {}.event (run_id, event, store, host, tool_version, details) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            self.schema_sql()
+        );
+        let kind = EventKind::Repaired.name();
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&run.id, &kind, &store.name(), &run.host, &run.tool, details];
+        self.exactly_one(&sql, &parameters).await
+    }
+
     /// Names the present point: the set of migrations that stand now. A name is given once.
     pub async fn tag(&self, name: &str, rows: &[i64]) -> Result<bool> {
         let sql = format!(

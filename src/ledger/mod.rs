@@ -83,6 +83,23 @@ impl Snapshot {
     }
 }
 
+/// Which events are asked for; what is empty asks for nothing in particular.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Of this kind.
+    pub event: Option<String>,
+    /// Of this run.
+    pub run: Option<String>,
+    /// Of these stores.
+    pub stores: Vec<StoreKind>,
+    /// About this migration.
+    pub migration: Option<MigrationId>,
+    /// About this object of a store.
+    pub object: Option<String>,
+    /// Not older than this.
+    pub since: Option<chrono::DateTime<chrono::Utc>>,
+}
+
 /// Who writes: the run, for rows and events.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -176,13 +193,33 @@ impl Ledger {
             .collect())
     }
 
-    /// The events, oldest first, as JSON objects; the newest `limit` of them.
-    pub async fn events(&self, limit: i64) -> Result<Vec<Value>> {
+    /// The events that `wanted` asks for, oldest first, as JSON objects; the newest `limit` of them.
+    pub async fn events(&self, wanted: &Wanted, limit: i64) -> Result<Vec<Value>> {
         let schema = identifier(&self.settings.schema);
         let sql = format!(
-            "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event ORDER BY id DESC LIMIT $1) e ORDER BY id"
+            "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event \
+             WHERE ($2::text IS NULL OR event = $2) AND ($3::text IS NULL OR run_id = $3) \
+             AND (cardinality($4::text[]) = 0 OR store = ANY ($4)) \
+             AND ($5::text IS NULL OR (kind = $5 AND version = $6)) \
+             AND ($7::text IS NULL OR details->>'object' = $7) \
+             AND ($8::timestamptz IS NULL OR at >= $8) ORDER BY id DESC LIMIT $1) e ORDER BY id"
         );
-        match self.session.client.query(&sql, &[&limit]).await {
+        let named = wanted.migration.as_ref().map(rows::kind_and_version);
+        let stores = match &wanted.migration {
+            Some(id) => vec![id.store.name()],
+            None => wanted.stores.iter().map(|store| store.name()).collect(),
+        };
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+            &limit,
+            &wanted.event,
+            &wanted.run,
+            &stores,
+            &named.as_ref().map(|(kind, _)| *kind),
+            &named.as_ref().map(|(_, version)| version.as_str()),
+            &wanted.object,
+            &wanted.since,
+        ];
+        match self.session.client.query(&sql, &parameters).await {
             Err(error) if absent(&error) => Ok(Vec::new()),
             found => {
                 let rows = found.map_err(|error| self.error(&error))?;

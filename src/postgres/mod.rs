@@ -13,7 +13,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use errors::{connection_error, store_error};
-pub use settings::Settings;
+pub use settings::{Recorded, Settings};
 
 use crate::stores::StoreError;
 

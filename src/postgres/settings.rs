@@ -35,6 +35,32 @@ pub struct Settings {
     pub greeting: Option<String>,
     /// Schemas that are no part of the store's shape: the ledger's own.
     pub hidden: Vec<String>,
+    /// What the store's shape records besides its structure.
+    pub shape: Vec<Recorded>,
+}
+
+/// What the shape of a database records only where the settings ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Who owns what.
+    Owners,
+    /// Who may do what.
+    Grants,
+    /// Comments.
+    Comments,
+}
+
+impl std::str::FromStr for Recorded {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Recorded, ()> {
+        match text {
+            "owners" => Ok(Recorded::Owners),
+            "grants" => Ok(Recorded::Grants),
+            "comments" => Ok(Recorded::Comments),
+            _ => Err(()),
+        }
+    }
 }
 
 /// The value of `sslrootcert` that means the system's authorities.

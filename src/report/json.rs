@@ -33,7 +33,9 @@ fn of_report(report: &Report) -> Value {
         Report::Status(report) => of_status(report),
         Report::Validate(report) => of_validate(report),
         Report::History(report) => json!({ "events": report.events }),
-        Report::Repair(report) => json!({ "actions": report.actions, "done": report.done }),
+        Report::Repair(report) => {
+            json!({ "actions": report.actions, "left": report.left, "done": report.done })
+        }
         Report::Done(sentence) => json!({ "message": sentence }),
     }
 }
@@ -117,9 +119,12 @@ fn of_status(report: &StatusReport) -> Value {
 }
 
 fn of_validate(report: &ValidateReport) -> Value {
+    let audit = |(store, audit): &(crate::migration::StoreKind, crate::stores::Audit)| json!({ "store": store, "looked": audit.looked, "total": audit.total });
+    let audits: Vec<Value> = report.audits.iter().map(audit).collect();
     json!({
         "files": report.files,
         "findings": report.findings,
+        "audits": audits,
         "at_work": report.at_work.as_ref().map(|holder| holder.to_string()),
     })
 }

@@ -18,11 +18,16 @@
 //! - [`Store::probe`] answers for a step whose claim is in the ledger and whose end is not known.
 //! - Nothing that a store says (error, label, inverse, shape) holds a secret.
 
+mod drift;
+mod heal;
 pub mod kafka;
 pub mod mongo;
 pub mod postgres;
 pub mod redis;
 pub mod weaviate;
+
+pub use drift::{Drift, Ignored, drift, makes, touches};
+pub use heal::{Heal, heal};
 
 use std::time::Duration;
 
@@ -422,6 +427,35 @@ pub trait Store: Send + Sync {
         recorded: &'a Shape,
         depth: Depth,
     ) -> BoxFuture<'a, Result<Shape, StoreError>>;
+
+    /// Holds live data against what the recorded shape says of it; `None` where it says nothing.
+    fn audit<'a>(
+        &'a self,
+        _recorded: &'a Shape,
+        _depth: Depth,
+    ) -> BoxFuture<'a, Result<Option<Audit>, StoreError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+/// What was found in live data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// What breaks a contract.
+    pub violations: Vec<Violation>,
+    /// How many items were looked at.
+    pub looked: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Live data that breaks a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The contract: `keyspace session:*`.
+    pub object: String,
+    /// What is wrong, with a figure and an example.
+    pub what: String,
 }
 
 /// The settings of one store.

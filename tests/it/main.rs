@@ -10,6 +10,7 @@ mod kill;
 mod locks;
 mod secrets;
 mod secure;
+mod drift;
 mod stores;
 mod support;
 mod tidy;
