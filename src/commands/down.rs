@@ -9,7 +9,7 @@ use super::up::{dead_runs, join};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
-use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot};
+use crate::ledger::{Ledger, LockedLedger, Row, Snapshot};
 use crate::migration::{Files, Requirement};
 use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget};
@@ -68,10 +68,11 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<()> {
         let files = self.files()?;
-        let run = Run::new();
+        let run = self.begin();
         report.run = Some(run.id.clone());
         let ledger = self.ledger(&run, down.wait).await?;
         let snapshot = ledger.read().await?;
+        self.compare(&files, &snapshot.rows);
         let rows = target_rows(down, &snapshot)?;
         let tasks = self.undo_tasks(&ledger, &files, &snapshot, &rows).await?;
         if tasks.is_empty() {

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use crate::error::Result;
-use crate::ledger::Run;
 use crate::migrator::Migrator;
 use crate::report::{HistoryReport, Report};
 
@@ -24,7 +23,7 @@ pub struct History {
 impl Migrator {
     /// Reads the events, oldest first.
     pub async fn history(&self, history: &History) -> Result<Report> {
-        let ledger = self.ledger(&Run::new(), std::time::Duration::ZERO).await?;
+        let ledger = self.ledger(&self.begin(), std::time::Duration::ZERO).await?;
         let mut events = ledger.events(i64::from(history.limit)).await?;
         let is = |value: &serde_json::Value, wanted: &Option<String>| {
             wanted.as_ref().is_none_or(|wanted| value.as_str() == Some(wanted))

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
-use crate::ledger::{Run, Snapshot, State};
+use crate::ledger::{Snapshot, State};
 use crate::migration::{Files, MigrationId, Requirement};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
@@ -47,7 +47,7 @@ impl Migrator {
     /// Shows what it is about to do, asks, and does it; each repair is an event.
     pub async fn repair(&self, repair: &Repair, confirm: Confirm<'_>) -> Result<Report> {
         let files = self.files()?;
-        let run = Run::new();
+        let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let snapshot = ledger.read().await?;
         let actions = actions(repair, &files, &snapshot)?;

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cli::duration;
 use crate::error::{Error, Result};
-use crate::ledger::{LockedLedger, Run, State};
+use crate::ledger::{LockedLedger, State};
 use crate::migrator::Migrator;
 use crate::report::Report;
 
@@ -23,7 +23,7 @@ pub struct Tag {
 impl Migrator {
     /// Records the set of migrations that stand now under a name, once.
     pub async fn tag(&self, tag: &Tag) -> Result<Report> {
-        let run = Run::new();
+        let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let (locked, _) = self.lock(ledger, run, tag.lock_wait).await?;
         let result = self.give_tag(&locked, &tag.name).await;

@@ -1,17 +1,19 @@
 //! `validate`: files against the sum file, files against the ledger, ledger against the live stores.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
-use crate::execute;
-use crate::ledger::{Run, Snapshot};
-use crate::migration::{Files, sum};
+use crate::execute::{self, Event};
+use crate::ledger::Snapshot;
+use crate::migration::{Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Report, ValidateReport};
+use crate::shape::Change;
 use crate::stores::{Depth, Settings};
 
 /// Hold files, ledger and live stores against each other.
@@ -35,11 +37,11 @@ impl Migrator {
             self.parse_all(&files)?;
             return Ok(Report::Validate(report.sorted()));
         }
-        let ledger = self.ledger(&Run::new(), validate.wait).await?;
+        let ledger = self.ledger(&self.begin(), validate.wait).await?;
         let snapshot = ledger.read().await?;
         report.at_work = ledger.at_work().await?;
         drop(ledger);
-        for entry in plan::compare(&files, &snapshot.rows) {
+        for entry in self.compare(&files, &snapshot.rows) {
             if self.selected(entry.id.store) {
                 report.findings.extend(of_entry(&entry, report.at_work.is_some()));
             }
@@ -69,10 +71,7 @@ impl Migrator {
         }
         for file in files.migrations.iter().filter(|file| self.selected(file.id.store)) {
             let undoable = file.undo.is_some() || file.header.irreversible.is_some();
-            if file.id.store == crate::migration::StoreKind::Postgres
-                && file.id.version().is_some()
-                && !undoable
-            {
+            if file.id.store == StoreKind::Postgres && file.id.version().is_some() && !undoable {
                 report.findings.push(
                     Finding::warning(
                         FindingKind::NoUndo,
@@ -119,11 +118,10 @@ impl Migrator {
             })?;
             let changes = shape.recorded.changes_to(&live);
             let known = |object: &str| shape.recorded.objects.contains_key(object);
-            Ok(changes
-                .iter()
-                .filter(|change| known(&change.object))
-                .map(|change| Finding::drift(*kind, change))
-                .collect())
+            let changes: Vec<&Change> =
+                changes.iter().filter(|change| known(&change.object)).collect();
+            self.tell_drift(*kind, changes.iter().copied());
+            Ok(changes.into_iter().map(|change| Finding::drift(*kind, change)).collect())
         });
         let mut findings = Vec::new();
         let mut errors = Vec::new();
@@ -137,6 +135,16 @@ impl Migrator {
             Some(error) => Err(error),
             None => Ok(findings),
         }
+    }
+
+    /// Tells how many objects of `store` differ.
+    pub(super) fn tell_drift<'a>(
+        &self,
+        store: StoreKind,
+        changes: impl Iterator<Item = &'a Change>,
+    ) {
+        let objects: BTreeSet<&String> = changes.map(|change| &change.object).collect();
+        self.tell(Event::Drift { store, objects: objects.len() });
     }
 
     /// Settings for reading alone: the ledger's own schema is no part of the shape.

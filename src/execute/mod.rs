@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 pub use connect::{Connected, connect, connect_all, connect_error, identify};
 pub(crate) use discreet::DiscreetListener;
-pub use events::{Direction, Event, Listener, StepEnd};
+pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use lanes::{Outcome, run};
 pub use shapes::{before_pictures, record};
 pub use task::{Task, Undoing, to_apply, to_undo};

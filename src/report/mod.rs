@@ -2,17 +2,20 @@
 
 mod error;
 mod json;
+mod metrics;
 mod plan;
 mod progress;
 mod run;
 mod status;
 mod style;
+pub mod termination;
 mod validate;
 
 use std::fmt;
 
 pub use error::render as render_error;
 pub use json::render as render_json;
+pub use metrics::{Ended, Metrics};
 pub use plan::{PlanReport, PlannedMigration, PlannedStep};
 pub use progress::Console;
 pub use run::RunReport;
