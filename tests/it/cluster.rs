@@ -190,3 +190,84 @@ fn forward(relay: &std::net::TcpListener, address: &str) {
         }
     }
 }
+
+/// The text of every file below a folder of the project, with its path.
+fn files(folder: &str) -> Vec<(String, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let shown =
+            path.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("below").display().to_string();
+        match path.is_dir() {
+            true => found.extend(files(&shown)),
+            false => found.push((shown, std::fs::read_to_string(&path).expect("text"))),
+        }
+    }
+    found
+}
+
+#[test]
+fn every_variable_of_the_manifests_is_one_of_ours() {
+    let mut ours: Vec<String> =
+        aiplat_migrate::config::OTHER_VARIABLES.iter().map(|(name, _)| name.to_string()).collect();
+    for row in aiplat_migrate::config::documented() {
+        ours.push(row.variable);
+        ours.extend(row.file_variable);
+    }
+    let manifests = [files("deploy"), files(".github/workflows"), files("ci")].concat();
+    let mut used = std::collections::BTreeSet::new();
+    for (file, text) in &manifests {
+        for word in text.split(|c: char| !(c.is_ascii_uppercase() || c == '_')) {
+            if word.starts_with("AIPLAT_MIGRATE_") {
+                assert!(ours.iter().any(|name| name == word), "{file}: {word}");
+                used.insert(word);
+            }
+        }
+    }
+    // The chart and the base each give all five secrets as files.
+    for (folder, job) in [("kubernetes/base", "job.yaml"), ("helm/aiplat-migrate", "values.yaml")] {
+        let (_, text) = manifests
+            .iter()
+            .find(|(file, _)| *file == format!("deploy/{folder}/{job}"))
+            .expect("a manifest");
+        for key in [
+            "postgres-password",
+            "mongodb-password",
+            "weaviate-apikey",
+            "kafka-password",
+            "redis-password",
+        ] {
+            assert!(text.contains(key), "{folder}: {key}");
+        }
+        assert_eq!(text.matches("_FILE").count(), 5, "{folder}");
+    }
+    assert!(used.len() > 20, "{used:?}");
+}
+
+#[test]
+fn the_commands_of_the_ci_recipes_do_what_they_promise() {
+    for recipe in [".github/workflows/migrations.yml", "ci/gitlab-ci.yml"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(recipe);
+        let text = std::fs::read_to_string(path).expect("a recipe");
+        let commands: Vec<&str> = text
+            .lines()
+            .map(|line| line.trim_start().trim_start_matches("- ").trim_start_matches("run: "))
+            .filter(|line| line.starts_with("aiplat-migrate "))
+            .collect();
+        assert_eq!(commands.len(), 7, "{recipe}: {commands:?}");
+        let env = TestEnv::new().with(&["mongo"]);
+        env.file("migrations/postgres/V1__a.sql", "create table a (id int);");
+        env.file("migrations/postgres/U1__a.sql", "drop table a;");
+        env.file("migrations/mongo/V1__b.json5", "{ steps: [{ create: 'b' }] }");
+        env.run(&["hash"]).expect(0);
+        for command in commands {
+            let words: Vec<&str> = command.split(' ').skip(1).collect();
+            env.run(&words).expect(0);
+        }
+        env.sql("ALTER TABLE a ALTER COLUMN id TYPE bigint");
+        env.run(&["validate", "--wait", "60s", "--log-format", "json"]).expect(3);
+        env.file("migrations/postgres/V1__a.sql", "create table a (id bigint);");
+        env.run(&["validate", "--offline"]).expect(3);
+    }
+}
