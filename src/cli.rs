@@ -53,6 +53,13 @@ pub struct Common {
     /// Say more; twice: what the drivers say too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// A Prometheus text file to write at the end, for node_exporter's textfile collector
+    #[arg(long, global = true, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+    /// Where to write the reason of a failure, in at most 4 KB [default: /dev/termination-log, if
+    /// there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
     /// The form of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub log_format: LogFormat,

@@ -91,10 +91,11 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<()> {
         let files = self.files()?;
-        let run = Run::new();
+        let run = self.begin();
         report.run = Some(run.id.clone());
         let ledger = self.unless_stopped(self.ledger(&run, down.wait)).await??;
         let snapshot = ledger.read().await?;
+        self.compare(&files, &snapshot.rows);
         let (tasks, remarks) = self.undo_tasks(down, &ledger, &files, &snapshot).await?;
         let mut plan = PlanReport::of_tasks(&tasks);
         plan.remarks = remarks;

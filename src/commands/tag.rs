@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::duration;
 use crate::error::{Error, Result};
-use crate::ledger::{LockedLedger, Run, Snapshot, State};
+use crate::ledger::{LockedLedger, Snapshot, State};
 use crate::migration::MigrationId;
 use crate::migrator::Migrator;
 use crate::report::Report;
@@ -26,7 +26,7 @@ pub struct Tag {
 impl Migrator {
     /// Records the set of migrations that stand now under a name, once.
     pub async fn tag(&self, tag: &Tag) -> Result<Report> {
-        let run = Run::new();
+        let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let (locked, _) = self.lock(ledger, run, tag.lock_wait).await?;
         let result = self.give_tag(&locked, &tag.name).await;

@@ -10,7 +10,7 @@ use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Context, Task};
-use crate::ledger::{LockedLedger, Run, Snapshot};
+use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status, UpOptions};
@@ -104,7 +104,7 @@ impl Migrator {
                 return Ok(());
             }
         }
-        let run = Run::new();
+        let run = self.begin();
         report.run = Some(run.id.clone());
         let ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
@@ -139,7 +139,7 @@ impl Migrator {
             out_of_order: up.out_of_order,
             stores: self.stores.clone(),
         };
-        let entries = plan::compare(files, &snapshot.rows);
+        let entries = self.compare(files, &snapshot.rows);
         report.future = future(&entries);
         report.applied_before = count_applied(&entries);
         let items = plan::up(&entries, &options).map_err(join)?;
@@ -190,6 +190,9 @@ impl Migrator {
     }
 
     fn heed(&self, on_drift: OnDrift, drift: &BTreeMap<StoreKind, Vec<Change>>) -> Result<()> {
+        for (store, changes) in drift {
+            self.tell_drift(*store, changes.iter());
+        }
         let lines: Vec<String> = drift
             .iter()
             .flat_map(|(kind, changes)| {

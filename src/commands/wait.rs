@@ -23,7 +23,7 @@ pub struct Wait {
 impl Migrator {
     /// Connects to the ledger and to every configured store; wrong credentials fail at once.
     pub async fn wait(&self, wait: &Wait) -> Result<Report> {
-        let run = Run::new();
+        let run = self.begin();
         let chosen = self.config.stores.iter().filter(|(kind, _)| self.selected(**kind));
         let settings: Vec<Settings> = chosen.map(|(_, settings)| settings.clone()).collect();
         let application = run.application();

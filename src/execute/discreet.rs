@@ -131,6 +131,9 @@ impl Listener for DiscreetListener {
             | Event::Warning(text) => *text = self.secrets.hide(text),
             // Labels are made without secrets; the rest are names and figures.
             Event::LockWait(_)
+            | Event::LockWaited { .. }
+            | Event::Compared(_)
+            | Event::Drift { .. }
             | Event::Connected(_)
             | Event::Started { .. }
             | Event::Step { .. }

@@ -19,7 +19,7 @@ mod task;
 
 pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
 pub(crate) use discreet::DiscreetListener;
-pub use events::{Direction, Event, Listener, StepEnd};
+pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 pub use shapes::{before_pictures, record};

@@ -8,6 +8,7 @@ mod chaos;
 mod interrupts;
 mod kill;
 mod locks;
+mod cluster;
 mod secrets;
 mod secure;
 mod drift;
