@@ -145,7 +145,8 @@ def _format(server, install, settings):
     if server.secure:
         scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={server.secrets['kafka']}]")
     done = subprocess.run(
-        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", settings, *scram),
+        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", settings,
+                     *scram),
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
