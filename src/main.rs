@@ -8,7 +8,10 @@ use aiplat_migrate::cli::{Cli, LogFormat, Output};
 use aiplat_migrate::commands::Finished;
 use aiplat_migrate::config::{Config, Environment};
 use aiplat_migrate::execute::{Event, Listener};
-use aiplat_migrate::report::{Console, Style, render_error, render_json};
+use aiplat_migrate::report::{
+    Console, Style, render_annotations, render_error, render_html, render_json, render_junit,
+    render_sarif, render_summary,
+};
 use aiplat_migrate::signals::Interrupt;
 use aiplat_migrate::{Error, Migrator, tls};
 use clap::Parser;
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
 }
 
 async fn carry_out(cli: &Cli) -> Finished {
+    if let Err(error) = cli.common.check(&cli.command) {
+        return Err(error).into();
+    }
     let console = Arc::new(Console::new(
         std::io::stderr().is_terminal(),
         cli.common.log_format == LogFormat::Json,
@@ -83,6 +89,13 @@ fn ask(question: &str) -> bool {
 fn show(cli: &Cli, finished: &Finished) {
     let mut stdout = std::io::stdout().lock();
     let text = match (cli.common.output, &finished.report) {
+        (Output::Junit, _) => render_junit(finished),
+        (Output::Sarif, _) => format!("{:#}\n", render_sarif(finished)),
+        (Output::Github, _) => {
+            summarize(&render_summary(finished));
+            render_annotations(finished)
+        }
+        (Output::Html, _) => render_html(finished),
         (Output::Json, _) => format!("{:#}\n", render_json(cli.command.name(), finished)),
         (Output::Text, Some(report)) if !cli.common.quiet || finished.error.is_some() => {
             report.text(Style::of(std::io::stdout().is_terminal()))
@@ -93,6 +106,16 @@ fn show(cli: &Cli, finished: &Finished) {
     if let Some(error) = &finished.error {
         let style = Style::of(std::io::stderr().is_terminal());
         let _ = std::io::stderr().write_all(render_error(error, style).as_bytes());
+    }
+}
+
+/// Appends to the summary of the step, where GitHub Actions says that it takes one.
+fn summarize(text: &str) {
+    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
+            let _ = writeln!(std::io::stderr(), "warning: no summary was written: {error}");
+        }
     }
 }
 

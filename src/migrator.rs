@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{Event, Listener};
+use crate::execute::{self, Connected, DiscreetListener, Event, Listener};
 use crate::ledger::{Ledger, LockedLedger, Run, Snapshot, ledger_error};
 use crate::migration::{Files, StoreKind, sum};
 use crate::signals::Interrupt;
@@ -40,6 +40,7 @@ impl Listener for Silent {
 impl Migrator {
     /// One that uses `config`, tells nobody what it does, and heeds no signal.
     pub fn new(config: Config) -> Migrator {
+        crate::tls::install_provider();
         let interrupt = Interrupt::new();
         Migrator { config, stores: Vec::new(), listener: Arc::new(Silent), interrupt }
     }
@@ -52,7 +53,8 @@ impl Migrator {
 
     /// Tells `listener` what happens.
     pub fn telling(mut self, listener: Arc<dyn Listener>) -> Migrator {
-        self.listener = listener;
+        let secrets = self.config.placeholders.secrets();
+        self.listener = Arc::new(DiscreetListener { listener, secrets });
         self
     }
 
@@ -175,6 +177,36 @@ impl Migrator {
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
     }
 
+    /// Connects to stores; all that cannot be connected come as one error.
+    pub(crate) async fn connect_all(
+        &self,
+        settings: &[Settings],
+        application: &str,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let secrets = self.config.placeholders.secrets();
+        let listener = self.listener.as_ref();
+        execute::connect_all(settings, application, wait, listener, &secrets).await
+    }
+
+    /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
+    /// what dead runs left there.
+    pub(crate) async fn meet(
+        &self,
+        stores: impl IntoIterator<Item = StoreKind>,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let settings = self.store_settings(stores, locked)?;
+        let application = locked.run().application();
+        let connect = self.connect_all(&settings, &application, wait);
+        let connected = self.unless_stopped(connect).await??;
+        execute::identify(locked, snapshot, &connected).await?;
+        execute::expel(snapshot, &connected).await?;
+        Ok(connected)
+    }
+
     /// Takes the lock and reads the ledger under it.
     pub(crate) async fn lock(
         &self,
@@ -183,7 +215,21 @@ impl Migrator {
         wait: Option<Duration>,
     ) -> Result<(LockedLedger, Snapshot)> {
         let waiting = |holder: &crate::ledger::Holder| self.tell(Event::LockWait(holder.clone()));
-        ledger.lock(run, wait.unwrap_or(self.config.lock_wait), &waiting).await
+        let wait = wait.unwrap_or(self.config.lock_wait);
+        self.unless_stopped(ledger.lock(run, wait, &waiting)).await?
+    }
+
+    /// Waits for something that may be given up at any moment, because nothing was changed yet.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.interrupt.stopping() => {
+                let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+                Err(Error::new(exit, "stopped, as asked")
+                    .state("this run has changed nothing")
+                    .hint("run the same command again"))
+            }
+        }
     }
 
     /// The settings of `stores`, as a run uses them: PostgreSQL's sessions take their share of the

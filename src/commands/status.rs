@@ -32,6 +32,7 @@ impl Migrator {
         let entries = plan::compare(&files, &snapshot.rows);
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));
+        report.tags_here = snapshot.tags_here().into_iter().map(String::from).collect();
         report.fail_on_pending = status.fail_on_pending;
         Ok(Report::Status(report))
     }

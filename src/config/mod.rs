@@ -27,7 +27,7 @@ use crate::stores;
 
 pub use environment::Environment;
 pub use file::NAME as FILE_NAME;
-pub use keys::{Documented, OTHER_VARIABLES, documented};
+pub use keys::{Documented, OTHER_VARIABLES, TEST_SWITCHES, documented};
 
 use settings::Reader;
 use sources::Sources;
@@ -61,6 +61,8 @@ pub struct Config {
     pub lock_wait: Duration,
     /// The settings of the stores that are configured.
     pub stores: BTreeMap<StoreKind, stores::Settings>,
+    /// The objects of each store that are not looked at.
+    pub ignored: BTreeMap<StoreKind, stores::Ignored>,
     /// Where the ledger is.
     pub ledger: LedgerSettings,
     /// What is not wrong, but should be known.
@@ -118,6 +120,11 @@ impl Config {
             placeholders: reader.placeholders(),
             lock_wait: reader.section("").duration("lock_wait").unwrap_or(LOCK_WAIT),
             stores: BTreeMap::new(),
+            ignored: StoreKind::ALL
+                .map(|store| {
+                    (store, stores::Ignored(reader.section("ignore").patterns(store.name())))
+                })
+                .into(),
             ledger: LedgerSettings {
                 database: crate::postgres::Settings::default(),
                 schema: schema.unwrap_or_else(|| SCHEMA.to_string()),

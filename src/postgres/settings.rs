@@ -35,6 +35,32 @@ pub struct Settings {
     pub greeting: Option<String>,
     /// Schemas that are no part of the store's shape: the ledger's own.
     pub hidden: Vec<String>,
+    /// What the store's shape records besides its structure.
+    pub shape: Vec<Recorded>,
+}
+
+/// What the shape of a database records only where the settings ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Who owns what.
+    Owners,
+    /// Who may do what.
+    Grants,
+    /// Comments.
+    Comments,
+}
+
+impl std::str::FromStr for Recorded {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Recorded, ()> {
+        match text {
+            "owners" => Ok(Recorded::Owners),
+            "grants" => Ok(Recorded::Grants),
+            "comments" => Ok(Recorded::Comments),
+            _ => Err(()),
+        }
+    }
 }
 
 /// The value of `sslrootcert` that means the system's authorities.
@@ -71,7 +97,27 @@ impl Settings {
         config.and_then(|config| config.get_dbname().map(str::to_string)).unwrap_or_default()
     }
 
+    /// What every session of ours is set to.
+    pub(super) const SESSION: [(&str, &str); 6] = [
+        ("lock_timeout", "5000"),
+        ("statement_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ];
+
     pub(super) fn driver_config(&self) -> Result<tokio_postgres::Config, StoreError> {
+        let mut config = self.bare_config()?;
+        let ours: Vec<String> =
+            Settings::SESSION.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
+        let given = config.get_options().unwrap_or_default().to_string();
+        config.options(format!("{} {given}", ours.join(" ")).trim());
+        Ok(config)
+    }
+
+    /// The same without our own settings of the session, for a pooler that takes none at the start.
+    pub(super) fn bare_config(&self) -> Result<tokio_postgres::Config, StoreError> {
         let url = self.split_url().0;
         let from_url: tokio_postgres::Config = url.parse().map_err(|_| unreadable())?;
         let mut config = tokio_postgres::Config::new();
@@ -93,10 +139,9 @@ impl Settings {
         if let Some(database) = self.database.as_deref().or(from_url.get_dbname()) {
             config.dbname(database);
         }
-        let ours = "-c lock_timeout=5000 -c statement_timeout=0 \
-                    -c idle_in_transaction_session_timeout=0 -c tcp_keepalives_idle=10 \
-                    -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
-        config.options(format!("{ours} {}", from_url.get_options().unwrap_or_default()).trim());
+        if let Some(options) = from_url.get_options() {
+            config.options(options);
+        }
         config.target_session_attrs(from_url.get_target_session_attrs());
         config.channel_binding(from_url.get_channel_binding());
         config.load_balance_hosts(from_url.get_load_balance_hosts());

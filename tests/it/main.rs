@@ -1,6 +1,18 @@
 //! Tests against the real stores; `dev/test` starts them.
 
+mod bad_input;
+mod engine;
+mod platform;
+mod down;
+mod chaos;
+mod interrupts;
+mod kill;
+mod locks;
+mod secrets;
 mod secure;
+mod drift;
 mod stores;
 mod support;
+mod tidy;
 mod up;
+mod witness;

@@ -3,6 +3,7 @@
 mod admin;
 mod apply;
 mod ffi;
+mod heal;
 mod probe;
 mod shape;
 mod steps;
@@ -17,6 +18,7 @@ use rdkafka::error::KafkaError;
 
 use self::admin::Admin;
 use self::ffi::Link;
+pub(super) use self::heal::{heal, makes, touches};
 pub use self::steps::{AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, Step};
 use super::{
     Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind, Unit,

@@ -13,6 +13,7 @@ mod changes;
 mod commands;
 mod errors;
 mod extjson;
+mod heal;
 mod idempotence;
 mod inverse;
 mod key_pair;
@@ -22,6 +23,7 @@ mod settings;
 mod shape;
 mod steps;
 
+pub(super) use heal::{heal, makes, part_of, touches};
 pub use settings::Settings;
 pub use steps::{
     CollMod, Command, Create, CreateIndexes, Drop, DropIndexes, Rename, Step, UpdateInBatches,

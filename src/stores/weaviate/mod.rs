@@ -3,6 +3,7 @@
 mod apply;
 mod client;
 mod compare;
+mod heal;
 mod probe;
 mod schema;
 mod shape;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
+pub(super) use heal::{heal, makes, part_of, touches};
 pub use steps::{Step, Tenant};
 
 use self::client::Client;

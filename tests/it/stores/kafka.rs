@@ -37,7 +37,13 @@ async fn store() -> Box<dyn Store> {
 
 fn unit(step: Value) -> Unit {
     let step = Step::parse(&Node::from_json(&step)).expect("a step");
-    Unit { label: step.label(), span: 0..0, atomic: false, body: Body::Kafka(step) }
+    Unit {
+        label: step.label(),
+        span: 0..0,
+        atomic: false,
+        exclusive: true,
+        body: Body::Kafka(step),
+    }
 }
 
 async fn before(store: &dyn Store, unit: &Unit) -> Result<Before, StoreError> {
