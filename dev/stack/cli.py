@@ -12,7 +12,7 @@ from .errors import StackError
 from .packages import STORES, Packages, describe
 
 PREFIX = "AIPLAT_MIGRATE_"
-CLIENTS = ("psql", "pg_dump", "pg_restore")
+CLIENTS = ("psql", "pg_dump", "pg_restore", "kafka-acls")
 
 HELP = """\
 Real PostgreSQL, MongoDB, Redis, Kafka and Weaviate servers on loopback.
@@ -27,6 +27,8 @@ Real PostgreSQL, MongoDB, Redis, Kafka and Weaviate servers on loopback.
            act on single servers that were up before; kill is SIGKILL
   psql, pg_dump, pg_restore
            run that client against the set's PostgreSQL: dev/stores psql [--set NAME] ...
+  kafka-acls
+           the same against the set's Kafka
 
 Sets are independent of one another: `default` for people (ports from 24000), `test` (24100) and
 `platform` (24200) for the tests; any other name gets ports of its own. `--secure` makes a set (called `secure`) whose
@@ -130,9 +132,9 @@ def run_client(tool, arguments):
     set_name = "default"
     if arguments[:1] == ["--set"] and len(arguments) > 1:
         set_name, arguments = arguments[1], arguments[2:]
-    path, environment = choose_fleet(set_name).client(tool)
+    command, environment = choose_fleet(set_name).client(tool, arguments)
     terminal = {name: os.environ[name] for name in ("TERM", "PAGER", "EDITOR") if name in os.environ}
-    os.execve(path, [tool, *arguments], {**terminal, **environment})
+    os.execvpe(command[0], [str(word) for word in command], {**terminal, **environment})
 
 
 def allow_open_files():

@@ -17,6 +17,7 @@ from .process import clean_environment
 STORE = "kafka"
 PORTS = ("broker", "controller", *gate.PORTS, "mutual")
 USER = "admin"
+PLAIN_USER = "migrator"  # has no rights but those of its ACLs
 REQUISITES = (requisites.JAVA,)
 BUILD_REQUISITES = (requisites.MAVEN,)
 
@@ -62,7 +63,7 @@ broker.session.timeout.ms=2000
 """
 
 # In a secure set, clients come in by SASL (either mechanism) or with a certificate, the broker to
-# itself by the latter; who is neither the user `admin` nor holds one has the rights of its ACLs.
+# itself by the latter; the user `migrator` (PLAIN) has no rights but those of its ACLs.
 SECURE_SETTINGS = """\
 listeners=SASL_SSL://{host}:{broker},MUTUAL://{host}:{mutual},CONTROLLER://{host}:{controller}
 advertised.listeners=SASL_SSL://{host}:{broker},MUTUAL://{host}:{mutual}
@@ -75,10 +76,18 @@ ssl.truststore.location={pki}/ca.pem
 listener.name.mutual.ssl.client.auth=required
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \
-  required user_{user}="{password}";
+  required user_{user}="{password}" user_{plain_user}="{password}";
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS;User:{user};User:CN=localhost;User:CN={certified}
+"""
+
+CLIENT_SETTINGS = """\
+security.protocol=SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={pki}/client.both
+ssl.truststore.type=PEM
+ssl.truststore.location={pki}/ca.pem
 """
 
 # A short start matters more here than throughput.
@@ -134,7 +143,7 @@ def _settings(server):
         return plain
     # Of a key that is there twice, the last one counts.
     return plain + SECURE_SETTINGS.format(
-        host=server.host, pki=server.pki, user=USER, password=server.secrets["kafka"], certified=authority.CLIENT,
+        host=server.host, pki=server.pki, user=USER, plain_user=PLAIN_USER, password=server.secrets["kafka"], certified=authority.CLIENT,
         **server.ports,
     )
 
@@ -145,7 +154,8 @@ def _format(server, install, settings):
     if server.secure:
         scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={server.secrets['kafka']}]")
     done = subprocess.run(
-        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", settings, *scram),
+        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", settings,
+                     *scram),
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -195,6 +205,16 @@ def stop(server):
 
 def kill(server):
     server.daemon(STORE).kill()
+
+
+def acls(server, install, arguments):
+    """The command and the environment of Kafka's own kafka-acls, as a client with all rights."""
+    client = server.home / "client.properties"
+    client.touch(mode=0o600)
+    client.write_text(CLIENT_SETTINGS.format(pki=server.pki) if server.secure else "")
+    address = f"{server.host}:{server.ports['mutual']}" if server.secure else server.address
+    where = ("--bootstrap-server", address, "--command-config", client)
+    return install.java("kafka.admin.AclCommand", *where, *arguments), clean_environment()
 
 
 def env(server):

@@ -112,11 +112,13 @@ class Packages:
             variables["TEST_PKI"] = str(servers.pki)
         return variables
 
-    def client(self, tool):
-        """The path and environment of a PostgreSQL client program."""
+    def client(self, tool, arguments):
+        """The command and environment of a client program."""
         servers = self._existing()
+        if tool == "kafka-acls":
+            return kafka.acls(self._server(servers, kafka), kafka.prepare(self.cache), arguments)
         install = postgres.prepare(self.cache)
-        return install.client / tool, postgres.client_environment(self._server(servers, postgres))
+        return [install.client / tool, *arguments], postgres.client_environment(self._server(servers, postgres))
 
     def _up(self, module, server):
         began = time.monotonic()

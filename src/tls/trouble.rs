@@ -39,6 +39,8 @@ pub struct Peer {
     pub tls: Option<TlsFiles>,
     /// How it is asked without TLS.
     pub plain: Plain,
+    /// What switches TLS on and off.
+    pub setting: &'static str,
 }
 
 /// Awaits `attempt` to connect; where it fails or is slow, and the reason is TLS, says which one.
@@ -175,14 +177,12 @@ impl Peer {
         let Some(files) = &self.tls else {
             let seen = handshake(host, port, &TlsFiles::default(), Verify::Nothing).await?;
             return match seen {
-                Seen::Open | Seen::Left { .. } => Some(
-                    settings(format!("{address} speaks TLS, and was spoken to in plain text"))
-                        .hint("switch TLS on in the settings"),
-                ),
-                Seen::Broken(rustls::Error::AlertReceived(_)) => Some(
-                    settings(format!("{address} speaks TLS, and was spoken to in plain text"))
-                        .hint("switch TLS on in the settings"),
-                ),
+                Seen::Open | Seen::Left { .. } | Seen::Broken(rustls::Error::AlertReceived(_)) => {
+                    Some(
+                        settings(format!("{address} speaks TLS, and was spoken to in plain text"))
+                            .hint(format!("switch TLS on in the settings: {}", self.setting)),
+                    )
+                }
                 Seen::Broken(_) | Seen::Silent => None,
             };
         };
@@ -195,7 +195,7 @@ impl Peer {
             Seen::Broken(error) => Some(in_words(&error, &address, files)),
             Seen::Silent => self.is_plain(host, port).await.then(|| {
                 settings(format!("{address} does not speak TLS"))
-                    .hint("switch TLS on at the server, or off in the settings")
+                    .hint(format!("switch TLS on at the server, or off here: {}", self.setting))
             }),
         }
     }

@@ -174,6 +174,7 @@ fn five_stores_with_everything_on_are_migrated_and_taken_back() {
         .set("POSTGRES_URL", &with_database(&admin, &name))
         .set("MONGO_URL", &with_database(&required("SECURE_MONGO_URL"), &name));
     env.file("migrations/postgres/V1__a.sql", "create table a (id int);");
+    env.file("migrations/postgres/U1__a.sql", "drop table a;");
     env.file("migrations/mongo/V1__a.json5", "{ steps: [{ create: 'a' }] }");
     let topic = "createTopic: { name: 'NAME', partitions: 1, replicationFactor: 1 }";
     let kafka = format!("{{ requires: ['postgres@1'], steps: [{{ {topic} }}] }}");
@@ -441,4 +442,120 @@ fn a_key_that_others_may_read_draws_a_warning() {
     let env = env.set("POSTGRES_KEY_FILE", &key.display().to_string());
     let words = format!("chmod 600 {}", key.display());
     env.connects().expect(0).says(&["others may read it", &words]);
+}
+
+/// The blocks of the documentation that grant rights, in one language.
+fn grants(language: &str) -> Vec<String> {
+    let text = std::fs::read_to_string("docs/security.md").expect("docs/security.md");
+    let fence = format!("```{language} grants\n");
+    let blocks = text.split(&fence).skip(1);
+    blocks.map(|rest| rest.split("```").next().expect("a block").trim().to_string()).collect()
+}
+
+fn kafka_acls(arguments: &[&str]) {
+    // The set is named by its authority's folder: <set>/pki.
+    let pki = required("SECURE_TEST_PKI");
+    let folder = Path::new(&pki).parent().expect("the set's folder");
+    let set = folder.file_name().expect("a name").to_string_lossy().into_owned();
+    let mut command = Command::new("dev/stores");
+    command.args(["kafka-acls", "--set", &set]).args(arguments);
+    let done = command.env("AIPLAT_MIGRATE_STORES", "packages").output().expect("dev/stores");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+fn mongo_admin(commands: &[String]) {
+    let url = required("SECURE_MONGO_URL");
+    let (base, _) = url.split_once('?').expect("options");
+    let files = format!("tlsCAFile={}&tlsCertificateKeyFile={}", pki("ca.pem"), pki("client.both"));
+    let url = format!("{base}?authSource=admin&directConnection=true&tls=true&{files}");
+    aiplat_migrate::tls::install_provider();
+    block_on(async {
+        let client = mongodb::Client::with_uri_str(&url).await.expect("client");
+        for command in commands {
+            let value: serde_json::Value = serde_json::from_str(command).expect(command);
+            let document = bson::serialize_to_document(&value).expect("a document");
+            client.database("admin").run_command(document).await.expect(command);
+        }
+    });
+}
+
+fn redis_admin(command: &str) {
+    let read = |path: String| std::fs::read(path).expect("file");
+    let certificates = redis::TlsCertificates {
+        client_tls: Some(redis::ClientTlsConfig {
+            client_cert: read(pki("client.pem")),
+            client_key: read(pki("client.key")),
+        }),
+        root_cert: Some(read(pki("ca.pem"))),
+    };
+    let client = redis::Client::build_with_tls(required("SECURE_REDIS_URL"), certificates);
+    let mut words = command.split_whitespace();
+    let mut sent = redis::cmd(words.next().expect("a command"));
+    sent.arg(words.collect::<Vec<_>>());
+    block_on(async {
+        let mut connection =
+            client.expect("client").get_multiplexed_async_connection().await.expect("Redis");
+        sent.query_async::<()>(&mut connection).await.expect(command);
+    });
+}
+
+#[test]
+fn the_documented_rights_are_enough() {
+    let name = unique("least");
+    let password = unique("secret");
+    let own = |text: &str| {
+        let text = text.replace("ai_platform", &name).replace("change-me", &password);
+        // Users are of the whole server, and this test's own; Kafka's one is in its configuration.
+        text.replace("migrator", &name)
+    };
+    let admin = required("SECURE_POSTGRES_URL");
+    sql(&admin, &format!("CREATE DATABASE {name}"));
+    let inside = with_database(&admin, &name);
+    for (block, url) in grants("sql").iter().zip([&admin, &inside]) {
+        sql(url, &own(block));
+    }
+    mongo_admin(&grants("json").iter().map(|block| own(block)).collect::<Vec<_>>());
+    for block in grants("text") {
+        redis_admin(&own(&block));
+    }
+    let database = |url: &str| with_database(&required(url), &name);
+    let mongo = database("SECURE_MONGO_URL").replace("authSource=admin&", "");
+    let env = Secure::with(&STORES)
+        .set("POSTGRES_URL", &database("SECURE_POSTGRES_URL"))
+        .set("POSTGRES_USER", &name)
+        .set("POSTGRES_PASSWORD", &password)
+        .set("MONGO_URL", &mongo)
+        .set("MONGO_USER", &name)
+        .set("MONGO_PASSWORD", &password)
+        .set("MONGO_AUTH_SOURCE", "admin")
+        .set("REDIS_USER", &name)
+        .set("REDIS_PASSWORD", &password)
+        .set("KAFKA_SASL_MECHANISM", "PLAIN")
+        .set("KAFKA_USER", "migrator");
+    let project = ["-r", "migrations", "aiplat-migrate.toml"];
+    let copied = Command::new("cp").args(project).arg(env.folder.path()).status();
+    assert!(copied.expect("cp").success());
+
+    let kafka = grants("sh");
+    let [kafka] = kafka.as_slice() else { panic!("one line for Kafka") };
+    let words: Vec<&str> = kafka.split_whitespace().skip(1).collect();
+    let back: Vec<&str> =
+        words.iter().map(|word| if *word == "--add" { "--remove" } else { *word }).collect();
+    let back = [&back[..], &["--force"]].concat();
+    kafka_acls(&back);
+    env.run(&["up"]).expect(1).says(&["TOPIC_AUTHORIZATION_FAILED", "the user needs the ACLs"]);
+    kafka_acls(&words);
+    env.run(&["up"]).expect(0);
+    env.run(&["validate"]).expect(0);
+
+    let with_all = Secure::with(&STORES)
+        .set("POSTGRES_URL", &database("SECURE_POSTGRES_URL"))
+        .set("MONGO_URL", &database("SECURE_MONGO_URL"));
+    let all = Secure { folder: env.folder, variables: with_all.variables };
+    all.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
+    kafka_acls(&back);
+    redis_admin(&format!("ACL DELUSER {name}"));
+    mongo_admin(&["User", "Role"].map(|kind| format!("{{ \"drop{kind}\": \"{name}\" }}")));
+    sql(&admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
+    sql(&admin, &format!("DROP ROLE {name}"));
 }

@@ -96,6 +96,7 @@ impl Settings {
         Peer {
             addresses: self.servers().filter_map(address).collect(),
             tls: self.speaks_tls().then(|| self.tls.clone()),
+            setting: "`security_protocol`",
             plain: Plain {
                 // ApiVersions, version 0, with the correlation id `aipl` and no client id.
                 question: b"\0\0\0\x0a\0\x12\0\0aipl\xff\xff",

@@ -110,6 +110,7 @@ impl Settings {
         Peer {
             addresses: options.hosts.iter().filter_map(address).collect(),
             tls: speaks_tls.then(|| self.tls_files.clone()),
+            setting: "`tls`",
             plain: Plain {
                 // OP_MSG with the request id `aipl` and { hello: 1, $db: "admin" }.
                 question: b"\x34\0\0\0aipl\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x1f\0\0\0\x10hello\0\

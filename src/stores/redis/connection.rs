@@ -282,6 +282,7 @@ impl Dialer {
         Peer {
             addresses: vec![(address.host.clone(), address.port)],
             tls: self.tls.as_ref().map(|_| self.tls_files.clone()),
+            setting: "`tls`, or rediss:// in the URL",
             plain: Plain {
                 question: b"PING\r\n",
                 answers: |answer| answer.starts_with(b"+") || answer.starts_with(b"-"),

@@ -186,7 +186,12 @@ impl Client {
     /// A request that got no answer, with the innermost reason.
     fn broken(&self, error: &reqwest::Error) -> StoreError {
         if let Some(trouble) = tls::find(error) {
-            return tls::in_words(trouble, &self.address, &self.tls);
+            let error = tls::in_words(trouble, &self.address, &self.tls);
+            return match trouble {
+                rustls::Error::InvalidMessage(_) => error.hint("is `http://` meant?"),
+                // The library's list is open.
+                _ => error,
+            };
         }
         let reason = match error.is_timeout() {
             true => "no answer in time".to_string(),

@@ -156,6 +156,7 @@ fn peer(settings: &Settings, base: &url::Url) -> Peer {
     Peer {
         addresses: base.port_or_known_default().map(|port| (host, port)).into_iter().collect(),
         tls: (base.scheme() == "https").then(|| settings.tls.clone()),
+        setting: "https:// or http:// in the URL",
         plain: Plain {
             question: b"GET /v1/.well-known/live HTTP/1.0\r\n\r\n",
             answers: |answer| answer.starts_with(b"HTTP/"),
