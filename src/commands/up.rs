@@ -8,7 +8,7 @@ use clap::Args;
 use super::Finished;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{self, Context, Task};
+use crate::execute::{self, Connected, Context, Task};
 use crate::ledger::{LockedLedger, Run, Snapshot, State};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
@@ -76,6 +76,19 @@ impl Default for Up {
     }
 }
 
+/// How often a run is begun whose connections break.
+const ATTEMPTS: u32 = 4;
+
+/// A server that was restarted is given this long before it is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An error, apart by whether a migration may have been begun: only then is the run begun anew,
+/// since a store that was never reached has been waited for already.
+enum Apart {
+    NotBegun(Error),
+    Begun(Error),
+}
+
 impl Migrator {
     /// Applies what is pending, in order, each migration once.
     pub async fn up(&self, up: &Up) -> Finished {
@@ -91,9 +104,9 @@ impl Migrator {
 
     async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
         let files = self.checked_files()?;
-        let run = Run::new();
+        let mut run = Run::new();
         report.run = Some(run.id.clone());
-        let ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        let mut ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
@@ -107,10 +120,32 @@ impl Migrator {
                 false => Ok(()),
             };
         }
-        let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
-        let result = self.apply(up, &locked, &files, &snapshot, report).await;
-        locked.release().await;
-        result
+        for attempt in 1.. {
+            let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
+            let result = self.apply(up, &locked, &files, &snapshot, report).await;
+            let lost = locked.is_lost();
+            locked.release().await;
+            let error = match result {
+                Err(Apart::Begun(error)) if attempt < ATTEMPTS && self.may_pass(&error, lost) => {
+                    error
+                }
+                Err(Apart::Begun(error) | Apart::NotBegun(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            };
+            // What a killed process leaves, a broken connection leaves too; the next run goes on
+            // from there, so this one may as well.
+            self.warn(format!("a connection broke; the run begins anew and goes on: {error}"));
+            self.unless_stopped(tokio::time::sleep(PAUSE)).await?;
+            run = Run::new();
+            report.run = Some(run.id.clone());
+            ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        }
+        Ok(())
+    }
+
+    /// Whether a run that failed with `error` may succeed if it is begun anew.
+    fn may_pass(&self, error: &Error, lost: bool) -> bool {
+        (lost || error.exit() == Exit::Unreachable) && !self.interrupt.is_stopping()
     }
 
     /// Compares, plans, and parses every script that is about to run.
@@ -128,7 +163,8 @@ impl Migrator {
         };
         let entries = plan::compare(files, &snapshot.rows);
         report.future = future(&entries);
-        report.applied_before = count_applied(&entries);
+        // A run that is begun anew has applied some of them itself.
+        report.applied_before = count_applied(&entries).saturating_sub(report.settled.len());
         let items = plan::up(&entries, &options).map_err(join)?;
         execute::to_apply(&items, files, snapshot, &self.config.placeholders)
     }
@@ -140,22 +176,29 @@ impl Migrator {
         files: &Files,
         snapshot: &Snapshot,
         report: &mut RunReport,
-    ) -> Result<()> {
-        let tasks = self.tasks(up, files, snapshot, report)?;
+    ) -> Result<(), Apart> {
+        let tasks = self.tasks(up, files, snapshot, report).map_err(Apart::NotBegun)?;
+        let stores = self.prepare(up, locked, snapshot, &tasks).await.map_err(Apart::NotBegun)?;
+        self.execute(up, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+    }
+
+    /// Connects what the plan touches, and takes the pictures before the first effect.
+    async fn prepare(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+    ) -> Result<Connected> {
         let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
         let settings = self.store_settings(touched, locked)?;
         let application = locked.run().application();
-        let stores = self
-            .unless_stopped(execute::connect_all(
-                &settings,
-                &application,
-                up.wait,
-                self.listener.as_ref(),
-            ))
-            .await??;
+        let listener = self.listener.as_ref();
+        let connecting = execute::connect_all(&settings, &application, up.wait, listener);
+        let stores = self.unless_stopped(connecting).await??;
         execute::identify(locked, snapshot, &stores).await?;
         let dead = dead_runs(snapshot);
         for store in stores.values() {
@@ -166,6 +209,18 @@ impl Migrator {
         }
         let drift = execute::before_pictures(locked, snapshot, &stores).await?;
         self.heed(up.on_drift, &drift)?;
+        Ok(stores)
+    }
+
+    async fn execute(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+        stores: &Connected,
+        report: &mut RunReport,
+    ) -> Result<()> {
         let recorded =
             snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
         let context = Context {
@@ -175,8 +230,8 @@ impl Migrator {
             recorded: &recorded,
             allow_data_loss: false,
         };
-        let mut outcome = execute::run(&context, &tasks, &stores).await;
-        let shapes = execute::record(locked, &stores, self.listener.as_ref()).await;
+        let mut outcome = execute::run(&context, tasks, stores).await;
+        let shapes = execute::record(locked, stores, self.listener.as_ref()).await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;
         shapes?;

@@ -1,6 +1,7 @@
 //! Tests against the real stores; `dev/test` starts them.
 
 mod chaos;
+mod faults;
 mod interrupts;
 mod kill;
 mod locks;
