@@ -29,7 +29,7 @@ pub enum Status {
     Changed,
     /// Applied, the file is gone, and newer files are there.
     Missing,
-    /// Applied, and newer than every file: a newer release was here.
+    /// Newer than every file, or in a state that only a newer tool knows: a newer release was here.
     Future,
     /// A step failed.
     Failed,
@@ -119,6 +119,9 @@ impl<'a> Standing<'a> {
 
     fn status(&self, id: &MigrationId, file: Option<&Migration>, row: Option<&Row>) -> Status {
         match (file, row) {
+            (_, Some(row)) if row.state == State::Newer => Status::Future,
+            // An image that was rolled back must not stumble over what a newer one left unfinished.
+            (None, Some(_)) if self.is_newer_than_all(id) => Status::Future,
             (_, Some(row)) if row.state == State::Running => Status::Running,
             (_, Some(row)) if row.state == State::Failed => Status::Failed,
             (_, Some(row)) if row.state == State::Undoing => Status::Undoing,
@@ -153,6 +156,11 @@ impl<'a> Standing<'a> {
 
     fn newer_release(&self, store: StoreKind) -> bool {
         self.newest_applied.get(&store) > self.newest_file.get(&store)
+    }
+
+    fn is_newer_than_all(&self, id: &MigrationId) -> bool {
+        let newest = self.newest_file.get(&id.store);
+        id.version().is_some() && newest.is_some_and(|newest| id.key > **newest)
     }
 
     fn without_file(&self, id: &MigrationId) -> Status {

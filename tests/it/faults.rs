@@ -67,7 +67,7 @@ fn a_database_that_is_read_only_is_told_and_gone_on_with() {
     env.file("migrations/postgres/V2__b.sql", "create table b ();");
     env.sql("ALTER DATABASE NAME SET default_transaction_read_only = on");
     env.run(&["up"]).expect(1).says(&["read-only transaction"]);
-    env.sql("SET default_transaction_read_only = off; ALTER DATABASE NAME RESET default_transaction_read_only");
+    env.sql("BEGIN READ WRITE; ALTER DATABASE NAME RESET default_transaction_read_only; COMMIT");
     env.run(&["up"]).expect(0);
     assert_eq!(env.ledger(), ["postgres 1 applied", "postgres 2 applied"]);
 }

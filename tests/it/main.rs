@@ -3,6 +3,7 @@
 mod chaos;
 mod faults;
 mod interrupts;
+mod journal;
 mod kill;
 mod locks;
 mod stores;
