@@ -32,7 +32,7 @@ pub enum Status {
     Changed,
     /// Applied, the file is gone, and newer files are there.
     Missing,
-    /// Applied, and newer than every file: a newer release was here.
+    /// Newer than every file, or in a state that only a newer tool knows: a newer release was here.
     Future,
     /// A step failed.
     Failed,
@@ -128,6 +128,9 @@ impl<'a> Standing<'a> {
 
     fn status(&self, id: &MigrationId, file: Option<&Migration>, row: Option<&Row>) -> Status {
         match (file, row) {
+            (_, Some(row)) if row.state == State::Newer => Status::Future,
+            // An image that was rolled back must not stumble over what a newer one left unfinished.
+            (None, Some(_)) if self.is_newer_than_all(id) => Status::Future,
             (_, Some(row)) if row.state == State::Running => Status::Running,
             (_, Some(row)) if row.state == State::Failed => Status::Failed,
             (_, Some(row)) if row.state == State::Undoing => Status::Undoing,
@@ -171,6 +174,11 @@ impl<'a> Standing<'a> {
 
     fn newer_release(&self, store: StoreKind) -> bool {
         self.newest_applied.get(&store) > self.newest_file.get(&store)
+    }
+
+    fn is_newer_than_all(&self, id: &MigrationId) -> bool {
+        let newest = self.newest_file.get(&id.store);
+        id.version().is_some() && newest.is_some_and(|newest| id.key > **newest)
     }
 
     fn without_file(&self, id: &MigrationId) -> Status {
@@ -534,7 +542,7 @@ pub fn repeatables<'a>(rows: &'a [Row], stores: &BTreeSet<StoreKind>) -> Vec<&'a
 fn is_undoable(row: &Row) -> bool {
     let living = match row.state {
         State::Applied | State::Failed | State::Running | State::Undoing => true,
-        State::Undone | State::InDoubt | State::Baseline => false,
+        State::Undone | State::InDoubt | State::Baseline | State::Newer => false,
     };
     living && matches!(row.id.key, Key::Version(_))
 }

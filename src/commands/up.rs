@@ -9,7 +9,7 @@ use super::Finished;
 use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{self, Context, Task};
+use crate::execute::{self, Connected, Context, Task};
 use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
@@ -81,6 +81,19 @@ impl Default for Up {
     }
 }
 
+/// How often a run is begun whose connections break.
+const ATTEMPTS: u32 = 4;
+
+/// A server that was restarted is given this long before it is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An error, apart by whether a migration may have been begun: only then is the run begun anew,
+/// since a store that was never reached has been waited for already.
+enum Apart {
+    NotBegun(Error),
+    Begun(Error),
+}
+
 impl Migrator {
     /// Applies what is pending, in order, each migration once.
     pub async fn up(&self, up: &Up) -> Finished {
@@ -104,9 +117,9 @@ impl Migrator {
                 return Ok(());
             }
         }
-        let run = self.begin();
+        let mut run = self.begin();
         report.run = Some(run.id.clone());
-        let ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        let mut ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
@@ -120,10 +133,32 @@ impl Migrator {
                 false => Ok(()),
             };
         }
-        let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
-        let result = self.apply(up, &locked, &files, &snapshot, report).await;
-        locked.release().await;
-        result
+        for attempt in 1.. {
+            let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
+            let result = self.apply(up, &locked, &files, &snapshot, report).await;
+            let lost = locked.is_lost();
+            locked.release().await;
+            let error = match result {
+                Err(Apart::Begun(error)) if attempt < ATTEMPTS && self.may_pass(&error, lost) => {
+                    error
+                }
+                Err(Apart::Begun(error) | Apart::NotBegun(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            };
+            // What a killed process leaves, a broken connection leaves too; the next run goes on
+            // from there, so this one may as well.
+            self.warn(format!("a connection broke; the run begins anew and goes on: {error}"));
+            self.unless_stopped(tokio::time::sleep(PAUSE)).await?;
+            run = self.begin();
+            report.run = Some(run.id.clone());
+            ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        }
+        Ok(())
+    }
+
+    /// Whether a run that failed with `error` may succeed if it is begun anew.
+    fn may_pass(&self, error: &Error, lost: bool) -> bool {
+        (lost || error.exit() == Exit::Unreachable) && !self.interrupt.is_stopping()
     }
 
     /// Compares, plans, and parses every script that is about to run.
@@ -141,7 +176,8 @@ impl Migrator {
         };
         let entries = self.compare(files, &snapshot.rows);
         report.future = future(&entries);
-        report.applied_before = count_applied(&entries);
+        // A run that is begun anew has applied some of them itself.
+        report.applied_before = count_applied(&entries).saturating_sub(report.settled.len());
         let items = plan::up(&entries, &options).map_err(join)?;
         execute::to_apply(&items, files, snapshot, &self.config.placeholders)
     }
@@ -153,15 +189,32 @@ impl Migrator {
         files: &Files,
         snapshot: &Snapshot,
         report: &mut RunReport,
-    ) -> Result<()> {
-        let tasks = self.tasks(up, files, snapshot, report)?;
-        if let Some(name) = &up.tag {
-            let mut standing = snapshot.standing();
-            standing
-                .extend(tasks.iter().map(Task::id).filter(|id| id.version().is_some()).cloned());
-            check_tag(snapshot, name, &standing)
-                .map_err(|error| error.state("nothing was applied"))?;
-        }
+    ) -> Result<(), Apart> {
+        let tasks = self.tasks(up, files, snapshot, report).map_err(Apart::NotBegun)?;
+        self.check_tag_to_give(up, snapshot, &tasks).map_err(Apart::NotBegun)?;
+        let stores = self.prepare(up, locked, snapshot, &tasks).await.map_err(Apart::NotBegun)?;
+        self.execute(up, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+    }
+
+    /// Whether the tag that is asked for can be given to the point that this run leads to.
+    fn check_tag_to_give(&self, up: &Up, snapshot: &Snapshot, tasks: &[Task]) -> Result<()> {
+        let Some(name) = &up.tag else { return Ok(()) };
+        let mut standing = snapshot.standing();
+        let versioned = tasks.iter().map(Task::id).filter(|id| id.version().is_some());
+        standing.extend(versioned.cloned());
+        check_tag(snapshot, name, &standing)
+            .map(|_| ())
+            .map_err(|error| error.state("nothing was applied"))
+    }
+
+    /// Connects what the plan touches, and takes the pictures before the first effect.
+    async fn prepare(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+    ) -> Result<Connected> {
         let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
@@ -170,15 +223,27 @@ impl Migrator {
         let drift =
             execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
+        Ok(stores)
+    }
+
+    async fn execute(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+        stores: &Connected,
+        report: &mut RunReport,
+    ) -> Result<()> {
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
             allow_data_loss: false,
         };
-        let mut outcome = execute::run(&context, &tasks, &stores).await;
+        let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =
-            execute::record(locked, snapshot, (&tasks, &outcome), &stores, self.listener.as_ref())
+            execute::record(locked, snapshot, (tasks, &outcome), stores, self.listener.as_ref())
                 .await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
-use crate::ledger::{LockedLedger, Settled, State};
+use crate::ledger::{LockedLedger, Row, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::shape::Shape;
 use crate::stores::{
@@ -72,7 +72,8 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
         done,
     });
     let work = Work { context, store, task, row };
-    let mut claimed = task.row.as_ref().filter(|_| done < task.units.len()).and_then(|row| {
+    let open = |row: &&Row| done < task.units.len() && !is_edited(task, row);
+    let mut claimed = task.row.as_ref().filter(open).and_then(|row| {
         let before = row.claimed.clone()?;
         Some(Claimed { before, position: row.position.clone() })
     });
@@ -104,11 +105,19 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
     Ok(End::Settled)
 }
 
+/// Whether the step that is to be gone on with has another text than when it was claimed.
+fn is_edited(task: &Task, row: &Row) -> bool {
+    let done = task.done_before();
+    task.direction == Direction::Up
+        && row.claimed.is_some()
+        && row.step_hashes.get(done) != task.claim.step_hashes.get(done)
+}
+
 async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
     match (task.direction, &task.row) {
         (Direction::Up, None) => context.ledger.claim(&task.claim, task.replaces).await,
         (Direction::Up, Some(row)) => {
-            context.ledger.resume(row, &task.claim).await?;
+            context.ledger.resume(row, &task.claim, is_edited(task, row)).await?;
             Ok(row.row)
         }
         (Direction::Down, Some(row)) => {

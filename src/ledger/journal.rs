@@ -127,11 +127,16 @@ impl LockedLedger {
     }
 
     /// Goes on with a journalled migration that an earlier run left; its file may have changed from
-    /// the first unfinished step on.
-    pub async fn resume(&self, row: &Row, claim: &Claim) -> Result<()> {
+    /// the first unfinished step on. Where that very step was claimed and its text was changed, what
+    /// stood before the old text means nothing to the new one (`edited`): it is claimed anew.
+    pub async fn resume(&self, row: &Row, claim: &Claim, edited: bool) -> Result<()> {
         let sql = format!(
             "WITH resumed AS (UPDATE {0}.ledger SET run_id = $2, owner = $3, state = 'running', \
-             error = NULL, script = $4, checksum = $5, steps_total = $6, step_hashes = $7 \
+             error = NULL, script = $4, checksum = $5, steps_total = $6, step_hashes = $7, \
+             down = CASE WHEN $11 AND before IS NOT NULL AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
+             before = CASE WHEN $11 THEN NULL ELSE before END, \
+             position = CASE WHEN $11 THEN NULL ELSE position END \
              WHERE id = $1 AND state IN ('running', 'failed') AND {1} RETURNING *), \
              {2} SELECT count(*) FROM resumed",
             self.schema_sql(),
@@ -153,6 +158,7 @@ impl LockedLedger {
                     &self.run.host,
                     &self.run.tool,
                     &json!({ "steps_done": row.steps_done, "run": row.run }),
+                    &edited,
                 ],
             )
         )

@@ -47,12 +47,12 @@ impl RunReport {
         }
     }
 
-    /// Takes over how the run ended.
+    /// Takes over how the run ended, or one attempt at it.
     pub fn take(&mut self, outcome: &Outcome) {
         self.begun = true;
         let names =
             |ids: &[crate::migration::MigrationId]| ids.iter().map(|id| id.to_string()).collect();
-        self.settled = names(&outcome.settled);
+        self.settled.extend(outcome.settled.iter().map(|id| id.to_string()));
         self.failed = outcome.failed.iter().map(|(id, _)| id.to_string()).collect();
         self.not_begun = names(&outcome.not_begun);
     }

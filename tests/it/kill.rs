@@ -196,6 +196,13 @@ fn every_effect_has_failpoints() {
             for (at, _) in text.match_indices(call) {
                 let before =
                     &text[text[..at].char_indices().rev().nth(60).map_or(0, |(at, _)| at)..at];
+                // The two through which all the others go.
+                if ["count", "done"]
+                    .iter()
+                    .any(|own| before.ends_with(&format!("let{own}=self.ledger.session.")))
+                {
+                    continue;
+                }
                 seen += 1;
                 assert!(
                     before.contains("effect!(") || before.contains("failpoint!("),

@@ -275,10 +275,11 @@ async fn fail(
     broken: Broken,
 ) -> Failure {
     let mut source = store_error(&broken.error);
-    if broken.error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
-        && let Some(blocker) = store.blocker.last()
-    {
-        source = source.detail(format!("it waited for {blocker}"));
+    if broken.error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        store.blocker.prepare(store).await;
+        if let Some(blocker) = store.blocker.last() {
+            source = source.detail(format!("it waited for {blocker}"));
+        }
     }
     let Some(code) = broken.error.code() else {
         return Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source };

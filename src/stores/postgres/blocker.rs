@@ -16,7 +16,11 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// The session that was last seen in the way of the statement under way.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<Option<String>>);
+pub(super) struct Seen {
+    last: Mutex<Option<String>>,
+    /// Opened when it is first needed, and kept: a short `lock_timeout` is over before a session is.
+    side: tokio::sync::Mutex<Option<Session>>,
+}
 
 impl Seen {
     pub(super) fn forget(&self) {
@@ -24,11 +28,19 @@ impl Seen {
     }
 
     pub(super) fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, blocker: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = blocker;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = blocker;
+    }
+
+    /// Opens the session that looks, so that the next attempt finds it open.
+    pub(super) async fn prepare(&self, store: &Postgres) {
+        let mut side = self.side.lock().await;
+        if side.as_ref().is_none_or(|session| session.client.is_closed()) {
+            *side = store.settings.connect("aiplat-migrate, looking for locks").await.ok();
+        }
     }
 }
 
@@ -39,12 +51,10 @@ pub(super) async fn watch(store: &Postgres, job: &Job<'_>) -> Infallible {
         Some(_) | None => FIRST_LOOK,
     };
     tokio::time::sleep(pause).await;
-    let (mut side, mut told) = (None::<Session>, None::<Instant>);
+    let mut told = None::<Instant>;
     loop {
-        if side.is_none() {
-            side = store.settings.connect("aiplat-migrate, looking for locks").await.ok();
-        }
-        if let Some(session) = &side {
+        store.blocker.prepare(store).await;
+        if let Some(session) = store.blocker.side.lock().await.as_ref() {
             let found = blocker_of(session, store.pid).await;
             if let Some(blocker) = &found
                 && told.is_none_or(|at| at.elapsed() >= TELL_EVERY)
