@@ -36,6 +36,23 @@ pub fn picture_of(env: &TestEnv, ours: impl Fn(&str) -> bool) -> BTreeMap<String
     all
 }
 
+/// `validate` finds no drift in what is the test's own. Others' topics and classes come and go in the
+/// same servers meanwhile, and may have got into the recorded shape.
+#[track_caller]
+pub fn assert_valid(env: &TestEnv) {
+    let report = env.run(&["validate", "--output", "json"]).json();
+    let findings = report["findings"].as_array().expect("findings");
+    let (name, class) = (env.name.as_str(), env.class());
+    let own = |finding: &&Value| {
+        let object = finding["change"]["object"].as_str().unwrap_or_default();
+        let database = finding["store"] == "postgres" || finding["store"] == "mongo";
+        finding["severity"] == "error"
+            && (database || object.contains(name) || object.contains(&class))
+    };
+    let own: Vec<&Value> = findings.iter().filter(own).collect();
+    assert!(own.is_empty(), "{own:?}");
+}
+
 /// What is in every configured store.
 pub fn shapes(env: &TestEnv) -> BTreeMap<StoreKind, Shape> {
     let variables = env.variables().to_vec();

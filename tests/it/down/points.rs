@@ -217,7 +217,7 @@ fn every_point_is_the_same_however_it_was_reached() {
         if at == 7 {
             env.run(&["up"]).expect(0);
             assert_same(&picture(&env), &points[top], &format!("the top, after point {at}"));
-            env.run(&["validate"]).expect(0);
+            live::assert_valid(&env);
             assert_eq!(down_to(at), newest_first(top, at));
         }
     }
