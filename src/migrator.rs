@@ -75,7 +75,7 @@ impl Migrator {
     /// The run of a command that begins: each has one of its own.
     pub(crate) fn begin(&self) -> Run {
         let given = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
-        given.unwrap_or_else(Run::new)
+        given.unwrap_or_default()
     }
 
     pub(crate) fn tell(&self, event: Event) {
