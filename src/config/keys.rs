@@ -3,7 +3,7 @@
 /// What every variable of the tool begins with.
 pub const PREFIX: &str = "AIPLAT_MIGRATE_";
 
-/// What a variable that sets a placeholder begins with, after [`PREFIX`].
+/// What a variable that sets a placeholder begins with, after `AIPLAT_MIGRATE_`.
 pub const PLACEHOLDER: &str = "PLACEHOLDER_";
 
 /// What a value has to look like.
@@ -272,7 +272,7 @@ pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("AIPLAT_MIGRATE_NO_DOTENV", "`true`: no .env is read."),
 ];
 
-/// What the variables of the tests' own switches begin with, after [`PREFIX`].
+/// What the variables of the tests' own switches begin with, after `AIPLAT_MIGRATE_`.
 pub const TEST_SWITCHES: &[&str] = &["FAIL", "TEST_"];
 
 impl Section {

@@ -14,7 +14,9 @@ use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
-use crate::support::{Finished, block_on, finish, postgres, required, with_database};
+use crate::support::{
+    Finished, block_on, finish, platform_lock, postgres, required, with_database,
+};
 use crate::witness;
 
 /// The settings that the platform's second Redis migration sets, each with another value that this
@@ -49,24 +51,20 @@ struct Platform {
     weaviate_key: String,
     kafka: String,
     redis: String,
-    _lock: (tokio::runtime::Runtime, tokio_postgres::Client),
+    runtime: tokio::runtime::Runtime,
+    _lock: std::fs::File,
 }
 
 impl Platform {
     /// The set, emptied.
     fn empty() -> Platform {
         let postgres_url = required("PLATFORM_POSTGRES_URL");
-        let admin = with_database(&postgres_url, "postgres");
+        let lock = platform_lock();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("runtime");
-        let client = runtime.block_on(async {
-            let client = postgres(&admin).await;
-            client.batch_execute("SELECT pg_advisory_lock(6510)").await.expect("lock");
-            client
-        });
         let platform = Platform {
             postgres: postgres_url,
             mongo: required("PLATFORM_MONGO_URL"),
@@ -74,7 +72,8 @@ impl Platform {
             weaviate_key: required("PLATFORM_WEAVIATE_API_KEY"),
             kafka: required("PLATFORM_KAFKA_BROKERS"),
             redis: required("PLATFORM_REDIS_URL"),
-            _lock: (runtime, client),
+            runtime,
+            _lock: lock,
         };
         platform.clear();
         platform
@@ -82,9 +81,9 @@ impl Platform {
 
     /// Empties the stores through their drivers, whatever an earlier test left.
     fn clear(&self) {
-        let runtime = &self._lock.0;
+        let runtime = &self.runtime;
         runtime.block_on(async {
-            let client = &self._lock.1;
+            let client = &postgres(&with_database(&self.postgres, "postgres")).await;
             let drop = "DROP DATABASE IF EXISTS ai_platform WITH (FORCE)";
             client.batch_execute(drop).await.expect("drop");
             client.batch_execute("CREATE DATABASE ai_platform").await.expect("create");

@@ -21,6 +21,15 @@ pub fn unique(stem: &str) -> String {
     format!("{stem}_{}_{since}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Exclusive use of the `platform` set, whose topics, classes and settings have fixed names, for as
+/// long as the value lives; also against tests of another process.
+pub fn platform_lock() -> std::fs::File {
+    let path = std::env::temp_dir().join("aiplat-migrate-platform-tests.lock");
+    let lock = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("lock file");
+    lock.lock().expect("lock");
+    lock
+}
+
 /// Runs a future to its end.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()

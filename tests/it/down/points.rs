@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{live, undone};
-use crate::support::{TestEnv, required, with_database};
+use crate::support::{TestEnv, platform_lock, required, with_database};
 
 type Picture = BTreeMap<String, Value>;
 
@@ -234,9 +234,7 @@ fn every_point_is_the_same_however_it_was_reached() {
 /// A project with the platform's migrations, on the `platform` set, emptied first. Topics, classes
 /// and settings have fixed names there: whoever uses them holds the lock.
 fn platform() -> (std::fs::File, TestEnv) {
-    let path = std::env::temp_dir().join("aiplat-migrate-platform-tests.lock");
-    let lock = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("lock file");
-    lock.lock().expect("lock");
+    let lock = platform_lock();
     let env = TestEnv::on("PLATFORM_");
     let mongo = with_database(&required("PLATFORM_MONGO_URL"), &env.name);
     let env = env
