@@ -74,7 +74,7 @@ impl Migrator {
     /// The run of a command that begins: each has one of its own.
     pub(crate) fn begin(&self) -> Run {
         let given = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
-        given.unwrap_or_else(Run::new)
+        given.unwrap_or_default()
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -180,11 +180,17 @@ impl Migrator {
                 && Instant::now() + pause <= deadline
                 && !self.interrupt.is_stopping();
             if !again {
-                return Err(ledger_error(&error, settings));
+                return Err(match self.interrupt.is_stopping() {
+                    true => self.interrupted(),
+                    false => ledger_error(&error, settings),
+                });
             }
             let store = StoreKind::Postgres;
             self.tell(Event::StoreWait { store, attempt, error: error.to_string() });
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.interrupt.stopping() => {}
+            }
             pause = (pause * 2).min(Duration::from_secs(5));
         }
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
@@ -212,7 +218,19 @@ impl Migrator {
     ) -> Result<Connected> {
         let secrets = self.config.placeholders.secrets();
         let listener = self.listener.as_ref();
-        execute::connect_all(settings, application, wait, listener, &secrets).await
+        tokio::select! {
+            connected = execute::connect_all(settings, application, wait, listener, &secrets) => {
+                connected
+            }
+            () = self.interrupt.stopping() => Err(self.interrupted()),
+        }
+    }
+
+    /// The error of a command that ends because of a signal, before it did anything.
+    pub(crate) fn interrupted(&self) -> Error {
+        let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+        Error::new(exit, "ended by a signal while stores were waited for")
+            .state("nothing was changed")
     }
 
     /// Takes the lock and reads the ledger under it.
