@@ -11,7 +11,10 @@ use aiplat_migrate::commands::Finished;
 use aiplat_migrate::config::{Config, Environment};
 use aiplat_migrate::execute::{Event, Listener};
 use aiplat_migrate::ledger::Run;
-use aiplat_migrate::report::{Console, Ended, Metrics, Style, render_json, termination};
+use aiplat_migrate::report::{
+    Console, Ended, Metrics, Style, render_annotations, render_html, render_json, render_junit,
+    render_sarif, render_summary, termination,
+};
 use aiplat_migrate::signals::Interrupt;
 use aiplat_migrate::{Error, Migrator, tls};
 use clap::Parser;
@@ -92,6 +95,9 @@ fn leave_behind(
 }
 
 async fn carry_out(cli: &Cli, run: Run, console: Arc<Console>, metrics: Arc<Metrics>) -> Finished {
+    if let Err(error) = cli.common.check(&cli.command) {
+        return Err(error).into();
+    }
     let config = Environment::of_process().and_then(|environment| {
         let options = cli.common.options();
         match cli.command.is_offline() {
@@ -103,8 +109,8 @@ async fn carry_out(cli: &Cli, run: Run, console: Arc<Console>, metrics: Arc<Metr
         Ok(config) => config,
         Err(error) => return Err(error).into(),
     };
-    for warning in &config.warnings {
-        console.event(Event::Warning(warning.clone()));
+    for warning in config.warnings.iter().cloned().chain(config.plain_text()) {
+        console.event(Event::Warning(warning));
     }
     let interrupt = Interrupt::new();
     let told = console.clone();
@@ -138,6 +144,13 @@ fn ask(question: &str) -> bool {
 fn show(cli: &Cli, finished: &Finished) {
     let mut stdout = std::io::stdout().lock();
     let text = match (cli.common.output, &finished.report) {
+        (Output::Junit, _) => render_junit(finished),
+        (Output::Sarif, _) => format!("{:#}\n", render_sarif(finished)),
+        (Output::Github, _) => {
+            summarize(&render_summary(finished));
+            render_annotations(finished)
+        }
+        (Output::Html, _) => render_html(finished),
         (Output::Json, _) => format!("{:#}\n", render_json(cli.command.name(), finished)),
         (Output::Text, Some(report)) if !cli.common.quiet || finished.error.is_some() => {
             report.text(Style::of(std::io::stdout().is_terminal()))
@@ -145,6 +158,16 @@ fn show(cli: &Cli, finished: &Finished) {
         (Output::Text, _) => String::new(),
     };
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Appends to the summary of the step, where GitHub Actions says that it takes one.
+fn summarize(text: &str) {
+    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
+            let _ = writeln!(std::io::stderr(), "warning: no summary was written: {error}");
+        }
+    }
 }
 
 /// What the drivers say reaches standard error where it was asked for: `-v`, `-vv`, or

@@ -42,6 +42,7 @@ impl Listener for Silent {
 impl Migrator {
     /// One that uses `config`, tells nobody what it does, and heeds no signal.
     pub fn new(config: Config) -> Migrator {
+        crate::tls::install_provider();
         let (listener, interrupt) = (Arc::new(Silent), Interrupt::new());
         Migrator { config, stores: Vec::new(), listener, interrupt, run: Mutex::default() }
     }
@@ -233,6 +234,24 @@ impl Migrator {
             .state("nothing was changed")
     }
 
+    /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
+    /// what dead runs left there.
+    pub(crate) async fn meet(
+        &self,
+        stores: impl IntoIterator<Item = StoreKind>,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let settings = self.store_settings(stores, locked)?;
+        let application = locked.run().application();
+        let connect = self.connect_all(&settings, &application, wait);
+        let connected = self.unless_stopped(connect).await??;
+        execute::identify(locked, snapshot, &connected).await?;
+        execute::expel(snapshot, &connected).await?;
+        Ok(connected)
+    }
+
     /// Takes the lock and reads the ledger under it.
     pub(crate) async fn lock(
         &self,
@@ -241,10 +260,24 @@ impl Migrator {
         wait: Option<Duration>,
     ) -> Result<(LockedLedger, Snapshot)> {
         let waiting = |holder: &crate::ledger::Holder| self.tell(Event::LockWait(holder.clone()));
+        let wait = wait.unwrap_or(self.config.lock_wait);
         let began = Instant::now();
-        let locked = ledger.lock(run, wait.unwrap_or(self.config.lock_wait), &waiting).await;
+        let locked = self.unless_stopped(ledger.lock(run, wait, &waiting)).await?;
         self.tell(Event::LockWaited { took: began.elapsed(), had: locked.is_ok() });
         locked
+    }
+
+    /// Waits for something that may be given up at any moment, because nothing was changed yet.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.interrupt.stopping() => {
+                let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+                Err(Error::new(exit, "stopped, as asked")
+                    .state("this run has changed nothing")
+                    .hint("run the same command again"))
+            }
+        }
     }
 
     /// The settings of `stores`, as a run uses them: PostgreSQL's sessions take their share of the

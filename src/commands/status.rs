@@ -30,6 +30,7 @@ impl Migrator {
         let entries = self.compare(&files, &snapshot.rows);
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));
+        report.tags_here = snapshot.tags_here().into_iter().map(String::from).collect();
         report.fail_on_pending = status.fail_on_pending;
         Ok(Report::Status(report))
     }

@@ -12,6 +12,8 @@ pub struct RunReport {
     pub command: &'static str,
     /// The run's id, once it has one.
     pub run: Option<String>,
+    /// Whether stores were connected and migrations begun.
+    pub begun: bool,
     /// What was settled, in that order.
     pub settled: Vec<String>,
     /// What failed.
@@ -26,8 +28,6 @@ pub struct RunReport {
     pub took: Duration,
     /// What a dry run would do.
     pub plan: Option<PlanReport>,
-    /// Whether an error ended it: then nothing may be said of what is pending.
-    pub ended_by_error: bool,
 }
 
 impl RunReport {
@@ -36,6 +36,7 @@ impl RunReport {
         RunReport {
             command,
             run: None,
+            begun: false,
             settled: Vec::new(),
             failed: Vec::new(),
             not_begun: Vec::new(),
@@ -43,15 +44,15 @@ impl RunReport {
             future: Vec::new(),
             took: Duration::ZERO,
             plan: None,
-            ended_by_error: false,
         }
     }
 
-    /// Takes over how the run ended.
+    /// Takes over how the run ended, or one attempt at it.
     pub fn take(&mut self, outcome: &Outcome) {
+        self.begun = true;
         let names =
             |ids: &[crate::migration::MigrationId]| ids.iter().map(|id| id.to_string()).collect();
-        self.settled = names(&outcome.settled);
+        self.settled.extend(outcome.settled.iter().map(|id| id.to_string()));
         self.failed = outcome.failed.iter().map(|(id, _)| id.to_string()).collect();
         self.not_begun = names(&outcome.not_begun);
     }
@@ -70,9 +71,6 @@ impl RunReport {
             _ => "applied",
         };
         let took = style::duration(self.took.as_millis());
-        if self.ended_by_error && self.settled.is_empty() && self.failed.is_empty() {
-            return text;
-        }
         let line = match (self.settled.len(), self.failed.len(), self.command) {
             (0, 0, "down") => format!("nothing to undo ({took})"),
             (0, 0, _) if self.not_begun.is_empty() => {

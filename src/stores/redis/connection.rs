@@ -18,7 +18,7 @@ use super::Settings;
 use super::errors::{store_error, unexpected};
 use crate::secret::Secret;
 use crate::stores::{StoreError, StoreErrorKind};
-use crate::tls::TlsFiles;
+use crate::tls::{self, Peer, Plain, TlsFiles};
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -71,6 +71,7 @@ pub struct Target {
 /// How connections are made.
 pub struct Dialer {
     tls: Option<TlsCertificates>,
+    tls_files: TlsFiles,
     connect_timeout: Duration,
     response_timeout: Duration,
     application: String,
@@ -107,6 +108,7 @@ impl Target {
             sentinel_login: Login { user: None, password, database: 0 },
             dialer: Dialer {
                 tls: tls.then(|| certificates(&settings.tls_files)).transpose()?,
+                tls_files: settings.tls_files.clone(),
                 connect_timeout: settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 response_timeout: settings.response_timeout.unwrap_or(RESPONSE_TIMEOUT),
                 application: client_name(application),
@@ -126,6 +128,22 @@ pub fn address(settings: &Settings) -> String {
             parts.map_or_else(|_| "Redis".to_string(), |parts| parts.address.to_string())
         }
     }
+}
+
+/// Whether what is sent can be read on its way, in words.
+pub fn plain_text(settings: &Settings) -> Option<String> {
+    let target = Target::of(settings, "").ok()?;
+    let hosts = match target.sentinels.is_empty() {
+        true => target.address.to_string(),
+        // They lead to a master of which nothing is known yet.
+        false => settings.sentinels.join(","),
+    };
+    let is_plain = target.dialer.tls.is_none() && tls::leaves_machine(&hosts);
+    is_plain.then(|| {
+        format!(
+            "{hosts} is spoken to in plain text: set `tls = true`, or write rediss:// in the URL"
+        )
+    })
 }
 
 struct Parts {
@@ -253,8 +271,23 @@ fn client_name(application: &str) -> String {
 impl Dialer {
     /// Connects, logs in, and reads INFO: two round trips, the handshakes of TCP and TLS apart.
     pub async fn dial(&self, address: &Address, login: &Login) -> Result<Node, StoreError> {
-        let attempt = tokio::time::timeout(self.connect_timeout, self.attempt(address, login));
-        attempt.await.unwrap_or_else(|_| Err(self.silence(address)))
+        let attempt = async {
+            let attempt = tokio::time::timeout(self.connect_timeout, self.attempt(address, login));
+            attempt.await.unwrap_or_else(|_| Err(self.silence(address)))
+        };
+        tls::explained(attempt, &self.peer(address)).await
+    }
+
+    fn peer(&self, address: &Address) -> Peer {
+        Peer {
+            addresses: vec![(address.host.clone(), address.port)],
+            tls: self.tls.as_ref().map(|_| self.tls_files.clone()),
+            setting: "`tls`, or rediss:// in the URL",
+            plain: Plain {
+                question: b"PING\r\n",
+                answers: |answer| answer.starts_with(b"+") || answer.starts_with(b"-"),
+            },
+        }
     }
 
     /// A server that speaks no TLS waits for the end of what it takes for a command.

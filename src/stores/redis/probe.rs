@@ -71,7 +71,11 @@ pub async fn holds(server: &Server, step: &Step) -> Result<Vec<Loss>, StoreError
             lost_keys(server, rewrite).await
         }
         Step::Config(config) => evicted(server, config).await,
-        Step::Command(raw) => lost_by_command(server, raw.deletes()).await,
+        Step::Command(raw) if raw.is_harmless() => lost_by_command(server, raw.deletes()).await,
+        Step::Command(raw) => {
+            let what = format!("what `{}` does to data cannot be seen", raw.label());
+            Ok(vec![Loss { what, known: false }])
+        }
         Step::Keyspace(_)
         | Step::DropKeyspace(_)
         | Step::Rewrite(_)
@@ -187,7 +191,8 @@ async fn lost_keys(server: &Server, rewrite: &Rewrite) -> Result<Vec<Loss>, Stor
             keys += found.len();
         }
     }
-    let what = format!("{} matches {keys} keys", rewrite.matching.written);
+    let keys_word = if keys == 1 { "key" } else { "keys" };
+    let what = format!("{} matches {keys} {keys_word}", rewrite.matching.written);
     Ok(if keys == 0 { Vec::new() } else { vec![Loss { what, known: true }] })
 }
 

@@ -11,6 +11,7 @@ use super::errors::{cancelled, partial, untouched};
 use super::server::{Server, are_same, expect_steady};
 use super::steps::rewrite::{Change, Rewrite};
 use super::walk::{Route, Turn, Walk, share, size, size_of_all};
+use crate::failpoint::effect;
 use crate::stores::{Done, Failure, Job, Position, Progress, StoreError, Why};
 
 /// Positions are journalled no more often: a batch takes 2 ms, a journal entry as long, and what is
@@ -84,7 +85,7 @@ impl Course<'_> {
             let key_type = rewrite.key_type.as_deref();
             let route = Route::of(&rewrite.matching, key_type, rewrite.count);
             let mut walk = Walk::from(node, &route, cursor);
-            while let Some(turn) = self.turn(&mut walk).await? {
+            while let Some(turn) = effect!("redis_turn", self.turn(&mut walk))? {
                 self.take(turn).map_err(partial)?;
                 self.walked = match (walk.reached, in_cluster) {
                     (None, _) => before + size,

@@ -53,7 +53,13 @@ async fn fill(client: &MultiplexedConnection, prefix: &str, count: usize) {
 fn unit(step: Value) -> Unit {
     let node = Node::from_json(&step);
     let step = Step::parse(&node).unwrap_or_else(|why| panic!("{step}: {why:?}"));
-    Unit { label: step.label(), span: 0..0, atomic: false, body: Body::Redis(step) }
+    Unit {
+        label: step.label(),
+        span: 0..0,
+        atomic: false,
+        exclusive: true,
+        body: Body::Redis(step),
+    }
 }
 
 /// Keeps the positions, and stops after `stop_after` of them.
