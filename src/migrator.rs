@@ -181,11 +181,17 @@ impl Migrator {
                 && Instant::now() + pause <= deadline
                 && !self.interrupt.is_stopping();
             if !again {
-                return Err(ledger_error(&error, settings));
+                return Err(match self.interrupt.is_stopping() {
+                    true => self.interrupted(),
+                    false => ledger_error(&error, settings),
+                });
             }
             let store = StoreKind::Postgres;
             self.tell(Event::StoreWait { store, attempt, error: error.to_string() });
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.interrupt.stopping() => {}
+            }
             pause = (pause * 2).min(Duration::from_secs(5));
         }
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
@@ -213,7 +219,19 @@ impl Migrator {
     ) -> Result<Connected> {
         let secrets = self.config.placeholders.secrets();
         let listener = self.listener.as_ref();
-        execute::connect_all(settings, application, wait, listener, &secrets).await
+        tokio::select! {
+            connected = execute::connect_all(settings, application, wait, listener, &secrets) => {
+                connected
+            }
+            () = self.interrupt.stopping() => Err(self.interrupted()),
+        }
+    }
+
+    /// The error of a command that ends because of a signal, before it did anything.
+    pub(crate) fn interrupted(&self) -> Error {
+        let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+        Error::new(exit, "ended by a signal while stores were waited for")
+            .state("nothing was changed")
     }
 
     /// Meets the stores that a run touches: connects them, checks which servers they are, and ends

@@ -1,5 +1,7 @@
 //! What a cluster sees of the tool: its log, its metrics, its last words, how it waits.
 
+use std::io::BufRead;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::{Finished, TestEnv, finish};
@@ -151,6 +153,48 @@ fn waiting_says_each_attempt_and_goes_on_when_the_store_comes() {
     std::thread::spawn(move || forward(&relay, &address));
     let ended = finish(child).expect(0).says(&["waiting: redis, attempt 1: ", "attempt 2: "]);
     assert!(ended.stdout.contains("answer"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_signal_ends_the_waiting_at_once() {
+    let env = TestEnv::new().with(&["redis"]);
+    env.file(
+        "migrations/redis/V1__a.json5",
+        "{ steps: [{ keyspace: { pattern: 'NAME:{id}', type: 'hash', ttl: '1h', purpose: 'x' } }] }",
+    );
+    let ledger = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+    for (variable, url) in
+        [("REDIS", "redis://127.0.0.1:1/0"), ("POSTGRES", "postgres://nobody@127.0.0.1:1/x")]
+    {
+        let mut command = env.command(&["up", "--wait", "60s"]);
+        command.env("AIPLAT_MIGRATE_POSTGRES_URL", &ledger);
+        command.env(format!("AIPLAT_MIGRATE_{variable}_URL"), url);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("binary");
+        let began = Instant::now();
+        let mut said =
+            std::io::BufReader::new(child.stderr.take().expect("standard error")).lines();
+        let waits = said.any(|line| line.expect("text").starts_with("waiting: "));
+        assert!(waits, "{variable}");
+        let id = child.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().expect("kill").success());
+        let rest: Vec<String> = said.map(|line| line.expect("text")).collect();
+        let ended = child.wait().expect("an end");
+        assert_eq!(ended.code(), Some(143), "{rest:?}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        assert!(rest.iter().any(|line| line.contains("nothing was changed")), "{rest:?}");
+    }
+}
+
+#[test]
+fn nothing_to_do_needs_the_ledger_alone() {
+    let env = TestEnv::new().with(&["mongo"]);
+    env.file("migrations/postgres/V1__a.sql", "create table a (id int);");
+    env.file("migrations/mongo/V1__b.json5", "{ steps: [{ create: 'b' }] }");
+    env.run(&["up"]).expect(0);
+    let env = env.set("AIPLAT_MIGRATE_MONGO_URL", "mongodb://127.0.0.1:1/x");
+    env.run(&["up"]).expect(0);
+    env.run(&["up", "--verify", "--wait", "0s"]).expect(6);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use aiplat_migrate::cli::Cli;
 use clap::CommandFactory;
 
-use crate::support::{TestEnv, block_on, finish, postgres, required, unique};
+use crate::support::{Finished, TestEnv, block_on, finish, postgres, required, unique};
 
 /// Every command with every way of running it that touches something, in an order that makes sense.
 const RUNS: &[(&str, &[&[&str]])] = &[
@@ -31,9 +31,16 @@ const RUNS: &[(&str, &[&[&str]])] = &[
     ("hash", &[&[]]),
 ];
 
-/// What each run is repeated with: all that can be said, in both forms.
-const FORMS: &[&[&str]] =
-    &[&["-vv"], &["--log-format", "json", "--output", "json"], &["--quiet", "--help"]];
+/// What each run is repeated with: all that can be said, in every form that clap knows.
+fn forms() -> Vec<Vec<String>> {
+    let words = |words: &str| words.split(' ').map(str::to_string).collect();
+    let cli = Cli::command();
+    let output = cli.get_arguments().find(|argument| argument.get_id() == "output");
+    let values = output.expect("--output").get_possible_values();
+    let outputs = values.iter().map(|value| value.get_name());
+    let in_form = |form: &str| words(&format!("--log-format json --output {form}"));
+    [words("-vv"), words("--quiet --help")].into_iter().chain(outputs.map(in_form)).collect()
+}
 
 /// A password made of every character that URLs, TOML, shells, JSON and .env files treat in a
 /// special way. Whatever encoding it is printed in, its two marks survive.
@@ -209,18 +216,27 @@ impl Project {
         }
         for (name, runs) in RUNS {
             for run in *runs {
-                for (at, form) in FORMS.iter().enumerate() {
-                    let arguments = [&[*name], *run, *form].concat();
+                for (at, form) in forms().iter().enumerate() {
+                    let form: Vec<&str> = form.iter().map(String::as_str).collect();
+                    let arguments = [&[*name], *run, &form].concat();
                     let ended = self.looked_at(&arguments);
                     let asks = !matches!(*name, "new" | "hash") && !run.contains(&"--offline");
                     // What was done in one form may be refused in the next: a tag is given once.
                     match (asks && !works, at) {
                         (_, 1..) => {
-                            assert!((0..=6).contains(&ended.code), "{arguments:?}: {ended:?}")
+                            assert!(
+                                (0..=6).contains(&ended.code),
+                                "{arguments:?}: {}",
+                                told(&ended)
+                            )
                         }
-                        (false, 0) => assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}"),
+                        (false, 0) => assert_eq!(ended.code, 0, "{arguments:?}: {}", told(&ended)),
                         (true, 0) => {
-                            assert!((1..=6).contains(&ended.code), "{arguments:?}: {ended:?}")
+                            assert!(
+                                (1..=6).contains(&ended.code),
+                                "{arguments:?}: {}",
+                                told(&ended)
+                            )
                         }
                     }
                 }
@@ -230,8 +246,10 @@ impl Project {
 
     /// Runs the binary with everything logged, and looks at its output and at its arguments.
     #[track_caller]
-    fn looked_at(&self, arguments: &[&str]) -> crate::support::Finished {
+    fn looked_at(&self, arguments: &[&str]) -> Finished {
+        let left = ["metrics", "termination-log"].map(|name| self.env.path().join(name));
         let mut command = self.env.command(arguments);
+        command.arg("--metrics-file").arg(&left[0]).arg("--termination-log").arg(&left[1]);
         command.env("AIPLAT_MIGRATE_LOG", "trace").env("RUST_BACKTRACE", "1");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -247,6 +265,13 @@ impl Project {
         );
         assert_clean(&planted, &format!("the output of {what}"), &ended.stdout);
         assert_clean(&planted, &format!("the log of {what}"), &ended.stderr);
+        for file in left {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let helped = arguments.contains(&"--help");
+            let expected = ended.code != 0 || file.ends_with("metrics");
+            assert!(helped || !expected || !text.is_empty(), "{what} left no {}", file.display());
+            assert_clean(&planted, &format!("{} of {what}", file.display()), &text);
+        }
         ended
     }
 
@@ -294,6 +319,13 @@ impl Drop for Project {
             }
         });
     }
+}
+
+/// What was said besides the log of the drivers.
+fn told(ended: &Finished) -> String {
+    let lines =
+        ended.stderr.lines().filter(|line| !line.contains("TRACE") && !line.contains("DEBUG"));
+    format!("{}\n{}", ended.stdout, lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[test]
@@ -455,7 +487,7 @@ fn what_placeholders_hold_is_neither_shown_nor_stored() {
     );
     for arguments in [&["plan"][..], &["up", "-vv"], &["validate"], &["status"], &["history"]] {
         let ended = project.looked_at(arguments);
-        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+        assert_eq!(ended.code, 0, "{arguments:?}: {}", told(&ended));
         if arguments[0] != "plan" {
             project.look_at_ledger();
         }
