@@ -2,6 +2,7 @@
 
 mod chaos;
 mod faults;
+mod fuzz;
 mod interrupts;
 mod journal;
 mod kill;
