@@ -47,7 +47,8 @@ fn ten_waiters_do_not_stop_create_index_concurrently() {
     let env = TestEnv::new();
     env.sql("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
     // CONCURRENTLY waits for others by nature: no limit applies to it.
-    let text = "-- transaction: off\n-- lock_timeout: 100ms\ncreate index concurrently t_n on t (n);";
+    let text =
+        "-- transaction: off\n-- lock_timeout: 100ms\ncreate index concurrently t_n on t (n);";
     env.file("migrations/postgres/V1__index.sql", text);
     let url = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
     block_on(async {
