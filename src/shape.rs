@@ -115,20 +115,38 @@ fn attribute_changes(object: &str, before: &Attributes, after: &Attributes, to: 
     }
 }
 
+/// How much of a text is shown from its first difference on.
+const SHOWN: usize = 60;
+
+/// One side of a difference; of a long text, what follows the first difference.
+fn shown(value: &Option<Value>, other: &Option<Value>) -> String {
+    let text = match value {
+        None => return "absent".to_string(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+    };
+    if text.chars().count() <= SHOWN && !text.contains('\n') {
+        return text;
+    }
+    let other = other.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let same = text.chars().zip(other.chars()).take_while(|(one, two)| one == two).count();
+    let from = same.saturating_sub(SHOWN / 4);
+    let part: String = text.chars().skip(from).take(SHOWN).collect();
+    let part = part.split_whitespace().collect::<Vec<_>>().join(" ");
+    let head = if from > 0 { "…" } else { "" };
+    let tail = if from + SHOWN < text.chars().count() { "…" } else { "" };
+    format!("{head}{part}{tail}")
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |value: &Option<Value>| match value {
-            None => "absent".to_string(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-        };
         match &self.attribute {
             Some(attribute) => write!(
                 f,
                 "{}: {attribute} {} → {}",
                 self.object,
-                shown(&self.before),
-                shown(&self.after)
+                shown(&self.before, &self.after),
+                shown(&self.after, &self.before)
             ),
             None if self.after.is_none() => write!(f, "{}: absent", self.object),
             None => write!(f, "{}: not recorded", self.object),

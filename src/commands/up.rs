@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
+use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task};
-use crate::ledger::{LockedLedger, Run, Snapshot, State};
+use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status, UpOptions};
@@ -44,8 +45,11 @@ pub struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub on_drift: OnDrift,
     /// Name the point that is reached
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = tag_name)]
     pub tag: Option<String>,
+    /// First finish what a `down` left half undone; then apply it anew
+    #[arg(long)]
+    pub finish_undo: bool,
 }
 
 /// What `up` does about drift that it meets.
@@ -72,6 +76,7 @@ impl Default for Up {
             verify: false,
             on_drift: OnDrift::Warn,
             tag: None,
+            finish_undo: false,
         }
     }
 }
@@ -99,12 +104,20 @@ impl Migrator {
         if let (Some(plan), None) = (report.plan.take(), &error) {
             return Finished { report: Some(Report::Plan(plan)), error };
         }
-        Finished { report: Some(Report::Run(report)), error }
+        // A run that came to nothing has its error to show, not "nothing was pending".
+        let report = (report.begun || error.is_none()).then_some(Report::Run(report));
+        Finished { report, error }
     }
 
     async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
         let files = self.checked_files()?;
-        let mut run = Run::new();
+        if up.finish_undo {
+            report.plan = self.finish_undo(up).await?;
+            if report.plan.is_some() {
+                return Ok(());
+            }
+        }
+        let mut run = self.begin();
         report.run = Some(run.id.clone());
         let mut ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
@@ -136,7 +149,7 @@ impl Migrator {
             // from there, so this one may as well.
             self.warn(format!("a connection broke; the run begins anew and goes on: {error}"));
             self.unless_stopped(tokio::time::sleep(PAUSE)).await?;
-            run = Run::new();
+            run = self.begin();
             report.run = Some(run.id.clone());
             ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         }
@@ -161,7 +174,7 @@ impl Migrator {
             out_of_order: up.out_of_order,
             stores: self.stores.clone(),
         };
-        let entries = plan::compare(files, &snapshot.rows);
+        let entries = self.compare(files, &snapshot.rows);
         report.future = future(&entries);
         // A run that is begun anew has applied some of them itself.
         report.applied_before = count_applied(&entries).saturating_sub(report.settled.len());
@@ -178,8 +191,20 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<(), Apart> {
         let tasks = self.tasks(up, files, snapshot, report).map_err(Apart::NotBegun)?;
+        self.check_tag_to_give(up, snapshot, &tasks).map_err(Apart::NotBegun)?;
         let stores = self.prepare(up, locked, snapshot, &tasks).await.map_err(Apart::NotBegun)?;
         self.execute(up, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+    }
+
+    /// Whether the tag that is asked for can be given to the point that this run leads to.
+    fn check_tag_to_give(&self, up: &Up, snapshot: &Snapshot, tasks: &[Task]) -> Result<()> {
+        let Some(name) = &up.tag else { return Ok(()) };
+        let mut standing = snapshot.standing();
+        let versioned = tasks.iter().map(Task::id).filter(|id| id.version().is_some());
+        standing.extend(versioned.cloned());
+        check_tag(snapshot, name, &standing)
+            .map(|_| ())
+            .map_err(|error| error.state("nothing was applied"))
     }
 
     /// Connects what the plan touches, and takes the pictures before the first effect.
@@ -194,20 +219,9 @@ impl Migrator {
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
-        let settings = self.store_settings(touched, locked)?;
-        let application = locked.run().application();
-        let listener = self.listener.as_ref();
-        let connecting = execute::connect_all(&settings, &application, up.wait, listener);
-        let stores = self.unless_stopped(connecting).await??;
-        execute::identify(locked, snapshot, &stores).await?;
-        let dead = dead_runs(snapshot);
-        for store in stores.values() {
-            store.expel(&dead).await.map_err(|error| {
-                let message = "cannot end what a dead run left behind";
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-        }
-        let drift = execute::before_pictures(locked, snapshot, &stores).await?;
+        let stores = self.meet(touched, locked, snapshot, up.wait).await?;
+        let drift =
+            execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
         Ok(stores)
     }
@@ -221,27 +235,29 @@ impl Migrator {
         stores: &Connected,
         report: &mut RunReport,
     ) -> Result<()> {
-        let recorded =
-            snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
-            recorded: &recorded,
             allow_data_loss: false,
         };
         let mut outcome = execute::run(&context, tasks, stores).await;
-        let shapes = execute::record(locked, stores, self.listener.as_ref()).await;
+        let shapes =
+            execute::record(locked, snapshot, (tasks, &outcome), stores, self.listener.as_ref())
+                .await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;
         shapes?;
         match &up.tag {
-            Some(name) => self.give_tag(locked, name).await,
+            Some(name) => self.give_tag(locked, name).await.map(|_| ()),
             None => Ok(()),
         }
     }
 
     fn heed(&self, on_drift: OnDrift, drift: &BTreeMap<StoreKind, Vec<Change>>) -> Result<()> {
+        for (store, changes) in drift {
+            self.tell_drift(*store, changes.iter());
+        }
         let lines: Vec<String> = drift
             .iter()
             .flat_map(|(kind, changes)| {
@@ -269,14 +285,6 @@ impl Migrator {
 /// The stores in which a run that was killed changed something and did not record it.
 pub(super) fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
     snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
-}
-
-/// The runs that left something unfinished; whoever holds the lock knows that they are dead.
-pub(super) fn dead_runs(snapshot: &Snapshot) -> Vec<String> {
-    let open = |state| matches!(state, State::Running | State::Undoing | State::Failed);
-    let runs: BTreeSet<&String> =
-        snapshot.rows.iter().filter(|row| open(row.state)).map(|row| &row.run).collect();
-    runs.into_iter().cloned().collect()
 }
 
 fn future(entries: &[Entry<'_>]) -> Vec<String> {

@@ -1,18 +1,21 @@
 //! `validate`: files against the sum file, files against the ledger, ledger against the live stores.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
-use crate::execute;
-use crate::ledger::{Run, Snapshot};
-use crate::migration::{Files, sum};
+use crate::execute::{self, Event};
+use crate::ledger::{Snapshot, StoredShape, Wanted};
+use crate::migration::{Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
-use crate::report::{Finding, FindingKind, Report, ValidateReport};
-use crate::stores::{Depth, Settings};
+use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
+use crate::shape::{Change, Shape};
+use crate::stores::{self, Audit, Depth, Drift, Heal, Ignored, Settings, StoreError, Violation};
 
 /// Hold files, ledger and live stores against each other.
 #[derive(Clone, Debug, Default, Args)]
@@ -20,10 +23,22 @@ pub struct Validate {
     /// Check the files alone: contact neither ledger nor stores
     #[arg(long)]
     pub offline: bool,
+    /// Objects that no migration touched are errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Live data that breaks a contract is an error
+    #[arg(long)]
+    pub strict_data: bool,
+    /// Look at all live data, not at a sample of it
+    #[arg(long)]
+    pub full: bool,
     /// How long to wait for stores that do not answer yet
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub wait: Duration,
 }
+
+/// How many repairs are read, newest first, for the past of objects.
+const REPAIRS: i64 = 1_000;
 
 impl Migrator {
     /// Finds every difference in one run; writes nothing and takes no lock.
@@ -35,17 +50,33 @@ impl Migrator {
             self.parse_all(&files)?;
             return Ok(Report::Validate(report.sorted()));
         }
-        let ledger = self.ledger(&Run::new(), validate.wait).await?;
+        let ledger = self.ledger(&self.begin(), validate.wait).await?;
         let snapshot = ledger.read().await?;
         report.at_work = ledger.at_work().await?;
+        let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
+        let repairs = ledger.events(&repaired, REPAIRS).await?;
         drop(ledger);
-        for entry in plan::compare(&files, &snapshot.rows) {
+        for entry in self.compare(&files, &snapshot.rows) {
             if self.selected(entry.id.store) {
                 report.findings.extend(of_entry(&entry, report.at_work.is_some()));
             }
         }
         if report.at_work.is_none() {
-            report.findings.extend(self.drift(&snapshot, validate.wait).await?);
+            let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
+            let depth = if validate.full { Depth::Full } else { Depth::Sample };
+            for look in self.look(&snapshot, validate.wait, depth).await? {
+                let mut found = look.drifted();
+                found.extend(look.unmanaged(validate.strict));
+                found.extend(look.data(validate.strict_data));
+                for finding in &mut found {
+                    let object = finding.object.as_deref();
+                    let file = object.and_then(|object| records.file(look.kind, object));
+                    finding.file = file.map(str::to_string);
+                }
+                report.findings.extend(found);
+                report.pictures.extend(look.picture(&records));
+                report.audits.extend(look.audit.map(|audit| (look.kind, audit)));
+            }
         }
         Ok(Report::Validate(report.sorted()))
     }
@@ -69,17 +100,15 @@ impl Migrator {
         }
         for file in files.migrations.iter().filter(|file| self.selected(file.id.store)) {
             let undoable = file.undo.is_some() || file.header.irreversible.is_some();
-            if file.id.store == crate::migration::StoreKind::Postgres
-                && file.id.version().is_some()
-                && !undoable
-            {
+            if file.id.store == StoreKind::Postgres && file.id.version().is_some() && !undoable {
                 report.findings.push(
                     Finding::warning(
                         FindingKind::NoUndo,
                         format!("{} has no U file, and does not say why", file.source.file),
                         "write the U file, or say `-- irreversible: <reason>` in the header",
                     )
-                    .of(&file.id),
+                    .of(&file.id)
+                    .in_file(&file.source.file),
                 );
             }
         }
@@ -94,53 +123,92 @@ impl Migrator {
         execute::to_apply(&items, files, &nothing, &self.config.placeholders).map(|_| ())
     }
 
-    /// The recorded shape of each store against the live one.
-    async fn drift(&self, snapshot: &Snapshot, wait: Duration) -> Result<Vec<Finding>> {
+    /// Looks at every store that has a recorded shape, and at its live data as `depth` says; or,
+    /// with all errors, at none.
+    pub(super) async fn look(
+        &self,
+        snapshot: &Snapshot,
+        wait: Duration,
+        depth: Depth,
+    ) -> Result<Vec<Look>> {
         let chosen = snapshot
             .shapes
             .iter()
             .filter(|(kind, shape)| self.selected(**kind) && !shape.recorded.objects.is_empty());
-        let looks = chosen.map(async |(kind, shape)| {
-            let Some(settings) = self.config.stores.get(kind) else {
-                return Ok(vec![Finding::warning(
-                    FindingKind::Drift,
-                    format!("{} has a recorded shape and is not configured", kind.title()),
-                    "configure it, or leave it out with --store",
-                )]);
-            };
-            let settings = self.reading(settings);
-            let listener = self.listener.as_ref();
-            let connected =
-                execute::connect(&settings, "aiplat-migrate validate", wait, listener).await;
-            let store = connected.map_err(|error| execute::connect_error(&settings, &error))?;
-            let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(|error| {
-                let message = format!("cannot read what is in {}", kind.title());
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-            let changes = shape.recorded.changes_to(&live);
-            let known = |object: &str| shape.recorded.objects.contains_key(object);
-            Ok(changes
-                .iter()
-                .filter(|change| known(&change.object))
-                .map(|change| Finding::drift(*kind, change))
-                .collect())
-        });
-        let mut findings = Vec::new();
+        let looks = chosen.map(|(kind, shape)| self.look_at(*kind, shape, wait, depth));
+        let mut found = Vec::new();
         let mut errors = Vec::new();
         for look in futures_util::future::join_all(looks).await {
             match look {
-                Ok(found) => findings.extend(found),
+                Ok(look) => found.push(look),
                 Err(error) => errors.push(error),
             }
         }
         match Error::all(errors) {
             Some(error) => Err(error),
-            None => Ok(findings),
+            None => Ok(found),
         }
     }
 
+    async fn look_at(
+        &self,
+        kind: StoreKind,
+        shape: &StoredShape,
+        wait: Duration,
+        depth: Depth,
+    ) -> Result<Look> {
+        let mut look = Look {
+            kind,
+            is_missing: false,
+            recorded: Shape::default(),
+            live: Shape::default(),
+            drift: Drift::default(),
+            audit: None,
+        };
+        let Some(settings) = self.config.stores.get(&kind) else {
+            look.is_missing = true;
+            return Ok(look);
+        };
+        let settings = self.reading(settings);
+        let listener = self.listener.as_ref();
+        let connected =
+            execute::connect(&settings, "aiplat-migrate validate", wait, listener).await;
+        let store = connected.map_err(|error| execute::connect_error(&settings, &error))?;
+        let unreadable = |error: StoreError| {
+            let message = format!("cannot read what is in {}", kind.title());
+            execute::store_words(Error::new(error.kind.exit(), message), &error)
+        };
+        let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
+        look.recorded = shape.as_of(&live);
+        look.drift = stores::drift(kind, &look.recorded, &live, self.ignored(kind));
+        self.tell_drift(kind, look.drift.changes.iter());
+        look.audit = match depth {
+            Depth::Structure => None,
+            Depth::Sample | Depth::Full => {
+                store.audit(&look.recorded, depth).await.map_err(unreadable)?
+            }
+        };
+        look.live = live;
+        Ok(look)
+    }
+
+    pub(super) fn ignored(&self, kind: StoreKind) -> &Ignored {
+        static NOTHING: Ignored = Ignored(Vec::new());
+        self.config.ignored.get(&kind).unwrap_or(&NOTHING)
+    }
+
+    /// Tells how many objects of `store` differ.
+    pub(super) fn tell_drift<'a>(
+        &self,
+        store: StoreKind,
+        changes: impl Iterator<Item = &'a Change>,
+    ) {
+        let objects: BTreeSet<&String> = changes.map(|change| &change.object).collect();
+        self.tell(Event::Drift { store, objects: objects.len() });
+    }
+
     /// Settings for reading alone: the ledger's own schema is no part of the shape.
-    fn reading(&self, settings: &Settings) -> Settings {
+    pub(super) fn reading(&self, settings: &Settings) -> Settings {
         match settings {
             Settings::Postgres(settings) => {
                 let mut settings = settings.clone();
@@ -153,13 +221,112 @@ impl Migrator {
 
     /// `up --verify`: contacts every store, although nothing is pending.
     pub(super) async fn verify_live(&self, snapshot: &Snapshot) -> Result<()> {
-        let findings = self.drift(snapshot, Duration::ZERO).await?;
+        let looks = self.look(snapshot, Duration::ZERO, Depth::Structure).await?;
+        let findings: Vec<Finding> = looks.iter().flat_map(Look::drifted).collect();
         if findings.is_empty() {
             return Ok(());
         }
         let error = Error::new(Exit::Differ, "the stores are not as the ledger recorded them");
         let error = findings.iter().fold(error, |error, finding| error.because(&finding.message));
         Err(error.state("nothing was pending").hint("see `aiplat-migrate validate`"))
+    }
+}
+
+/// What was found in one store.
+pub(super) struct Look {
+    pub kind: StoreKind,
+    /// Whether the store is recorded and not configured.
+    is_missing: bool,
+    pub recorded: Shape,
+    live: Shape,
+    pub drift: Drift,
+    audit: Option<Audit>,
+}
+
+impl Look {
+    /// Every difference, with what puts it back.
+    fn drifted(&self) -> Vec<Finding> {
+        let title = self.kind.title();
+        if self.is_missing {
+            return vec![Finding::warning(
+                FindingKind::Drift,
+                format!("{title} has a recorded shape and is not configured"),
+                "configure it, or leave it out with --store",
+            )];
+        }
+        let of = |heal: &Heal| -> Vec<Finding> {
+            let hint = hint_of(heal);
+            heal.changes.iter().map(|change| Finding::drift(self.kind, change, &hint)).collect()
+        };
+        self.heals().iter().flat_map(of).collect()
+    }
+
+    /// The way back for each drifted object.
+    pub fn heals(&self) -> Vec<Heal> {
+        stores::heal(self.kind, &self.recorded, &self.drift.changes)
+    }
+
+    /// The differences, object by object.
+    pub fn by_object(&self) -> impl Iterator<Item = (&str, Vec<&Change>)> {
+        let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+        for change in &self.drift.changes {
+            objects.entry(&change.object).or_default().push(change);
+        }
+        objects.into_iter()
+    }
+
+    /// The record with what differs taken over, and what the settings newly ask for. What was told
+    /// with its owner differs by itself once the owner is taken over.
+    pub fn accepted(&self, ignored: &Ignored) -> Shape {
+        let mut shape = self.recorded.clone();
+        loop {
+            let drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            if drift.changes.is_empty() {
+                break;
+            }
+            shape = shape.with(&drift.changes);
+        }
+        let mut changes = shape.changes_to(&self.live);
+        changes.retain(|change| change.attribute.is_some() && change.before.is_none());
+        shape.with(&changes)
+    }
+
+    fn unmanaged(&self, strict: bool) -> Vec<Finding> {
+        let of = |object: &String| {
+            let message = format!("{}: {object}: no migration made it", self.kind);
+            let hint = format!("write a migration, or put a pattern into [ignore] {}", self.kind);
+            Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, strict)
+        };
+        self.drift.unmanaged.iter().map(of).collect()
+    }
+
+    fn picture(&self, records: &Records<'_>) -> Option<Picture> {
+        let past = |(object, _)| (String::from(object), records.past(self.kind, object));
+        (!self.is_missing).then(|| Picture {
+            store: self.kind,
+            recorded: self.recorded.clone(),
+            live: self.live.clone(),
+            past: self.by_object().map(past).collect(),
+        })
+    }
+
+    fn data(&self, strict: bool) -> Vec<Finding> {
+        let of = |found: &Violation| {
+            let message = format!("{}: {}: {}", self.kind, found.object, found.what);
+            let hint = "correct the writer, or the contract by a migration";
+            Finding::in_store(FindingKind::Data, self.kind, &found.object, message, hint, strict)
+        };
+        self.audit.iter().flat_map(|audit| &audit.violations).map(of).collect()
+    }
+}
+
+fn hint_of(heal: &Heal) -> String {
+    match (heal.script.is_empty(), heal.person.as_slice()) {
+        (false, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
+        (false, more) => {
+            format!("aiplat-migrate repair --reapply puts part of it back; {}", more.join("; "))
+        }
+        (true, person) => person.join("; "),
     }
 }
 
@@ -171,10 +338,10 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
         .or(entry.row.map(|row| row.script.clone()))
         .unwrap_or_default();
     let error = |message: String, hint: &str| {
-        Some(Finding::error(FindingKind::Migration, message, hint).of(&entry.id))
+        Some(Finding::error(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
     let warning = |message: String, hint: &str| {
-        Some(Finding::warning(FindingKind::Migration, message, hint).of(&entry.id))
+        Some(Finding::warning(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
     match entry.status {
         Status::Applied | Status::Baseline => None,

@@ -158,6 +158,17 @@ const REDIS: &[Key] = &[
     key("response_timeout", Kind::Duration, "", "How long one answer may take."),
 ];
 
+const NOT_LOOKED_AT: &str =
+    "Objects that `validate` does not look at, `*` standing for any text: table public.tmp_*.";
+
+const IGNORE: &[Key] = &[
+    key("postgres", Kind::List, "", NOT_LOOKED_AT),
+    key("mongo", Kind::List, "", NOT_LOOKED_AT),
+    key("weaviate", Kind::List, "", NOT_LOOKED_AT),
+    key("kafka", Kind::List, "", NOT_LOOKED_AT),
+    key("redis", Kind::List, "", NOT_LOOKED_AT),
+];
+
 /// Every section with every key.
 pub const SECTIONS: &[Section] = &[
     Section {
@@ -186,7 +197,15 @@ pub const SECTIONS: &[Section] = &[
             POSTGRES,
             TLS_FILES,
             CONNECT_TIMEOUT,
-            &[key("dir", Kind::Folder, "migrations/postgres", "The folder of its migrations.")],
+            &[
+                key("dir", Kind::Folder, "migrations/postgres", "The folder of its migrations."),
+                key(
+                    "shape",
+                    Kind::List,
+                    "",
+                    "What the recorded shape holds besides the structure: owners, grants, comments.",
+                ),
+            ],
         ],
         addresses: &["url", "host"],
     },
@@ -230,6 +249,7 @@ pub const SECTIONS: &[Section] = &[
         ],
         addresses: &["url", "host", "sentinels"],
     },
+    Section { name: "ignore", keys: &[IGNORE], addresses: &[] },
     Section {
         name: "ledger",
         keys: &[
@@ -246,9 +266,9 @@ pub const SECTIONS: &[Section] = &[
 pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("AIPLAT_MIGRATE_CONFIG", "The settings file, as `--config`."),
     ("AIPLAT_MIGRATE_PROFILE", "The profile, as `--profile`."),
-    ("AIPLAT_MIGRATE_STORES", "The stores, as `--store`."),
+    ("AIPLAT_MIGRATE_STORES", "How `dev/stores` runs servers: `packages` or `docker`."),
     ("AIPLAT_MIGRATE_LOG", "What to log, as tracing filters."),
-    ("AIPLAT_MIGRATE_CACHE", "The folder of what may be thrown away."),
+    ("AIPLAT_MIGRATE_CACHE", "Where `dev/stores` keeps its downloads."),
     ("AIPLAT_MIGRATE_NO_DOTENV", "`true`: no .env is read."),
 ];
 

@@ -27,7 +27,7 @@ use crate::stores;
 
 pub use environment::Environment;
 pub use file::NAME as FILE_NAME;
-pub use keys::{Documented, OTHER_VARIABLES, documented};
+pub use keys::{Documented, OTHER_VARIABLES, TEST_SWITCHES, documented};
 
 use settings::Reader;
 use sources::Sources;
@@ -61,6 +61,8 @@ pub struct Config {
     pub lock_wait: Duration,
     /// The settings of the stores that are configured.
     pub stores: BTreeMap<StoreKind, stores::Settings>,
+    /// The objects of each store that are not looked at.
+    pub ignored: BTreeMap<StoreKind, stores::Ignored>,
     /// Where the ledger is.
     pub ledger: LedgerSettings,
     /// What is not wrong, but should be known.
@@ -96,6 +98,18 @@ impl Config {
         config.finish(reader, [])
     }
 
+    /// A sentence for each store that is on another machine and spoken to without TLS.
+    pub fn plain_text(&self) -> Vec<String> {
+        let ledger = match self.stores.contains_key(&StoreKind::Postgres) {
+            true => None,
+            false => {
+                self.ledger.database.plain_text().map(|words| format!("the ledger at {words}"))
+            }
+        };
+        let stores = self.stores.values().filter_map(stores::Settings::plain_text);
+        stores.chain(ledger).collect()
+    }
+
     fn of_project(sources: &Sources, reader: &mut Reader<'_>) -> Result<Config> {
         let schema = reader.section("ledger").schema("schema");
         Ok(Config {
@@ -106,6 +120,11 @@ impl Config {
             placeholders: reader.placeholders(),
             lock_wait: reader.section("").duration("lock_wait").unwrap_or(LOCK_WAIT),
             stores: BTreeMap::new(),
+            ignored: StoreKind::ALL
+                .map(|store| {
+                    (store, stores::Ignored(reader.section("ignore").patterns(store.name())))
+                })
+                .into(),
             ledger: LedgerSettings {
                 database: crate::postgres::Settings::default(),
                 schema: schema.unwrap_or_else(|| SCHEMA.to_string()),

@@ -9,6 +9,7 @@ use super::sources::{Content, Sources, Value};
 use crate::error::{Error, Result};
 use crate::migration::header::parse_duration;
 use crate::migration::{Placeholder, Placeholders, StoreKind};
+use crate::postgres::Recorded;
 use crate::secret::Secret;
 use crate::stores::{Settings, kafka, mongo, redis, weaviate};
 use crate::tls::TlsFiles;
@@ -18,7 +19,11 @@ pub fn of_store(reader: &mut Reader<'_>, store: StoreKind) -> Option<Settings> {
     reader.sources.address(store.name())?;
     let section = &mut reader.section(store.name());
     Some(match store {
-        StoreKind::Postgres => Settings::Postgres(postgres(section)),
+        StoreKind::Postgres => {
+            let mut settings = postgres(section);
+            settings.shape = section.recorded("shape");
+            Settings::Postgres(settings)
+        }
         StoreKind::Mongo => Settings::Mongo(mongo(section)),
         StoreKind::Weaviate => Settings::Weaviate(weaviate(section)),
         StoreKind::Kafka => Settings::Kafka(kafka(section)),
@@ -40,6 +45,7 @@ pub fn postgres(section: &mut SectionReader<'_, '_>) -> crate::postgres::Setting
         connect_timeout: section.duration("connect_timeout"),
         greeting: None,
         hidden: Vec::new(),
+        shape: Vec::new(),
     }
 }
 
@@ -200,11 +206,14 @@ impl SectionReader<'_, '_> {
     }
 
     fn tls_files(&mut self) -> TlsFiles {
-        TlsFiles {
+        let files = TlsFiles {
             ca_file: self.path("ca_file"),
             cert_file: self.path("cert_file"),
             key_file: self.path("key_file"),
-        }
+        };
+        let exposed = files.key_file.as_deref().and_then(permissions::exposed);
+        self.reader.warnings.extend(exposed);
+        files
     }
 
     fn path(&mut self, key: &str) -> Option<PathBuf> {
@@ -237,6 +246,17 @@ impl SectionReader<'_, '_> {
         let fits =
             |text: &str| (!text.contains("://") && !holds_user(text)).then(|| text.to_string());
         self.parse(key, "a host name alone; a whole URL goes into `url`", fits)
+    }
+
+    fn recorded(&mut self, key: &str) -> Vec<Recorded> {
+        let read = |text: &str| items(text).map(|item| item.parse().ok()).collect();
+        self.parse(key, "a list of owners, grants, comments", read).unwrap_or_default()
+    }
+
+    /// Patterns of objects.
+    pub fn patterns(&mut self, key: &str) -> Vec<String> {
+        let read = |text: &str| Some(items(text).map(str::to_string).collect());
+        self.parse(key, Kind::List.wanted(), read).unwrap_or_default()
     }
 
     fn hosts(&mut self, key: &str) -> Vec<String> {
@@ -274,6 +294,10 @@ impl SectionReader<'_, '_> {
         }
         parsed
     }
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
 /// Abstract sockets begin with `@`; no host has it further on.

@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
+use crate::shape::Shape;
 use crate::stores::{
     self, Before, Done, Effect, Failure, Job, Loss, Position, Probe, Progress, Pulse, Standing,
     Stop, Store, StoreError, Unit, Why,
@@ -76,6 +77,11 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
         let before = row.claimed.clone()?;
         Some(Claimed { before, position: row.position.clone() })
     });
+    if let Some(left) = claimed.as_ref().filter(|left| left.position.is_some()) {
+        let label = &task.units[done].label;
+        work.pulse().notice(&format!("goes on inside `{label}`, where an earlier run stopped"));
+        tracing::debug!(position = ?left.position, "resumes");
+    }
     for step in done..task.units.len() {
         if context.interrupt.is_stopping() {
             return Ok(End::Stopped);
@@ -109,7 +115,7 @@ fn is_edited(task: &Task, row: &Row) -> bool {
 
 async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
     match (task.direction, &task.row) {
-        (Direction::Up, None) => context.ledger.claim(&task.claim).await,
+        (Direction::Up, None) => context.ledger.claim(&task.claim, task.replaces).await,
         (Direction::Up, Some(row)) => {
             context.ledger.resume(row, &task.claim, is_edited(task, row)).await?;
             Ok(row.row)
@@ -251,9 +257,13 @@ impl Work<'_> {
 
     /// Looks at what stands there and makes it durable, with what undoes the step.
     async fn claim(&self, step: usize, unit: &Unit) -> Result<Before> {
-        let empty = crate::shape::Shape::default();
-        let recorded = self.context.recorded.get(&self.task.id().store).unwrap_or(&empty);
-        let before = match self.store.before(unit, recorded).await {
+        // What a step declares lives in the recorded shape alone, and an earlier migration of this
+        // run may have changed it.
+        let recorded = match stores::declares(unit).is_empty() {
+            true => Shape::default(),
+            false => self.context.ledger.recorded(self.task.id().store).await?,
+        };
+        let before = match self.store.before(unit, &recorded).await {
             Ok(before) => before,
             Err(error) => return Err(self.failed(step, error.into(), State::Failed).await),
         };

@@ -2,46 +2,51 @@
 
 use std::collections::BTreeMap;
 
-use super::{Connected, Event, Listener, store_words};
+use super::{Connected, Direction, Event, Listener, Outcome, Task, store_words};
 use crate::error::{Error, Result};
 use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
-use crate::stores::Depth;
+use crate::stores::{self, Depth, Ignored, Unit};
 
 /// Takes the before-picture of each connected store and makes it durable. Gives back the drift that
 /// was there already: recorded against live.
+///
+/// A store whose picture an unfinished run left is not looked at: that run's own changes are no
+/// drift, and it has told of the drift that it met.
 pub async fn before_pictures(
     ledger: &LockedLedger,
     snapshot: &Snapshot,
     stores: &Connected,
+    ignored: &BTreeMap<StoreKind, Ignored>,
 ) -> Result<BTreeMap<StoreKind, Vec<Change>>> {
     let pictures = stores.iter().map(async |(kind, store)| {
-        let recorded = snapshot.shapes.get(kind).map(|shape| shape.recorded.clone());
-        let recorded = recorded.unwrap_or_default();
+        let stored = snapshot.shapes.get(kind).cloned().unwrap_or_default();
+        let recorded = stored.recorded.clone();
         let live = store.inspect(&recorded, Depth::Structure).await;
-        (*kind, recorded, live)
+        (*kind, stored, live)
     });
     let mut drift = BTreeMap::new();
-    for (kind, recorded, live) in futures_util::future::join_all(pictures).await {
+    for (kind, stored, live) in futures_util::future::join_all(pictures).await {
         let live = live.map_err(|error| inspect_error(kind, &error))?;
         ledger.keep_before(kind, &live).await?;
-        drift.insert(kind, drift_of(&recorded, &live));
+        let before = stored.before.unwrap_or(live);
+        let nothing = Ignored::default();
+        let ignored = ignored.get(&kind).unwrap_or(&nothing);
+        drift.insert(kind, stores::drift(kind, &stored.recorded, &before, ignored).changes);
     }
     Ok(drift)
 }
 
-/// What differs between the recorded shape and the live one, among the objects that are recorded.
-fn drift_of(recorded: &Shape, live: &Shape) -> Vec<Change> {
-    let mut changes = recorded.changes_to(live);
-    changes.retain(|change| recorded.objects.contains_key(&change.object));
-    changes
-}
-
-/// Records the shape of each connected store: the recorded one plus what this run changed. A store
-/// that cannot be asked now keeps its before-picture, and the next run records it.
+/// Records the shape of each connected store: the recorded one plus what this run changed, which is
+/// what became different among the objects that its `tasks` touch: a server may have other users.
+/// What a run changed that died before it could record it is not known by its tasks: then everything
+/// that became different since counts. A store that cannot be asked now keeps its before-picture, and
+/// the next run records it.
 pub async fn record(
     ledger: &LockedLedger,
+    begun: &Snapshot,
+    (tasks, outcome): (&[Task], &Outcome),
     stores: &Connected,
     listener: &dyn Listener,
 ) -> Result<()> {
@@ -50,9 +55,26 @@ pub async fn record(
         let stored = snapshot.shapes.get(kind)?;
         let before = stored.before.as_ref()?;
         let recorded = stored.recorded.clone();
+        let resumed = begun.shapes.get(kind).is_some_and(|shape| shape.before.is_some());
+        let units: Vec<&Unit> = units_of(tasks, *kind).collect();
+        let applied =
+            |task: &&Task| task.direction == Direction::Up && outcome.settled.contains(task.id());
+        let made: Vec<&Unit> = tasks
+            .iter()
+            .filter(applied)
+            .filter(|task| task.id().store == *kind)
+            .flat_map(|task| &task.units)
+            .collect();
         Some(async move {
             let live = store.inspect(&recorded, Depth::Structure).await;
-            (*kind, live.map(|live| recorded.clone().with(&before.changes_to(&live))))
+            let ours =
+                |object: &str| resumed || units.iter().any(|unit| stores::touches(unit, object));
+            let recorded = live.map(|live| {
+                let mut changes = before.changes_to(&live);
+                changes.retain(|change| ours(&change.object));
+                with_found(recorded.clone().with(&changes), &live, &made)
+            });
+            (*kind, recorded)
         })
     });
     for (kind, recorded) in futures_util::future::join_all(pictures).await {
@@ -64,6 +86,21 @@ pub async fn record(
         }
     }
     Ok(())
+}
+
+/// What an applied migration found there already, equal, is the migration's from now on.
+fn with_found(mut recorded: Shape, live: &Shape, made: &[&Unit]) -> Shape {
+    for (object, attributes) in &live.objects {
+        let found = || made.iter().any(|unit| stores::makes(unit, object));
+        if !recorded.objects.contains_key(object) && found() {
+            recorded.insert(object.clone(), attributes.clone());
+        }
+    }
+    recorded
+}
+
+fn units_of(tasks: &[Task], kind: StoreKind) -> impl Iterator<Item = &Unit> {
+    tasks.iter().filter(move |task| task.id().store == kind).flat_map(|task| &task.units)
 }
 
 fn inspect_error(kind: StoreKind, error: &crate::stores::StoreError) -> Error {

@@ -86,14 +86,17 @@ impl EventKind {
 }
 
 impl LockedLedger {
-    /// Begins a journalled migration: its row is durable before its store is touched.
-    pub async fn claim(&self, claim: &Claim) -> Result<i64> {
+    /// Begins a journalled migration: its row is durable before its store is touched. `replaces` is
+    /// the row of a repeatable that this one supersedes.
+    pub async fn claim(&self, claim: &Claim, replaces: Option<i64>) -> Result<i64> {
         let (kind, version) = kind_and_version(&claim.id);
         let sql = format!(
-            "INSERT INTO {}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
+            "WITH replaced AS (UPDATE {0}.ledger SET state = 'undone' \
+             WHERE id = $15 AND state = 'applied' RETURNING id) \
+             INSERT INTO {0}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
              state, steps_total, step_hashes, down, requires, host, tool_version) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $12, $13, $14 \
-             WHERE {} RETURNING id",
+             WHERE {1} AND ($15::bigint IS NULL OR EXISTS (SELECT FROM replaced)) RETURNING id",
             self.schema_sql(),
             self.held()
         );
@@ -116,6 +119,7 @@ impl LockedLedger {
                     &claim.requires_json(),
                     &self.run.host,
                     &self.run.tool,
+                    &replaces,
                 ],
             )
         )?;
@@ -395,6 +399,20 @@ impl LockedLedger {
                 ],
             )
         )
+    }
+
+    /// Appends an event about what `store` holds.
+    pub async fn repaired(&self, store: StoreKind, details: &Value) -> Result<()> {
+        let sql = format!(
+            "INSERT INTO {}.event (run_id, event, store, host, tool_version, details) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            self.schema_sql()
+        );
+        let kind = EventKind::Repaired.name();
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&run.id, &kind, &store.name(), &run.host, &run.tool, details];
+        self.exactly_one(&sql, &parameters).await
     }
 
     /// Names the present point: the set of migrations that stand now. A name is given once.

@@ -11,7 +11,7 @@ mod rows;
 mod seal;
 mod shapes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
@@ -59,6 +59,45 @@ impl Snapshot {
     pub fn living(&self, id: &MigrationId) -> Option<&Row> {
         self.rows.iter().rev().find(|row| row.id == *id && row.state != State::Undone)
     }
+
+    /// The versioned migrations that stand now.
+    pub fn standing(&self) -> BTreeSet<MigrationId> {
+        let rows = self.rows.iter().filter(|row| row.state != State::Undone);
+        rows.map(|row| &row.id).filter(|id| id.version().is_some()).cloned().collect()
+    }
+
+    /// The versioned migrations that stood when a tag was given; `None` where there is no such tag.
+    /// Rows are never deleted, so that a tag means the same migrations even when they were undone
+    /// and applied again since, in rows of other numbers.
+    pub fn tagged(&self, name: &str) -> Option<BTreeSet<MigrationId>> {
+        let (_, numbers) = self.tags.iter().find(|(tag, _)| tag == name)?;
+        let rows = self.rows.iter().filter(|row| numbers.contains(&row.row));
+        Some(rows.map(|row| &row.id).filter(|id| id.version().is_some()).cloned().collect())
+    }
+
+    /// The tags whose point is the present one.
+    pub fn tags_here(&self) -> Vec<&str> {
+        let standing = self.standing();
+        let names = self.tags.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| self.tagged(name).as_ref() == Some(&standing)).collect()
+    }
+}
+
+/// Which events are asked for; what is empty asks for nothing in particular.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Of this kind.
+    pub event: Option<String>,
+    /// Of this run.
+    pub run: Option<String>,
+    /// Of these stores.
+    pub stores: Vec<StoreKind>,
+    /// About this migration.
+    pub migration: Option<MigrationId>,
+    /// About this object of a store.
+    pub object: Option<String>,
+    /// Not older than this.
+    pub since: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 /// Who writes: the run, for rows and events.
@@ -140,6 +179,9 @@ impl Ledger {
     pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
         let schema = identifier(&self.settings.schema);
         let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let found = self.session.client.query(&sql, &[&rows]).await;
         Ok(found
             .map_err(|error| self.error(&error))?
@@ -151,13 +193,33 @@ impl Ledger {
             .collect())
     }
 
-    /// The events, oldest first, as JSON objects; the newest `limit` of them.
-    pub async fn events(&self, limit: i64) -> Result<Vec<Value>> {
+    /// The events that `wanted` asks for, oldest first, as JSON objects; the newest `limit` of them.
+    pub async fn events(&self, wanted: &Wanted, limit: i64) -> Result<Vec<Value>> {
         let schema = identifier(&self.settings.schema);
         let sql = format!(
-            "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event ORDER BY id DESC LIMIT $1) e ORDER BY id"
+            "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event \
+             WHERE ($2::text IS NULL OR event = $2) AND ($3::text IS NULL OR run_id = $3) \
+             AND (cardinality($4::text[]) = 0 OR store = ANY ($4)) \
+             AND ($5::text IS NULL OR (kind = $5 AND version = $6)) \
+             AND ($7::text IS NULL OR details->>'object' = $7) \
+             AND ($8::timestamptz IS NULL OR at >= $8) ORDER BY id DESC LIMIT $1) e ORDER BY id"
         );
-        match self.session.client.query(&sql, &[&limit]).await {
+        let named = wanted.migration.as_ref().map(rows::kind_and_version);
+        let stores = match &wanted.migration {
+            Some(id) => vec![id.store.name()],
+            None => wanted.stores.iter().map(|store| store.name()).collect(),
+        };
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+            &limit,
+            &wanted.event,
+            &wanted.run,
+            &stores,
+            &named.as_ref().map(|(kind, _)| *kind),
+            &named.as_ref().map(|(_, version)| version.as_str()),
+            &wanted.object,
+            &wanted.since,
+        ];
+        match self.session.client.query(&sql, &parameters).await {
             Err(error) if absent(&error) => Ok(Vec::new()),
             found => {
                 let rows = found.map_err(|error| self.error(&error))?;
@@ -182,6 +244,9 @@ fn absent(error: &tokio_postgres::Error) -> bool {
     code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INVALID_SCHEMA_NAME)
 }
 
+/// PostgreSQL's code for a right that the role does not have.
+const MAY_NOT: &str = "42501";
+
 /// An error of the ledger's own database.
 pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     let address = settings.database.address();
@@ -190,10 +255,13 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
             (Exit::Unreachable, format!("cannot reach the ledger in PostgreSQL at {address}"))
         }
         StoreErrorKind::Credentials => {
-            (Exit::Usage, format!("PostgreSQL at {address} refuses the ledger's login"))
+            (Exit::Usage, format!("cannot log in to the ledger in PostgreSQL at {address}"))
         }
         StoreErrorKind::Settings => {
             (Exit::Usage, "the settings of the ledger's database are wrong".to_string())
+        }
+        StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
+            (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
         }
         StoreErrorKind::Refused => {
             (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
@@ -205,7 +273,7 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     }
     match (&error.hint, error.code.as_deref()) {
         (Some(hint), _) => result.hint(hint),
-        (None, Some("42501")) => result.hint(format!(
+        (None, Some(MAY_NOT)) => result.hint(format!(
             "the ledger's role needs the schema `{0}`: have an administrator run \
              CREATE SCHEMA {0} AUTHORIZATION <role>",
             settings.schema

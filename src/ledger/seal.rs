@@ -52,6 +52,29 @@ impl LockedLedger {
         self.seal(&token, after, State::Undone, "seal_undone", &arguments)
     }
 
+    /// Seals a repair of `store`: its event is written in the repair's own transaction.
+    pub fn seal_repair(&self, store: crate::migration::StoreKind, details: &Value) -> Seal {
+        let schema = identifier(self.schema());
+        let token = token();
+        let open = format!(
+            "SELECT {schema}.open_seal({}, {}, NULL, NULL, NULL)",
+            literal(&token),
+            literal(&self.run.id)
+        );
+        let close = format!(
+            "SELECT {schema}.check_token({}); \
+             INSERT INTO {schema}.event (run_id, event, store, host, tool_version, details) \
+             VALUES ({}, 'repaired', {}, {}, {}, {})",
+            literal(&token),
+            literal(&self.run.id),
+            literal(store.name()),
+            literal(&self.run.host),
+            literal(self.run.tool),
+            json(details)
+        );
+        Seal { open, close }
+    }
+
     /// Seals step number `step` of the journalled migration in `row`.
     pub fn seal_step(&self, row: i64, step: usize) -> Seal {
         let token = token();

@@ -19,6 +19,17 @@ pub struct StoredShape {
     pub before: Option<Shape>,
 }
 
+impl StoredShape {
+    /// What is recorded, with what a run changed that died before it could record it: the next run
+    /// will record it so.
+    pub fn as_of(&self, live: &Shape) -> Shape {
+        match &self.before {
+            None => self.recorded.clone(),
+            Some(before) => self.recorded.clone().with(&before.changes_to(live)),
+        }
+    }
+}
+
 pub(super) fn read(rows: &[tokio_postgres::Row]) -> BTreeMap<StoreKind, StoredShape> {
     rows.iter()
         .filter_map(|row| {
@@ -47,6 +58,15 @@ impl LockedLedger {
         )
     }
 
+    /// The recorded shape of `store` now.
+    pub async fn recorded(&self, store: StoreKind) -> Result<Shape> {
+        let sql = format!("SELECT recorded FROM {}.shape WHERE store = $1", self.schema_sql());
+        let row = self.ledger.session.client.query_opt(&sql, &[&store.name()]).await;
+        let row = row.map_err(|error| self.error(&error))?;
+        let recorded = row.and_then(|row| serde_json::from_value(row.get::<_, Value>(0)).ok());
+        Ok(recorded.unwrap_or_default())
+    }
+
     /// Records the shape of a store and drops the before-picture.
     pub async fn record_shape(&self, store: StoreKind, recorded: &Shape) -> Result<()> {
         let sql = format!(
@@ -59,6 +79,27 @@ impl LockedLedger {
             "record_shape",
             self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id])
         )
+    }
+
+    /// Records the live shape of a store as it should be, with one event for each of `details`.
+    pub async fn accept_shape(
+        &self,
+        store: StoreKind,
+        recorded: &Shape,
+        details: &[Value],
+    ) -> Result<()> {
+        let schema = self.schema_sql();
+        let sql = format!(
+            "WITH told AS (INSERT INTO {schema}.event (run_id, event, store, host, tool_version, details) \
+             SELECT $3, 'repaired', $1, $4, $5, d FROM jsonb_array_elements($6::jsonb) d) \
+             INSERT INTO {schema}.shape AS s (store, recorded, run_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL, \
+             run_id = excluded.run_id, updated_at = clock_timestamp()"
+        );
+        let run = &self.run;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            [&store.name(), &json!(recorded), &run.id, &run.host, &run.tool, &json!(details)];
+        self.write_shape(&sql, &parameters).await
     }
 
     async fn write_shape(

@@ -13,7 +13,7 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use errors::{connection_error, store_error};
-pub use settings::Settings;
+pub use settings::{Recorded, Settings};
 
 use crate::stores::StoreError;
 
@@ -53,7 +53,8 @@ impl Settings {
             }
         };
         match tokio::time::timeout(limit, session).await {
-            Ok(session) => session.map_err(|error| connection_error(&error)),
+            Ok(session) => session
+                .map_err(|error| connection_error(&error, &self.address(), &self.files_in_use())),
             Err(_) => Err(StoreError::unreachable(format!(
                 "no answer from {} within {} s",
                 self.address(),
@@ -113,11 +114,10 @@ where
             if matches!(notice.severity(), "DEBUG" | "LOG") {
                 continue;
             }
-            let text = match (notice.detail(), notice.hint()) {
-                (Some(detail), Some(hint)) => format!("{} {detail} {hint}", notice.message()),
-                (Some(more), None) | (None, Some(more)) => format!("{} {more}", notice.message()),
-                (None, None) => notice.message().to_string(),
-            };
+            let mut text = notice.message().to_string();
+            for more in [notice.detail(), notice.hint()].into_iter().flatten() {
+                text = format!("{}; {more}", text.trim_end_matches('.'));
+            }
             let line = format!("{}: {text}", notice.severity());
             notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
         }

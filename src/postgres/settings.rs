@@ -8,7 +8,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::secret::Secret;
 use crate::stores::{StoreError, StoreErrorKind};
-use crate::tls::{TlsFiles, Verify};
+use crate::tls::{self, TlsFiles, Verify};
 
 /// Where PostgreSQL is and how to log in; parts given apart win over what the URL says.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,36 @@ pub struct Settings {
     pub greeting: Option<String>,
     /// Schemas that are no part of the store's shape: the ledger's own.
     pub hidden: Vec<String>,
+    /// What the store's shape records besides its structure.
+    pub shape: Vec<Recorded>,
 }
+
+/// What the shape of a database records only where the settings ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// Who owns what.
+    Owners,
+    /// Who may do what.
+    Grants,
+    /// Comments.
+    Comments,
+}
+
+impl std::str::FromStr for Recorded {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Recorded, ()> {
+        match text {
+            "owners" => Ok(Recorded::Owners),
+            "grants" => Ok(Recorded::Grants),
+            "comments" => Ok(Recorded::Comments),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The value of `sslrootcert` that means the system's authorities.
+const SYSTEM: &str = "system";
 
 /// The keys of a URL that the driver does not know and that we serve ourselves.
 const OUR_KEYS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
@@ -47,6 +76,19 @@ impl Settings {
             Ok(config) => hosts(&config),
             Err(_) => self.host.clone().unwrap_or_else(|| "PostgreSQL".to_string()),
         }
+    }
+
+    /// Whether what is sent may be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let mode = self.mode().ok()?;
+        let may = match mode.as_str() {
+            "disable" => "is spoken to in plain text",
+            "allow" | "prefer" => "is spoken to in plain text unless it offers TLS",
+            _ => return None,
+        };
+        let address = self.address();
+        tls::leaves_machine(&address)
+            .then(|| format!("{address} {may} (sslmode {mode}): set sslmode to verify-full"))
     }
 
     /// The database, for messages.
@@ -138,10 +180,12 @@ impl Settings {
         }
     }
 
-    pub(super) fn tls_connector(&self) -> Result<Option<MakeRustlsConnect>, StoreError> {
+    /// The certificates, those that the URL names among them.
+    pub(super) fn files_in_use(&self) -> TlsFiles {
         let mut files = self.tls_files.clone();
         for (key, value) in self.split_url().1 {
             let slot = match key.as_str() {
+                "sslrootcert" if value == SYSTEM => continue,
                 "sslrootcert" => &mut files.ca_file,
                 "sslcert" => &mut files.cert_file,
                 "sslkey" => &mut files.key_file,
@@ -149,6 +193,11 @@ impl Settings {
             };
             slot.get_or_insert(value.into());
         }
+        files
+    }
+
+    pub(super) fn tls_connector(&self) -> Result<Option<MakeRustlsConnect>, StoreError> {
+        let files = self.files_in_use();
         let verify = match self.mode()?.as_str() {
             "disable" => return Ok(None),
             "verify-full" => Verify::Full,
@@ -162,14 +211,18 @@ impl Settings {
     }
 
     fn mode(&self) -> Result<String, StoreError> {
-        let in_url = self
-            .split_url()
-            .1
-            .into_iter()
-            .find(|(key, _)| key == "sslmode")
-            .map(|(_, value)| value);
-        let mode = self.sslmode.clone().or(in_url).unwrap_or_else(|| "prefer".to_string());
+        let ours = self.split_url().1;
+        let in_url =
+            |name: &str| ours.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        // As libpq: the system's authorities vouch for anyone, so that the name must be checked.
+        let system = in_url("sslrootcert").as_deref() == Some(SYSTEM);
+        let usual = if system { "verify-full" } else { "prefer" };
+        let mode = self.sslmode.clone().or(in_url("sslmode")).unwrap_or_else(|| usual.to_string());
         match mode.as_str() {
+            "allow" | "prefer" | "require" | "verify-ca" if system => {
+                Err(StoreError::new(StoreErrorKind::Settings, "sslrootcert=system is too weak so")
+                    .hint("with it, sslmode is verify-full"))
+            }
             "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full" => Ok(mode),
             _ => Err(StoreError::new(StoreErrorKind::Settings, "unknown sslmode")
                 .hint("it is one of disable, prefer, require, verify-ca and verify-full")),

@@ -33,7 +33,9 @@ fn of_report(report: &Report) -> Value {
         Report::Status(report) => of_status(report),
         Report::Validate(report) => of_validate(report),
         Report::History(report) => json!({ "events": report.events }),
-        Report::Repair(report) => json!({ "actions": report.actions, "done": report.done }),
+        Report::Repair(report) => {
+            json!({ "actions": report.actions, "left": report.left, "done": report.done })
+        }
         Report::Done(sentence) => json!({ "message": sentence }),
     }
 }
@@ -58,7 +60,14 @@ fn of_plan(report: &PlanReport) -> Value {
             let steps: Vec<Value> = migration
                 .steps
                 .iter()
-                .map(|step| json!({ "label": step.label, "done": step.done, "hazards": step.hazards }))
+                .map(|step| {
+                    json!({
+                        "label": step.label,
+                        "done": step.done,
+                        "hazards": step.hazards,
+                        "losses": step.losses,
+                    })
+                })
                 .collect();
             json!({
                 "store": migration.store,
@@ -72,7 +81,7 @@ fn of_plan(report: &PlanReport) -> Value {
             })
         })
         .collect();
-    json!({ "migrations": migrations })
+    json!({ "migrations": migrations, "remarks": report.remarks })
 }
 
 fn of_status(report: &StatusReport) -> Value {
@@ -100,13 +109,22 @@ fn of_status(report: &StatusReport) -> Value {
         .iter()
         .map(|(status, count)| (status.name().to_string(), json!(count)))
         .collect();
-    json!({ "migrations": migrations, "counts": counts, "tags": report.tags, "at_work": report.at_work })
+    json!({
+        "migrations": migrations,
+        "counts": counts,
+        "tags": report.tags,
+        "tags_here": report.tags_here,
+        "at_work": report.at_work,
+    })
 }
 
 fn of_validate(report: &ValidateReport) -> Value {
+    let audit = |(store, audit): &(crate::migration::StoreKind, crate::stores::Audit)| json!({ "store": store, "looked": audit.looked, "total": audit.total });
+    let audits: Vec<Value> = report.audits.iter().map(audit).collect();
     json!({
         "files": report.files,
         "findings": report.findings,
+        "audits": audits,
         "at_work": report.at_work.as_ref().map(|holder| holder.to_string()),
     })
 }

@@ -1,26 +1,38 @@
 //! Results as values with several renderings. Only this module and `main` print.
 
 mod error;
+mod github;
+mod html;
 mod json;
+mod junit;
+mod metrics;
 mod plan;
 mod progress;
 mod run;
+mod sarif;
 mod status;
 mod style;
+pub mod termination;
 mod validate;
 
 use std::fmt;
 
 pub use error::render as render_error;
+pub use github::{annotations as render_annotations, summary as render_summary};
+pub use html::render as render_html;
 pub use json::render as render_json;
+pub use junit::render as render_junit;
+pub use metrics::{Ended, Metrics};
 pub use plan::{PlanReport, PlannedMigration, PlannedStep};
 pub use progress::Console;
 pub use run::RunReport;
+pub use sarif::render as render_sarif;
 pub use status::{StatusLine, StatusReport};
 pub use style::Style;
-pub use validate::{Finding, FindingKind, Severity, ValidateReport};
+pub use validate::{Finding, FindingKind, Past, Picture, Severity, ValidateReport};
 
 use crate::error::Exit;
+use crate::shape::Change;
 
 /// What a command has to show.
 #[derive(Debug)]
@@ -47,6 +59,7 @@ impl Report {
         match self {
             Report::Status(report) => report.exit(),
             Report::Validate(report) => report.exit(),
+            Report::Repair(report) if !report.left.is_empty() => Exit::Differ,
             Report::Run(_)
             | Report::Plan(_)
             | Report::History(_)
@@ -87,13 +100,11 @@ impl fmt::Display for HistoryReport {
             let at: String = text("at").chars().take(19).collect();
             let migration = match (text("store"), text("kind").as_str()) {
                 (store, _) if store.is_empty() => String::new(),
+                (store, "") => store,
                 (store, "repeatable") => format!("{store} `{}`", text("version")),
                 (store, _) => format!("{store}@{}", text("version")),
             };
-            let details = match event["details"].as_object() {
-                Some(details) if !details.is_empty() => event["details"].to_string(),
-                _ => String::new(),
-            };
+            let details = details(&event["details"]);
             let by = format!("{} on {}", text("who"), text("host"));
             table.add_row([
                 at.replace('T', " "),
@@ -108,19 +119,56 @@ impl fmt::Display for HistoryReport {
     }
 }
 
+/// What an event says besides: of a repaired object how it was and is, of all else what is there.
+fn details(details: &serde_json::Value) -> String {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_string();
+    match (details.as_object(), details["changes"].as_array()) {
+        (Some(_), Some(changes)) => {
+            let shown: Vec<String> = changes
+                .iter()
+                .map(|change| {
+                    let change: Change = Change {
+                        object: String::new(),
+                        attribute: change["attribute"].as_str().map(str::to_string),
+                        before: Some(change["before"].clone()).filter(|value| !value.is_null()),
+                        after: Some(change["after"].clone()).filter(|value| !value.is_null()),
+                    };
+                    change.to_string().trim_start_matches(": ").to_string()
+                })
+                .collect();
+            format!(
+                "{} {}: {}",
+                text(&details["object"]),
+                text(&details["repair"]),
+                shown.join(", ")
+            )
+        }
+        (Some(object), None) if !object.is_empty() => details.to_string(),
+        (_, _) => String::new(),
+    }
+}
+
 /// What `repair` does.
 #[derive(Debug)]
 pub struct RepairReport {
     /// Each repair as a sentence.
     pub actions: Vec<String>,
+    /// What a person must decide.
+    pub left: Vec<String>,
     /// Whether it was done.
     pub done: bool,
 }
 
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.actions.is_empty() {
+        if self.actions.is_empty() && self.left.is_empty() {
             return writeln!(f, "nothing to repair");
+        }
+        for left in &self.left {
+            writeln!(f, "for a person to decide: {left}")?;
+        }
+        if self.actions.is_empty() {
+            return Ok(());
         }
         writeln!(f, "{}", if self.done { "repaired:" } else { "to be repaired:" })?;
         for action in &self.actions {

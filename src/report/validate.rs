@@ -1,12 +1,15 @@
 //! Every difference that `validate` found, worst first.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Style;
 use crate::error::Exit;
 use crate::ledger::Holder;
 use crate::migration::{MigrationId, StoreKind};
-use crate::shape::Change;
+use crate::shape::{Change, Shape};
+use crate::stores::Audit;
 
 /// What `validate` found.
 #[derive(Debug, Default)]
@@ -15,8 +18,36 @@ pub struct ValidateReport {
     pub files: usize,
     /// The findings.
     pub findings: Vec<Finding>,
+    /// How much live data was looked at, by store.
+    pub audits: Vec<(StoreKind, Audit)>,
+    /// What the stores look like, for those that were looked at.
+    pub pictures: Vec<Picture>,
     /// A run that is at work now: what it is at is no finding.
     pub at_work: Option<Holder>,
+}
+
+/// One store: what is recorded of it, what is there, and what became of the objects that differ.
+#[derive(Debug)]
+pub struct Picture {
+    /// The store.
+    pub store: StoreKind,
+    /// What is recorded.
+    pub recorded: Shape,
+    /// What is there.
+    pub live: Shape,
+    /// The past of each object that differs.
+    pub past: BTreeMap<String, Vec<Past>>,
+}
+
+/// Something that happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Past {
+    /// When, as RFC 3339.
+    pub at: String,
+    /// What: the migration whose file names the object, or a repair.
+    pub what: String,
+    /// By whom.
+    pub by: String,
 }
 
 /// How bad a finding is.
@@ -39,6 +70,10 @@ pub enum FindingKind {
     Drift,
     /// The files against the sum file.
     SumFile,
+    /// Live data against a contract.
+    Data,
+    /// An object that no migration touched.
+    Unmanaged,
     /// A migration that nothing undoes.
     NoUndo,
 }
@@ -54,6 +89,10 @@ pub struct Finding {
     pub store: Option<StoreKind>,
     /// The migration, where one is meant.
     pub migration: Option<String>,
+    /// The object, where one is meant.
+    pub object: Option<String>,
+    /// The file, where one is meant: of the migration, or of the last one that names the object.
+    pub file: Option<String>,
     /// The difference, where the store and the ledger differ.
     pub change: Option<Change>,
     /// What was found.
@@ -62,10 +101,56 @@ pub struct Finding {
     pub hint: String,
 }
 
+impl FindingKind {
+    /// Every kind, in the order of the enum.
+    pub const ALL: [FindingKind; 6] = [
+        FindingKind::Migration,
+        FindingKind::Drift,
+        FindingKind::SumFile,
+        FindingKind::Data,
+        FindingKind::Unmanaged,
+        FindingKind::NoUndo,
+    ];
+
+    /// Its name, as JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FindingKind::Migration => "migration",
+            FindingKind::Drift => "drift",
+            FindingKind::SumFile => "sum-file",
+            FindingKind::Data => "data",
+            FindingKind::Unmanaged => "unmanaged",
+            FindingKind::NoUndo => "no-undo",
+        }
+    }
+
+    /// What it is about, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            FindingKind::Migration => "A migration's file and the ledger do not agree.",
+            FindingKind::Drift => "A store is not as the migrations made it.",
+            FindingKind::SumFile => "The files are not what migrations.sum says.",
+            FindingKind::Data => "Live data breaks a contract.",
+            FindingKind::Unmanaged => "An object that no migration made.",
+            FindingKind::NoUndo => "A migration that nothing undoes.",
+        }
+    }
+}
+
 impl Finding {
     fn new(severity: Severity, kind: FindingKind, message: String, hint: &str) -> Finding {
         let hint = hint.to_string();
-        Finding { severity, kind, store: None, migration: None, change: None, message, hint }
+        Finding {
+            severity,
+            kind,
+            store: None,
+            migration: None,
+            object: None,
+            file: None,
+            change: None,
+            message,
+            hint,
+        }
     }
 
     /// A difference.
@@ -79,12 +164,34 @@ impl Finding {
     }
 
     /// A difference between what the ledger recorded and what `store` holds.
-    pub fn drift(store: StoreKind, change: &Change) -> Finding {
-        let hint = "put it back, or write a migration that makes it so";
-        let mut finding = Finding::error(FindingKind::Drift, format!("{store}: {change}"), hint);
-        finding.store = Some(store);
+    pub fn drift(store: StoreKind, change: &Change, hint: &str) -> Finding {
+        let message = format!("{store}: {change}");
+        let kind = FindingKind::Drift;
+        let mut finding = Finding::in_store(kind, store, &change.object, message, hint, true);
         finding.change = Some(change.clone());
         finding
+    }
+
+    /// Something about an object of `store`, as an error where it is `strict`ly taken.
+    pub fn in_store(
+        kind: FindingKind,
+        store: StoreKind,
+        object: &str,
+        message: String,
+        hint: &str,
+        strict: bool,
+    ) -> Finding {
+        let severity = if strict { Severity::Error } else { Severity::Warning };
+        let mut finding = Finding::new(severity, kind, message, hint);
+        finding.store = Some(store);
+        finding.object = Some(object.to_string());
+        finding
+    }
+
+    /// The same, about a file.
+    pub fn in_file(mut self, file: impl Into<String>) -> Finding {
+        self.file = Some(file.into());
+        self
     }
 
     /// The same, about a migration.
@@ -130,6 +237,9 @@ impl ValidateReport {
                 finding.hint
             ));
         }
+        for (store, audit) in &self.audits {
+            text.push_str(&format!("{} {}\n", style.dim("looked at:"), looked(*store, audit)));
+        }
         if let Some(holder) = &self.at_work {
             text.push_str(&format!("{} {holder}\n", style.warn("in progress:")));
         }
@@ -147,4 +257,11 @@ impl ValidateReport {
         });
         text
     }
+}
+
+/// How much of a store's live data was looked at.
+pub(super) fn looked(store: StoreKind, audit: &Audit) -> String {
+    let (looked, total) = (audit.looked.min(audit.total), audit.total);
+    let share = if total == 0 { 100.0 } else { looked as f64 * 100.0 / total as f64 };
+    format!("{looked} of {total} keys in {store} ({share:.0} %)")
 }

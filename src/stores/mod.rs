@@ -18,11 +18,16 @@
 //! - [`Store::probe`] answers for a step whose claim is in the ledger and whose end is not known.
 //! - Nothing that a store says (error, label, inverse, shape) holds a secret.
 
+mod drift;
+mod heal;
 pub mod kafka;
 pub mod mongo;
 pub mod postgres;
 pub mod redis;
 pub mod weaviate;
+
+pub use drift::{Drift, Ignored, drift, makes, touches};
+pub use heal::{Heal, heal};
 
 use std::time::Duration;
 
@@ -44,6 +49,8 @@ pub struct Unit {
     pub span: Span,
     /// Whether the ledger row can be written in the same transaction.
     pub atomic: bool,
+    /// Whether it has to be the only one under way: its data is streamed, not sent as one message.
+    pub exclusive: bool,
     /// The operation.
     pub body: Body,
 }
@@ -420,6 +427,35 @@ pub trait Store: Send + Sync {
         recorded: &'a Shape,
         depth: Depth,
     ) -> BoxFuture<'a, Result<Shape, StoreError>>;
+
+    /// Holds live data against what the recorded shape says of it; `None` where it says nothing.
+    fn audit<'a>(
+        &'a self,
+        _recorded: &'a Shape,
+        _depth: Depth,
+    ) -> BoxFuture<'a, Result<Option<Audit>, StoreError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}
+
+/// What was found in live data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// What breaks a contract.
+    pub violations: Vec<Violation>,
+    /// How many items were looked at.
+    pub looked: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Live data that breaks a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The contract: `keyspace session:*`.
+    pub object: String,
+    /// What is wrong, with a figure and an example.
+    pub what: String,
 }
 
 /// The settings of one store.
@@ -458,6 +494,19 @@ impl Settings {
             Settings::Kafka(settings) => settings.address(),
             Settings::Redis(settings) => settings.address(),
         }
+    }
+
+    /// A sentence about what can be read on its way to the store; `None` with TLS, and where the
+    /// store is on this machine.
+    pub fn plain_text(&self) -> Option<String> {
+        let found = match self {
+            Settings::Postgres(settings) => settings.plain_text(),
+            Settings::Mongo(settings) => settings.plain_text(),
+            Settings::Weaviate(settings) => settings.plain_text(),
+            Settings::Kafka(settings) => settings.plain_text(),
+            Settings::Redis(settings) => settings.plain_text(),
+        };
+        found.map(|words| format!("{} at {words}", self.kind().title()))
     }
 
     /// Connects once and proves that the store answers and the credentials hold; tries nothing
@@ -504,7 +553,7 @@ fn unit(script: &Script, step: &Node) -> Result<Unit, ScriptError> {
             (step.label(), Body::Redis(step))
         }
     };
-    Ok(Unit { label, span: step.span.clone(), atomic: false, body })
+    Ok(Unit { label, span: step.span.clone(), atomic: false, exclusive: true, body })
 }
 
 /// What undoes a unit that was applied over `before`: native steps, in the order in which they
@@ -522,6 +571,38 @@ pub fn inverse(unit: &Unit, before: &Before) -> Result<Vec<Value>, String> {
     }
 }
 
+/// `unit` as it stands before the `earlier` ones of its plan are done: it may drop what they rename,
+/// and whoever asks now what it would lose must ask under the present name.
+pub fn before_earlier(unit: &Unit, earlier: &[&Unit]) -> Unit {
+    let mut now = unit.clone();
+    match &mut now.body {
+        Body::Postgres(step) => {
+            let earlier: Vec<_> = earlier.iter().filter_map(|unit| postgres_step(unit)).collect();
+            *step = step.before(&earlier);
+        }
+        Body::Mongo(step) => {
+            let earlier: Vec<_> = earlier.iter().filter_map(|unit| mongo_step(unit)).collect();
+            *step = step.before(&earlier);
+        }
+        Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => {}
+    }
+    now
+}
+
+fn postgres_step<'a>(unit: &&'a Unit) -> Option<&'a postgres::Step> {
+    match &unit.body {
+        Body::Postgres(step) => Some(step),
+        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => None,
+    }
+}
+
+fn mongo_step<'a>(unit: &&'a Unit) -> Option<&'a mongo::Step> {
+    match &unit.body {
+        Body::Mongo(step) => Some(step),
+        Body::Postgres(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => None,
+    }
+}
+
 /// What a unit puts into the recorded shape by itself, because the store holds nothing of it:
 /// Redis's keyspace contracts. `None` ends an object.
 pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {
@@ -535,6 +616,9 @@ pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {
 pub fn hazards(unit: &Unit) -> Vec<String> {
     match &unit.body {
         Body::Postgres(step) => step.hazards(),
-        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => Vec::new(),
+        Body::Mongo(step) => step.hazards(),
+        Body::Weaviate(step) => step.hazards(),
+        Body::Kafka(step) => step.hazards(),
+        Body::Redis(step) => step.hazards(),
     }
 }

@@ -49,13 +49,10 @@ pub(super) fn apply<'a>(
     job: Job<'a>,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
     match (&step.manner, job.seal.clone()) {
-        (Manner::Transaction, Some(seal)) => {
-            let has_copy = step.statements.iter().any(|statement| statement.copy_data.is_some());
-            match has_copy {
-                false => whole(store, step, job, &seal),
-                true => with_copy(store, step, job, seal).boxed(),
-            }
-        }
+        (Manner::Transaction, Some(seal)) => match step.streams() {
+            false => whole(store, step, job, &seal),
+            true => with_copy(store, step, job, seal).boxed(),
+        },
         (Manner::Transaction, None) => {
             let message = "a transactional step was not sealed";
             std::future::ready(Err(Failure::from(StoreError::refused(message)))).boxed()

@@ -2,6 +2,7 @@
 
 mod apply;
 mod blocker;
+mod heal;
 mod probe;
 mod shape;
 mod split;
@@ -11,6 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_postgres::SimpleQueryMessage;
 
+pub(super) use heal::{heal, part_of, rank};
+pub(super) use shape::OPTIONAL;
 pub use steps::{Step, parse};
 
 use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};

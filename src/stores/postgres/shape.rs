@@ -1,15 +1,18 @@
 //! The live shape of a database, read from its catalogs in one query.
 
 use super::Postgres;
-use crate::postgres::{literal, store_error};
+use crate::postgres::{Recorded, literal, store_error};
 use crate::shape::Shape;
 use crate::stores::StoreError;
+
+/// Attributes that are there only where the settings ask for them, and then on every object.
+pub(in crate::stores) const OPTIONAL: &[&str] = &["owner", "grants", "comment"];
 
 /// Every branch gives an object's name and its attributes. `visible` keeps out system schemas, the
 /// schemas in `$hidden`, and what belongs to an extension, which is the extension's own business.
 const QUERY: &str = r#"
 WITH visible AS MATERIALIZED (
-  SELECT oid, nspname FROM pg_catalog.pg_namespace
+  SELECT oid, nspname, nspowner, nspacl FROM pg_catalog.pg_namespace
   WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT nspname = ANY ($hidden)
 ), owned AS MATERIALIZED (
   SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'
@@ -29,7 +32,13 @@ WITH visible AS MATERIALIZED (
   WHERE t.typtype IN ('e', 'd')
   AND NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_type'::regclass AND objid = t.oid)
 )
-SELECT 'schema ' || pg_catalog.quote_ident(nspname), pg_catalog.jsonb_build_object() FROM visible
+SELECT 'schema ' || pg_catalog.quote_ident(nspname), pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+         'owner', CASE WHEN $owners THEN pg_catalog.pg_get_userbyid(nspowner) END,
+         'grants', CASE WHEN $grants THEN pg_catalog.to_jsonb(ARRAY(SELECT a::text
+           FROM pg_catalog.unnest(COALESCE(nspacl, pg_catalog.acldefault('n', nspowner))) a ORDER BY 1)) END,
+         'comment', CASE WHEN $comments THEN
+           COALESCE(pg_catalog.obj_description(oid, 'pg_namespace'), '') END))
+FROM visible
 UNION ALL
 SELECT 'extension ' || pg_catalog.quote_ident(e.extname),
        pg_catalog.jsonb_build_object('version', e.extversion, 'schema', n.nspname)
@@ -45,7 +54,12 @@ SELECT CASE r.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view '
          'partition bound', pg_catalog.pg_get_expr(r.relpartbound, r.oid),
          'row security', CASE WHEN r.relrowsecurity THEN true END,
          'forced row security', CASE WHEN r.relforcerowsecurity THEN true END,
-         'options', pg_catalog.to_jsonb(r.reloptions)))
+         'options', pg_catalog.to_jsonb(r.reloptions),
+         'owner', CASE WHEN $owners THEN pg_catalog.pg_get_userbyid(r.relowner) END,
+         'grants', CASE WHEN $grants THEN pg_catalog.to_jsonb(ARRAY(SELECT a::text
+           FROM pg_catalog.unnest(COALESCE(r.relacl, pg_catalog.acldefault('r', r.relowner))) a ORDER BY 1)) END,
+         'comment', CASE WHEN $comments THEN
+           COALESCE(pg_catalog.obj_description(r.oid, 'pg_class'), '') END))
 FROM relation r WHERE r.relkind IN ('r', 'p', 'v', 'm', 'f')
 UNION ALL
 SELECT 'column ' || r.name || '.' || pg_catalog.quote_ident(a.attname),
@@ -56,7 +70,11 @@ SELECT 'column ' || r.name || '.' || pg_catalog.quote_ident(a.attname),
          'generated', CASE WHEN a.attgenerated <> '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
          'identity', CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
          'collation', CASE WHEN a.attcollation <> t.typcollation THEN
-           (SELECT collname FROM pg_catalog.pg_collation WHERE oid = a.attcollation) END))
+           (SELECT collname FROM pg_catalog.pg_collation WHERE oid = a.attcollation) END,
+         'grants', CASE WHEN $grants THEN pg_catalog.to_jsonb(ARRAY(SELECT x::text
+           FROM pg_catalog.unnest(a.attacl) x ORDER BY 1)) END,
+         'comment', CASE WHEN $comments THEN
+           COALESCE(pg_catalog.col_description(r.oid, a.attnum), '') END))
 FROM relation r
 JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
@@ -67,22 +85,35 @@ SELECT 'constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || r.name,
        pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_constraintdef(c.oid),
                                      'validated', c.convalidated)
 FROM pg_catalog.pg_constraint c JOIN relation r ON r.oid = c.conrelid
-WHERE c.contype <> 't'
+WHERE c.contype NOT IN ('t', 'n')
 UNION ALL
 SELECT 'index ' || r.name,
-       pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_indexdef(r.oid), 'valid', i.indisvalid)
+       pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_indexdef(r.oid), 'valid', i.indisvalid,
+         'table', (SELECT t.name FROM relation t WHERE t.oid = i.indrelid))
 FROM pg_catalog.pg_index i JOIN relation r ON r.oid = i.indexrelid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c
                   WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'))
 UNION ALL
 SELECT 'sequence ' || r.name,
-       pg_catalog.jsonb_build_object('type', pg_catalog.format_type(s.seqtypid, NULL),
+       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+         'type', pg_catalog.format_type(s.seqtypid, NULL),
          'start', s.seqstart, 'increment', s.seqincrement, 'minimum', s.seqmin, 'maximum', s.seqmax,
-         'cycle', s.seqcycle)
+         'cycle', s.seqcycle,
+         'owned by', (SELECT pg_catalog.format('%s.%I', t.name, a.attname)
+           FROM pg_catalog.pg_depend d JOIN relation t ON t.oid = d.refobjid
+           JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.seqrelid
+           AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i'))))
 FROM pg_catalog.pg_sequence s JOIN relation r ON r.oid = s.seqrelid
 UNION ALL
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || p.name,
-       pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_functiondef(p.oid))
+       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+         'definition', pg_catalog.pg_get_functiondef(p.oid),
+         'owner', CASE WHEN $owners THEN pg_catalog.pg_get_userbyid(p.proowner) END,
+         'grants', CASE WHEN $grants THEN pg_catalog.to_jsonb(ARRAY(SELECT a::text
+           FROM pg_catalog.unnest(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) a ORDER BY 1)) END,
+         'comment', CASE WHEN $comments THEN
+           COALESCE(pg_catalog.obj_description(p.oid, 'pg_proc'), '') END))
 FROM routine p
 UNION ALL
 SELECT 'trigger ' || pg_catalog.quote_ident(t.tgname) || ' on ' || r.name,
@@ -108,13 +139,18 @@ SELECT CASE k.typtype WHEN 'e' THEN 'enum ' ELSE 'domain ' END || k.name,
          'not null', CASE WHEN k.typtype = 'd' THEN k.typnotnull END,
          'default', k.typdefault,
          'checks', (SELECT pg_catalog.jsonb_object_agg(conname, pg_catalog.pg_get_constraintdef(oid))
-                    FROM pg_catalog.pg_constraint WHERE contypid = k.oid)))
+                    FROM pg_catalog.pg_constraint WHERE contypid = k.oid AND contype = 'c')))
 FROM kind k
 "#;
 
 pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
     let hidden: Vec<String> = store.settings.hidden.iter().map(|schema| literal(schema)).collect();
-    let query = QUERY.replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")));
+    let asked = |what| store.settings.shape.contains(&what).to_string();
+    let query = QUERY
+        .replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")))
+        .replace("$owners", &asked(Recorded::Owners))
+        .replace("$grants", &asked(Recorded::Grants))
+        .replace("$comments", &asked(Recorded::Comments));
     let rows = store.session.client.simple_query(&query).await;
     let mut shape = Shape::default();
     for message in rows.map_err(|error| store_error(&error))? {

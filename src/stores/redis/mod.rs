@@ -4,9 +4,12 @@
 //! keys that exist; what keys are to look like is a contract that only the ledger holds.
 
 mod apply;
+mod audit;
 mod connection;
 mod errors;
+mod heal;
 mod probe;
+mod rewrite;
 mod server;
 mod shape;
 mod steps;
@@ -17,12 +20,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{
-    Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind, Unit,
+    Audit, Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind,
+    Unit,
 };
 use crate::secret::Secret;
 use crate::shape::Shape;
 use crate::tls::TlsFiles;
 
+pub(super) use heal::{heal, makes, touches};
 use server::Server;
 pub use steps::Step;
 
@@ -63,6 +68,11 @@ impl Settings {
     /// Host and port, or the master's name and its Sentinels; never a password.
     pub fn address(&self) -> String {
         connection::address(self)
+    }
+
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        connection::plain_text(self)
     }
 }
 
@@ -120,6 +130,14 @@ impl Store for Redis {
         depth: Depth,
     ) -> BoxFuture<'a, Result<Shape, StoreError>> {
         Box::pin(async move { shape::inspect(&self.server, recorded, depth).await })
+    }
+
+    fn audit<'a>(
+        &'a self,
+        recorded: &'a Shape,
+        depth: Depth,
+    ) -> BoxFuture<'a, Result<Option<Audit>, StoreError>> {
+        Box::pin(async move { audit::audit(&self.server, recorded, depth).await })
     }
 }
 

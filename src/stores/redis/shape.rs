@@ -11,7 +11,6 @@ use super::probe::{setting_value, users_in};
 use super::server::{Server, command};
 use super::steps::acl::LiveUser;
 use super::steps::config;
-use crate::migration::Checksum;
 use crate::shape::{Attributes, Shape};
 use crate::stores::{Depth, StoreError};
 
@@ -109,7 +108,7 @@ fn insert_function(shape: &mut Shape, library: &Value) {
         functions.iter().filter_map(|function| text(field(function, "name")?)).collect();
     names.sort();
     let attributes = Attributes::from([
-        ("code".to_string(), json!(Checksum::of(&code).as_str())),
+        ("code".to_string(), json!(code)),
         ("functions".to_string(), json!(names)),
     ]);
     shape.insert(format!("function {name}"), attributes);

@@ -1,0 +1,221 @@
+//! What `validate` found as one page without anything outside of it: store by store, object by
+//! object, recorded and live side by side, with the past of the object.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use super::junit::escaped;
+use super::validate::{Finding, Past, Picture, Severity, ValidateReport, looked};
+use super::{Report, Style, render_error};
+use crate::commands::Finished;
+use crate::migration::StoreKind;
+use crate::shape::Attributes;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page.
+pub fn render(finished: &Finished) -> String {
+    let empty = ValidateReport::default();
+    let report = match &finished.report {
+        Some(Report::Validate(report)) => report,
+        Some(_) | None => &empty,
+    };
+    let mut body = String::new();
+    head(&mut body, finished, report);
+    findings(&mut body, "Files and ledger", &|finding: &Finding| finding.object.is_none(), report);
+    for store in StoreKind::ALL {
+        section(&mut body, store, report);
+    }
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>aiplat-migrate validate</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+fn head(to: &mut String, finished: &Finished, report: &ValidateReport) {
+    let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
+    let (class, verdict) = match (&finished.error, errors, &report.at_work) {
+        (Some(_), _, _) => ("error", "Not checked: the command failed".to_string()),
+        (None, 0, Some(_)) => ("warning", "A run is in progress".to_string()),
+        (None, 0, None) => ("good", "No difference".to_string()),
+        (None, 1, _) => ("error", "1 difference".to_string()),
+        (None, errors, _) => ("error", format!("{errors} differences")),
+    };
+    // A String takes whatever is written to it.
+    let _ = writeln!(to, "<header class=\"{class}\">\n<h1>{verdict}</h1>");
+    let at = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
+    let _ = writeln!(
+        to,
+        "<p>{} files checked, {warnings} warnings, {at}, aiplat-migrate {}</p>",
+        report.files,
+        env!("CARGO_PKG_VERSION")
+    );
+    for (store, audit) in &report.audits {
+        let _ = writeln!(to, "<p>Looked at {}.</p>", escaped(&looked(*store, audit)));
+    }
+    if let Some(holder) = &report.at_work {
+        let _ = writeln!(to, "<p>In progress: {}</p>", escaped(&holder.to_string()));
+    }
+    if let Some(error) = &finished.error {
+        let _ = writeln!(to, "<pre>{}</pre>", escaped(&render_error(error, Style::Plain)));
+    }
+    let _ = writeln!(to, "</header>");
+}
+
+fn findings(
+    to: &mut String,
+    title: &str,
+    chosen: &dyn Fn(&Finding) -> bool,
+    report: &ValidateReport,
+) {
+    let chosen: Vec<&Finding> = report.findings.iter().filter(|finding| chosen(finding)).collect();
+    if chosen.is_empty() {
+        return;
+    }
+    let _ = writeln!(to, "<section>\n<h2>{title}</h2>\n<ul class=\"findings\">");
+    for finding in chosen {
+        let _ = writeln!(
+            to,
+            "<li class=\"{}\">{}<small>{}</small></li>",
+            class(finding),
+            escaped(&finding.message),
+            escaped(&finding.hint)
+        );
+    }
+    let _ = writeln!(to, "</ul>\n</section>");
+}
+
+fn class(finding: &Finding) -> &'static str {
+    match finding.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+fn section(to: &mut String, store: StoreKind, report: &ValidateReport) {
+    let picture = report.pictures.iter().find(|picture| picture.store == store);
+    let mut objects: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    for finding in report.findings.iter().filter(|finding| finding.store == Some(store)) {
+        if let Some(object) = &finding.object {
+            objects.entry(object).or_default().push(finding);
+        }
+    }
+    if picture.is_none() && objects.is_empty() {
+        return;
+    }
+    let differ = objects.values().flatten().filter(|finding| class(finding) == "error").count();
+    let (state, count) = match differ {
+        0 => ("good", "as recorded".to_string()),
+        1 => ("error", "1 difference".to_string()),
+        more => ("error", format!("{more} differences")),
+    };
+    let _ = writeln!(
+        to,
+        "<section>\n<h2>{} <span class=\"badge {state}\">{count}</span></h2>",
+        store.title()
+    );
+    let mut sorted: Vec<(&str, Vec<&Finding>)> = objects.into_iter().collect();
+    sorted.sort_by_key(|(name, findings)| (findings.iter().map(|f| f.severity).min(), *name));
+    for (name, findings) in &sorted {
+        object(to, name, findings, picture);
+    }
+    if let Some(picture) = picture {
+        rest(to, picture, &sorted.iter().map(|(name, _)| *name).collect());
+    }
+    let _ = writeln!(to, "</section>");
+}
+
+fn object(to: &mut String, name: &str, findings: &[&Finding], picture: Option<&Picture>) {
+    let class = findings.first().map_or("warning", |finding| class(finding));
+    let open = if class == "error" { " open" } else { "" };
+    let _ = writeln!(to, "<details class=\"{class}\"{open}>\n<summary>{}</summary>", escaped(name));
+    let sides =
+        picture.map(|picture| (picture.recorded.objects.get(name), picture.live.objects.get(name)));
+    match sides {
+        Some((recorded, live)) if recorded.is_some() || live.is_some() => table(to, recorded, live),
+        Some(_) | None => {
+            for finding in findings {
+                let _ = writeln!(to, "<p>{}</p>", escaped(&finding.message));
+            }
+        }
+    }
+    let hints: BTreeSet<&str> = findings.iter().map(|finding| finding.hint.as_str()).collect();
+    for hint in hints {
+        let _ = writeln!(to, "<p class=\"hint\">{}</p>", escaped(hint));
+    }
+    if let Some(past) = picture.and_then(|picture| picture.past.get(name)) {
+        history(to, past);
+    }
+    let _ = writeln!(to, "</details>");
+}
+
+fn table(to: &mut String, recorded: Option<&Attributes>, live: Option<&Attributes>) {
+    let nothing = Attributes::new();
+    let (left, right) = (recorded.unwrap_or(&nothing), live.unwrap_or(&nothing));
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let side = |there: bool| if there { "" } else { " (absent)" };
+    let _ = writeln!(
+        to,
+        "<table>\n<thead><tr><th></th><th>recorded{}</th><th>live{}</th></tr></thead>\n<tbody>",
+        side(recorded.is_some()),
+        side(live.is_some())
+    );
+    for name in names {
+        let differs = left.get(name) != right.get(name);
+        let row = if differs { " class=\"differs\"" } else { "" };
+        let _ = writeln!(
+            to,
+            "<tr{row}><th>{}</th><td>{}</td><td>{}</td></tr>",
+            escaped(name),
+            value(left.get(name)),
+            value(right.get(name))
+        );
+    }
+    let _ = writeln!(to, "</tbody>\n</table>");
+}
+
+fn value(value: Option<&Value>) -> String {
+    match value {
+        None => "<i>absent</i>".to_string(),
+        Some(Value::String(text)) => format!("<code>{}</code>", escaped(text)),
+        Some(value @ (Value::Object(_) | Value::Array(_))) => {
+            format!("<code>{}</code>", escaped(&format!("{value:#}")))
+        }
+        Some(value) => format!("<code>{}</code>", escaped(&value.to_string())),
+    }
+}
+
+fn history(to: &mut String, past: &[Past]) {
+    let _ = writeln!(to, "<ol class=\"past\">");
+    for event in past {
+        let _ = writeln!(
+            to,
+            "<li><time>{}</time> {} <small>{}</small></li>",
+            escaped(&event.at),
+            escaped(&event.what),
+            escaped(&event.by)
+        );
+    }
+    let _ = writeln!(to, "</ol>");
+}
+
+/// The objects that are as recorded, by name alone.
+fn rest(to: &mut String, picture: &Picture, told: &BTreeSet<&str>) {
+    let same: Vec<&String> =
+        picture.recorded.objects.keys().filter(|name| !told.contains(name.as_str())).collect();
+    if same.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        to,
+        "<details class=\"good\">\n<summary>{} objects as recorded</summary>\n<ul class=\"rest\">",
+        same.len()
+    );
+    for name in same {
+        let _ = writeln!(to, "<li>{}</li>", escaped(name));
+    }
+    let _ = writeln!(to, "</ul>\n</details>");
+}

@@ -1,0 +1,187 @@
+//! Recorded against live: which difference is a drift, which object nobody's migration made.
+
+use super::{kafka, mongo, postgres, redis, weaviate};
+use crate::migration::StoreKind;
+use crate::shape::{Attributes, Change, Shape};
+
+/// What a store holds that the ledger does not say, and the other way round.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Drift {
+    /// The differences in what migrations made.
+    pub changes: Vec<Change>,
+    /// The objects that no migration touched.
+    pub unmanaged: Vec<String>,
+}
+
+/// Patterns of objects that are not looked at: `table public.tmp_*`, where `*` stands for anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignored(pub Vec<String>);
+
+impl Ignored {
+    /// Whether `object` is one of them; a pattern without the kind of object matches every kind.
+    fn covers(&self, object: &str) -> bool {
+        let bare = object.split_once(' ').map_or(object, |(_, name)| name);
+        self.0.iter().any(|pattern| matches(pattern, object) || matches(pattern, bare))
+    }
+}
+
+/// Whether `text` is what `pattern` says, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(text) = text.strip_prefix(head) else { return false };
+    let starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    starts.into_iter().any(|at| matches(rest, &text[at..]))
+}
+
+/// Holds the recorded shape of a store against the live one.
+///
+/// A part (a column, an index) of something that migrations made is theirs too: one made by hand is
+/// a drift. What goes with its owner, or came with it, is told with the owner alone.
+pub fn drift(store: StoreKind, recorded: &Shape, live: &Shape, ignored: &Ignored) -> Drift {
+    let mut drift = Drift::default();
+    for change in recorded.changes_to(live) {
+        let object = change.object.as_str();
+        let known = recorded.objects.get(object);
+        let Some(attributes) = known.or_else(|| live.objects.get(object)) else { continue };
+        let owners = owners(store, object, attributes, recorded, live);
+        if ignored.covers(object) || owners.iter().any(|owner| ignored.covers(owner)) {
+            continue;
+        }
+        let there = |shape: &Shape| owners.iter().any(|owner| shape.objects.contains_key(owner));
+        match (known.is_some(), change.attribute.is_some() || change.after.is_some()) {
+            (true, true) if unasked(store, &change) => {}
+            (true, true) => drift.changes.push(change),
+            (true, false) if there(recorded) && !there(live) => {}
+            (true, false) => drift.changes.push(change),
+            (false, _) if there(recorded) => drift.changes.push(change),
+            (false, _) if owners.is_empty() => drift.unmanaged.extend(of_users(store, object)),
+            (false, _) => {}
+        }
+    }
+    drift
+}
+
+/// The objects that this one is a part of, nearest first, as far as either shape knows them.
+fn owners(
+    store: StoreKind,
+    object: &str,
+    attributes: &Attributes,
+    recorded: &Shape,
+    live: &Shape,
+) -> Vec<String> {
+    let candidates = part_of(store, object, attributes);
+    let known =
+        |owner: &String| recorded.objects.contains_key(owner) || live.objects.contains_key(owner);
+    candidates.into_iter().filter(known).collect()
+}
+
+/// The names that the owner of `object` may have.
+fn part_of(store: StoreKind, object: &str, attributes: &Attributes) -> Vec<String> {
+    match store {
+        StoreKind::Postgres => postgres::part_of(object, attributes),
+        StoreKind::Mongo => mongo::part_of(object),
+        StoreKind::Weaviate => weaviate::part_of(object),
+        StoreKind::Kafka | StoreKind::Redis => Vec::new(),
+    }
+}
+
+/// Attributes that are in one of the two shapes only because the settings ask for them.
+fn unasked(store: StoreKind, change: &Change) -> bool {
+    let optional: &[&str] = match store {
+        StoreKind::Postgres => postgres::OPTIONAL,
+        StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => &[],
+    };
+    let one_sided = change.before.is_none() || change.after.is_none();
+    one_sided && change.attribute.as_deref().is_some_and(|name| optional.contains(&name))
+}
+
+/// What every server has from the beginning is nobody's.
+fn of_users(store: StoreKind, object: &str) -> Option<String> {
+    let own = match store {
+        StoreKind::Postgres => object == "schema public",
+        StoreKind::Redis => object.starts_with("setting "),
+        StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka => false,
+    };
+    (!own).then(|| object.to_string())
+}
+
+/// Whether `object` is among what `unit` makes, changes or drops, so that a run records it and
+/// nothing that others do to a shared server at the same time.
+pub fn touches(unit: &super::Unit, object: &str) -> bool {
+    match &unit.body {
+        // A file may do anything to its database.
+        super::Body::Postgres(_) => true,
+        super::Body::Mongo(step) => mongo::touches(step, object),
+        super::Body::Weaviate(step) => weaviate::touches(step, object),
+        super::Body::Kafka(step) => kafka::touches(step, object),
+        super::Body::Redis(step) => redis::touches(step, object),
+    }
+}
+
+/// Whether `unit`, once done, answers for all that `object` is: a migration that found it there,
+/// equal, has made it its own.
+pub fn makes(unit: &super::Unit, object: &str) -> bool {
+    match &unit.body {
+        super::Body::Postgres(_) => false,
+        super::Body::Mongo(step) => mongo::makes(step, object),
+        super::Body::Weaviate(step) => weaviate::makes(step, object),
+        super::Body::Kafka(step) => kafka::makes(step, object),
+        super::Body::Redis(step) => redis::makes(step, object),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shape(value: serde_json::Value) -> Shape {
+        serde_json::from_value(value).expect("shape")
+    }
+
+    fn told(drift: &Drift) -> Vec<String> {
+        drift.changes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_goes_with_its_owner_is_told_with_the_owner_alone() {
+        let recorded = shape(json!({
+            "table public.t": {}, "column public.t.a": {"type": "integer"},
+            "constraint t_pkey on public.t": {"definition": "PRIMARY KEY (a)"},
+            "sequence public.t_a_seq": {"owned by": "public.t.a"},
+        }));
+        let drift = drift(StoreKind::Postgres, &recorded, &Shape::default(), &Ignored::default());
+        assert_eq!(told(&drift), ["table public.t: absent"]);
+    }
+
+    #[test]
+    fn a_part_made_by_hand_is_drift_and_a_whole_object_is_unmanaged() {
+        let recorded = shape(json!({"table public.t": {}}));
+        let live = shape(json!({
+            "table public.t": {}, "column public.t.hotfix": {"type": "text"},
+            "table public.mine": {}, "column public.mine.a": {"type": "text"}, "schema public": {},
+        }));
+        let found = drift(StoreKind::Postgres, &recorded, &live, &Ignored::default());
+        assert_eq!(told(&found), ["column public.t.hotfix: not recorded"]);
+        assert_eq!(found.unmanaged, ["table public.mine"]);
+        let ignored = Ignored(vec!["public.mi*".to_string(), "column *.hotfix".to_string()]);
+        assert_eq!(drift(StoreKind::Postgres, &recorded, &live, &ignored), Drift::default());
+    }
+
+    #[test]
+    fn what_is_ignored_takes_its_parts_with_it() {
+        let recorded = shape(json!({"collection a": {}, "index x on a": {"key": "x: 1"}}));
+        let live = shape(json!({"collection a": {}}));
+        let ignored = Ignored(vec!["collection a".to_string()]);
+        let found = drift(StoreKind::Mongo, &recorded, &live, &ignored);
+        assert_eq!(found, Drift::default());
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text) in [("*", ""), ("a*c", "abc"), ("a*c*", "acbc"), ("*-dlq", "a-b-dlq")] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        assert!(!matches("a*c", "abcd") && !matches("abc", "abcd"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What puts a topic back as recorded, and which topic a step touches.
+
+use serde_json::{Map, Value, json};
+
+use super::Step;
+use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
+
+/// Configs whose return to the recorded value lets brokers delete messages that are there now.
+const DELETING: [&str; 5] = [
+    "retention.ms",
+    "retention.bytes",
+    "local.retention.ms",
+    "local.retention.bytes",
+    "cleanup.policy",
+];
+
+pub(in crate::stores) fn heal(topic: &Drifted<'_>) -> Remedy {
+    if topic.is_absent() {
+        return gone_with_its_data(&format!("topic {}", topic.name));
+    }
+    let (mut set, mut unset, mut remedy) = (Map::new(), Vec::new(), Remedy::default());
+    for change in &topic.changes {
+        let attribute = change.attribute.as_deref().unwrap_or_default();
+        match (attribute.strip_prefix("config "), &change.before) {
+            (Some(key), Some(value)) => drop(set.insert(key.to_string(), value.clone())),
+            (Some(key), None) => unset.push(key.to_string()),
+            (None, _) => remedy.person.push(unchangeable(attribute).to_string()),
+        }
+    }
+    let deleting = set.keys().chain(&unset).filter(|key| DELETING.contains(&key.as_str()));
+    let deleting: Vec<&str> = deleting.map(String::as_str).collect();
+    if !deleting.is_empty() {
+        let keys = deleting.join(", ");
+        remedy = remedy.caution(format!(
+            "with {keys} as recorded, the brokers delete what is older or larger than that allows"
+        ));
+    }
+    let mut change = json!({ "topic": topic.name });
+    if !set.is_empty() {
+        change["set"] = Value::Object(set);
+    }
+    if !unset.is_empty() {
+        change["unset"] = json!(unset);
+    }
+    if change.as_object().is_some_and(|change| change.len() > 1) {
+        remedy.steps.push(json!({ "alterConfigs": change }));
+    }
+    remedy
+}
+
+fn unchangeable(attribute: &str) -> &'static str {
+    match attribute {
+        "partitions" => {
+            "Kafka cannot take partitions away, and more of them send keys elsewhere: record what \
+             is there with --accept-drift, or create a topic anew and copy the messages"
+        }
+        _ => {
+            "replicas are moved by a reassignment, which loads the brokers: start one with \
+             kafka-reassign-partitions, or record what is there with --accept-drift"
+        }
+    }
+}
+
+/// Whether `step` makes, changes or drops `object`.
+pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
+    let topic = match step {
+        Step::CreateTopic(step) => &step.name,
+        Step::AlterConfigs(step) => &step.topic,
+        Step::CreatePartitions(step) => &step.topic,
+        Step::DeleteTopic(step) => &step.topic,
+    };
+    object.strip_prefix("topic ") == Some(topic)
+}
+
+/// Whether `step` makes `object`.
+pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    match step {
+        Step::CreateTopic(topic) => object.strip_prefix("topic ") == Some(&topic.name),
+        Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => false,
+    }
+}

@@ -1,0 +1,118 @@
+//! What puts a class back as recorded, whose part a property is, and which objects a step touches.
+
+use serde_json::{Map, Value, json};
+
+use super::Step;
+use super::schema::WAY_AROUND;
+use crate::shape::Attributes;
+use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
+
+pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
+    match (object.kind, object.is_absent(), object.recorded) {
+        ("class", true, _) => gone_with_its_data(&format!("class {}", object.name)),
+        ("class", false, _) => class(object),
+        (_, true, Some(recorded)) => property(object.name, recorded),
+        (_, false, None) => Remedy::person(format!(
+            "Weaviate cannot drop a property: record it with --accept-drift and write a migration \
+             that adds it elsewhere, or {WAY_AROUND}"
+        )),
+        (_, _, _) => Remedy::person(format!(
+            "Weaviate cannot change a property: record it with --accept-drift, or {WAY_AROUND}"
+        )),
+    }
+}
+
+/// Settings the server can change; the others are refused where the step is read.
+fn class(object: &Drifted<'_>) -> Remedy {
+    let mut remedy = Remedy::default();
+    let mut set = Value::Object(Map::new());
+    for change in &object.changes {
+        let path = change.attribute.as_deref().unwrap_or_default();
+        let value = match (&change.before, &change.after) {
+            (Some(before), _) => before.clone(),
+            (None, Some(after)) => empty_of(after),
+            (None, None) => continue,
+        };
+        let one = nested(path, value);
+        let step = json!({ "updateClass": { "class": object.name, "set": one } });
+        match Step::parse(&crate::migration::Node::from_json(&step)) {
+            Ok(_) => set = super::compare::merged(&set, &one),
+            Err(error) => {
+                let hint = error.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+                remedy.person.push(format!("{}{hint}", error.message));
+            }
+        }
+    }
+    if set.as_object().is_some_and(|set| !set.is_empty()) {
+        remedy.steps.push(json!({ "updateClass": { "class": object.name, "set": set } }));
+    }
+    remedy
+}
+
+/// What stands for absence: the server leaves the zero of each type out of its answers.
+fn empty_of(value: &Value) -> Value {
+    match value {
+        Value::Bool(_) => json!(false),
+        Value::Number(_) => json!(0),
+        Value::String(_) => json!(""),
+        Value::Array(_) => json!([]),
+        Value::Null | Value::Object(_) => Value::Null,
+    }
+}
+
+fn nested(path: &str, value: Value) -> Value {
+    path.rsplit('.').fold(value, |value, key| json!({ key: value }))
+}
+
+/// A property that is gone although its class is there: the class was made anew.
+fn property(name: &str, recorded: &Attributes) -> Remedy {
+    let Some((class, property)) = name.split_once('.') else { return Remedy::default() };
+    if recorded.keys().any(|path| path.contains('.')) {
+        return Remedy::person(
+            "it has nested properties or settings of a module: add it by a migration",
+        );
+    }
+    let mut definition = json!({ "name": property });
+    for (key, value) in recorded {
+        definition[key] = value.clone();
+    }
+    Remedy::steps([json!({ "addProperty": { "class": class, "property": definition } })])
+}
+
+/// The class that a property is part of.
+pub(in crate::stores) fn part_of(object: &str) -> Vec<String> {
+    let class = object.strip_prefix("property ").and_then(|name| name.split_once('.'));
+    class.map(|(class, _)| format!("class {class}")).into_iter().collect()
+}
+
+/// Whether `step` makes, changes or drops `object`.
+pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
+    let class = match step {
+        Step::CreateClass { class, .. }
+        | Step::AddProperty { class, .. }
+        | Step::UpdateClass { class, .. }
+        | Step::DeleteClass { class }
+        | Step::AddTenants { class, .. }
+        | Step::RemoveTenants { class, .. } => class,
+    };
+    let of_class = part_of(object);
+    let class = format!("class {class}");
+    object == class || of_class.contains(&class)
+}
+
+/// Whether `step` makes `object`.
+pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    match step {
+        Step::CreateClass { class, definition } => {
+            let properties = definition["properties"].as_array().into_iter().flatten();
+            let mut names = properties.filter_map(|property| property["name"].as_str());
+            object == format!("class {class}")
+                || names.any(|name| object == format!("property {class}.{name}"))
+        }
+        Step::AddProperty { class, name, .. } => object == format!("property {class}.{name}"),
+        Step::UpdateClass { .. }
+        | Step::DeleteClass { .. }
+        | Step::AddTenants { .. }
+        | Step::RemoveTenants { .. } => false,
+    }
+}
