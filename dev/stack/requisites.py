@@ -103,6 +103,12 @@ def _user_exists(name):
 JAVA = command("java", "default-jre-headless")
 MAVEN = command("mvn", "maven")
 NPM = command("npm", "npm")
+# Debian puts it where only root looks.
+PGBOUNCER = Requisite(
+    "pgbouncer",
+    lambda: shutil.which("pgbouncer") is not None or os.path.exists("/usr/sbin/pgbouncer"),
+    apt("pgbouncer"),
+)
 REDIS_SERVER = command("redis-server", "redis-server")
 OPENSSL = command("openssl", "openssl")
 PIP = Requisite("pip", _pip_works, apt("python3-pip"))

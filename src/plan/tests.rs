@@ -323,3 +323,75 @@ proptest::proptest! {
         proptest::prop_assert!(living.is_empty());
     }
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Files of three stores, each of which may require ones before it, and how many of each store
+    /// are applied.
+    fn history() -> impl Strategy<Value = (Files, Vec<Row>)> {
+        let stores = ["postgres", "mongo", "kafka"];
+        let one =
+            (0..stores.len(), proptest::collection::vec(any::<proptest::sample::Index>(), 0..3));
+        (proptest::collection::vec(one, 1..12), 0..12_usize).prop_map(move |(list, settled)| {
+            let mut names: Vec<String> = Vec::new();
+            let mut made = Vec::new();
+            for (number, (store, requires)) in list.into_iter().enumerate() {
+                let requires: Vec<String> = match names.is_empty() {
+                    true => Vec::new(),
+                    false => requires.iter().map(|index| index.get(&names).clone()).collect(),
+                };
+                let name = format!("{}@{}", stores[store], number + 1);
+                made.push(file(&name, &requires.join(",")));
+                names.push(name);
+            }
+            // In the order in which they were written, every beginning is a possible past.
+            let rows = made.iter().zip(1..).take(settled);
+            let rows = rows.map(|(file, at)| row(at, file, State::Applied)).collect();
+            made.sort_by(|a, b| a.id.cmp(&b.id));
+            (Files { migrations: made, checksums: BTreeMap::new() }, rows)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_is_applied_twice_or_before_what_it_requires((files, rows) in history()) {
+            let items = up(&compare(&files, &rows), &UpOptions::default()).expect("a plan");
+            let mut settled: BTreeSet<&MigrationId> = rows.iter().map(|row| &row.id).collect();
+            for item in &items {
+                let file = files.get(&item.id).expect("its file");
+                for (requirement, _) in &file.header.requires {
+                    prop_assert!(settled.contains(&requirement.id()), "{} before {requirement}", item.id);
+                }
+                prop_assert!(settled.insert(&item.id), "{} twice", item.id);
+            }
+            prop_assert_eq!(settled.len(), files.migrations.len());
+        }
+
+        #[test]
+        fn down_takes_back_what_up_applied_and_nothing_else((files, rows) in history()) {
+            let items = up(&compare(&files, &rows), &UpOptions::default()).expect("a plan");
+            let first = rows.len() as i64 + 1;
+            let mut after = rows.clone();
+            for (item, number) in items.iter().zip(first..) {
+                after.push(row(number, files.get(&item.id).expect("its file"), State::Applied));
+            }
+            let stood: Vec<i64> = rows.iter().map(|row| row.row).collect();
+            let undone = down(&after, &DownTarget::Rows(stood), &[]).expect("a plan");
+            let mut gone: BTreeSet<i64> = BTreeSet::new();
+            for (row, _) in &undone {
+                let dependant = after.iter().find(|other| {
+                    !gone.contains(&other.row) && other.requires.iter().any(|needs| needs.id() == row.id)
+                });
+                prop_assert!(dependant.is_none(), "{} is undone before a dependant", row.id);
+                gone.insert(row.row);
+            }
+            let expected: BTreeSet<i64> = (first..first + items.len() as i64).collect();
+            prop_assert_eq!(gone, expected);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! What is half done: edited files, newer releases, and shapes that a killed run did not record.
 
 use crate::chaos::{Project, UP, killed_at, picture, undisturbed};
-use crate::support::TestEnv;
+use crate::support::{TestEnv, required};
 
 /// A migration of two steps whose second cannot be done: the index clashes with one that is there.
 fn half_applied() -> TestEnv {
@@ -31,6 +31,55 @@ fn the_unfinished_part_of_a_failed_file_may_be_corrected() {
     env.run(&["down", "--yes"]).expect(0);
     let mongo = env.sql("SELECT recorded FROM aiplat_migrate.shape WHERE store = 'mongo'");
     assert_eq!(mongo, ["{}"]);
+}
+
+#[test]
+fn killed_while_a_failure_is_told_it_fails_again_and_can_be_corrected() {
+    let env = TestEnv::new().with(&["mongo"]);
+    let wrong = two_steps("a", "{ key: { x: 'nonsense' }, name: 'x' }");
+    env.file("migrations/mongo/V1__a.json5", &wrong);
+    for place in ["fail:before", "fail:after"] {
+        let mut command = env.command(UP);
+        command.env("AIPLAT_MIGRATE_FAILPOINT", place);
+        assert_eq!(command.output().expect("binary").status.code(), None, "{place}: not killed");
+    }
+    env.run(&["up"]).expect(1);
+    assert_eq!(env.ledger(), ["mongo 1 failed"]);
+    env.file("migrations/mongo/V1__a.json5", &two_steps("a", "{ key: { x: 1 }, name: 'x' }"));
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.ledger(), ["mongo 1 applied"]);
+    env.run(&["validate"]).expect(0);
+}
+
+/// The store cannot tell whether a raw command was run: a person is told what to type, and that works.
+#[test]
+fn a_raw_command_in_doubt_stops_with_what_to_type() {
+    for (answer, length) in [("--done", "1"), ("--not-done", "2")] {
+        let env = TestEnv::new().with(&["redis"]);
+        env.file(
+            "migrations/redis/V1__raw.json5",
+            "{ steps: [ { command: ['RPUSH', 'NAME', 'x'] } ] }",
+        );
+        let mut command = env.command(UP);
+        command.env("AIPLAT_MIGRATE_FAILPOINT", "apply:after");
+        assert!(!command.output().expect("binary").status.success());
+        for _ in 0..2 {
+            let said = env.run(&["up"]).expect(1);
+            said.says(&["repair --done redis@1", "repair --not-done redis@1"]);
+        }
+        env.run(&["repair", answer, "redis@1", "--yes"]).expect(0);
+        env.run(&["up"]).expect(0);
+        assert_eq!(env.ledger(), ["redis 1 applied"]);
+        let client = redis::Client::open(required("TEST_REDIS_URL")).expect("URL");
+        let mut redis = client.get_connection().expect("Redis");
+        let found: String = redis::cmd("LLEN")
+            .arg(&env.name)
+            .query::<i64>(&mut redis)
+            .map(|length| length.to_string())
+            .expect("length");
+        let _: i64 = redis::cmd("DEL").arg(&env.name).query(&mut redis).expect("del");
+        assert_eq!(found, length, "{answer}");
+    }
 }
 
 #[test]

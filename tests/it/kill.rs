@@ -107,7 +107,14 @@ fn killed_at_failpoints_redis() {
 #[test]
 #[ignore = "takes minutes: dev/chaos"]
 fn chaos_all_failpoints() {
-    let threads = ALL.map(|store| std::thread::spawn(move || (store, everywhere(store, None))));
+    let threads = ALL.map(|store| {
+        std::thread::spawn(move || {
+            let began = Instant::now();
+            let done = everywhere(store, None);
+            println!("{store} done after {:?}", began.elapsed());
+            (store, done)
+        })
+    });
     let mut passed = BTreeSet::new();
     let mut table = Vec::new();
     for thread in threads {
@@ -128,9 +135,54 @@ fn chaos_all_failpoints() {
     assert!(never.is_empty(), "no run of these tests passes {never:?}");
 }
 
-/// Effects that only other commands, or runs after a failure, have.
-const BESIDE: [&str; 0] = [];
+/// Effects that an undisturbed run does not have: those of a run that goes on (killed at in tests of
+/// their own, below), and those of what a person does.
+const BESIDE: [&str; 9] =
+    ["resume", "fail", "rebuild", "unclaim", "settle_doubt", "realign", "forget", "event", "tag"];
 
+#[test]
+fn killed_once_more_while_it_goes_on() {
+    let project = Project::of("mongo");
+    let expected = undisturbed_run(&project);
+    for places in [
+        ["settle_step:after@1", "resume:before"],
+        ["settle_step:after@1", "resume:after"],
+        ["mongo_batch:after@2", "mongo_batch:after@1"],
+        ["apply:after@3", "settle_step:before"],
+    ] {
+        project.reset();
+        for place in places {
+            killed_at(&project, UP, place);
+        }
+        undisturbed(&project, UP);
+        assert_eq!(picture(&project), expected.applied, "{places:?}");
+        undisturbed(&project, DOWN);
+        assert_eq!(picture(&project), expected.undone, "{places:?}");
+    }
+}
+
+/// An index that CREATE INDEX CONCURRENTLY left invalid is dropped and built again, whoever is
+/// killed over it.
+#[test]
+fn an_invalid_index_is_built_again() {
+    let project = Project::of("postgres");
+    let env = &project.env;
+    for places in [vec![], vec!["rebuild:before"], vec!["rebuild:after"]] {
+        project.reset();
+        env.sql("DROP TABLE IF EXISTS counted, other");
+        killed_at(&project, UP, "postgres_alone:before@1");
+        // What a killed build leaves behind.
+        env.sql("CREATE INDEX other_t ON other (t)");
+        env.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'other_t'::regclass");
+        for place in places {
+            killed_at(&project, UP, place);
+        }
+        undisturbed(&project, UP);
+        let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'other_t'::regclass";
+        assert_eq!(env.sql(valid), ["t"]);
+        assert!(env.ledger().iter().all(|row| row.ends_with(" applied")), "{:?}", env.ledger());
+    }
+}
 /// Kills runs of a project over all stores at random moments, one to three in a row, until `wanted`
 /// were killed; after each row the next run ends where an undisturbed one would have.
 fn at_random(wanted: usize) -> usize {
@@ -157,6 +209,7 @@ fn at_random(wanted: usize) -> usize {
             spans[at] = spans[at].max(began.elapsed());
             assert_eq!(picture(&project), *expected, "{arguments:?} killed after {row:?}");
             killed += row.len();
+            println!("{killed} of {wanted} killed");
         }
     }
     killed

@@ -6,6 +6,7 @@ mod platform;
 mod down;
 mod chaos;
 mod faults;
+mod fuzz;
 mod interrupts;
 mod journal;
 mod kill;
