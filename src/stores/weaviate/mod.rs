@@ -130,7 +130,7 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
     let client = Client { http: settings.http(application)?, base, address };
     let meta = client.meta(settings.connect_timeout()).await?;
     match meta["version"].as_str() {
-        Some(_) => Ok(Box::new(Weaviate { client })),
+        Some(version) => Ok(Box::new(Weaviate { version: version.to_string(), client })),
         None => {
             let message = format!("{} answers, but not as Weaviate does", client.address);
             Err(StoreError::new(StoreErrorKind::Settings, message))
@@ -140,6 +140,7 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
 
 struct Weaviate {
     client: Client,
+    version: String,
 }
 
 impl Store for Weaviate {
@@ -194,7 +195,7 @@ impl Store for Weaviate {
         _recorded: &'a Shape,
         _depth: Depth,
     ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        Box::pin(async { Ok(shape::of(&self.client.classes().await?)) })
+        Box::pin(async { Ok(shape::of(&self.client.classes().await?).seen_by(&self.version)) })
     }
 }
 
