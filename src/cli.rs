@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    Down, Finished, Hash, History, New, Plan, Repair, Status, Tag, Up, Validate, Wait,
+    Down, Finished, Hash, History, New, Plan, Redo, Repair, Status, Tag, Up, Validate, Wait,
 };
 use crate::config::Options;
 use crate::error::Error;
@@ -53,6 +53,13 @@ pub struct Common {
     /// Say more; twice: what the drivers say too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// A Prometheus text file to write at the end, for node_exporter's textfile collector
+    #[arg(long, global = true, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
+    /// Where to write the reason of a failure, in at most 4 KB [default: /dev/termination-log, if
+    /// there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
     /// The form of the log on standard error
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub log_format: LogFormat,
@@ -93,6 +100,8 @@ pub enum Command {
     Up(Up),
     /// Undo the newest migration, or down to a point
     Down(Down),
+    /// Undo the newest migration and apply it again
+    Redo(Redo),
     /// Show every migration of every store and its state
     Status(Status),
     /// Show what `up` would do, step by step, with its hazards
@@ -121,6 +130,7 @@ impl Command {
             Command::Validate(validate) => validate.offline,
             Command::Up(_)
             | Command::Down(_)
+            | Command::Redo(_)
             | Command::Status(_)
             | Command::Plan(_)
             | Command::Repair(_)
@@ -135,6 +145,7 @@ impl Command {
         match self {
             Command::Up(_) => "up",
             Command::Down(_) => "down",
+            Command::Redo(_) => "redo",
             Command::Status(_) => "status",
             Command::Plan(_) => "plan",
             Command::Validate(_) => "validate",
@@ -152,6 +163,7 @@ impl Command {
         match self {
             Command::Up(up) => up.grace,
             Command::Down(down) => down.grace,
+            Command::Redo(redo) => redo.grace,
             Command::Status(_)
             | Command::Plan(_)
             | Command::Validate(_)
@@ -169,6 +181,7 @@ impl Command {
         match self {
             Command::Up(up) => migrator.up(up).await,
             Command::Down(down) => migrator.down(down, confirm).await,
+            Command::Redo(redo) => migrator.redo(redo, confirm).await,
             Command::Status(status) => migrator.status(status).await.into(),
             Command::Plan(plan) => migrator.plan(plan).await.into(),
             Command::Validate(validate) => migrator.validate(validate).await.into(),

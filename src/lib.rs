@@ -33,6 +33,7 @@ pub mod shape;
 pub mod report;
 pub mod error;
 
+mod failpoint;
 mod migrator;
 
 pub use config::Config;

@@ -1,49 +1,103 @@
 //! argv to exit code; the only exit.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aiplat_migrate::cli::{Cli, LogFormat, Output};
 use aiplat_migrate::commands::Finished;
 use aiplat_migrate::config::{Config, Environment};
 use aiplat_migrate::execute::{Event, Listener};
+use aiplat_migrate::ledger::Run;
 use aiplat_migrate::report::{
-    Console, Style, render_annotations, render_error, render_html, render_json, render_junit,
-    render_sarif, render_summary,
+    Console, Ended, Metrics, Style, render_annotations, render_html, render_json, render_junit,
+    render_sarif, render_summary, termination,
 };
 use aiplat_migrate::signals::Interrupt;
 use aiplat_migrate::{Error, Migrator, tls};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
     log_to_stderr(&cli);
     tls::install_provider();
+    let (began, run, metrics) = (Instant::now(), Run::new(), Arc::new(Metrics::default()));
+    let console = Arc::new(Console::new(
+        &run.id,
+        std::io::stderr().is_terminal(),
+        cli.common.log_format == LogFormat::Json,
+        cli.common.quiet,
+    ));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let finished = match runtime {
         Ok(runtime) => {
-            let finished = runtime.block_on(carry_out(&cli));
+            let finished = runtime.block_on(carry_out(&cli, run, console.clone(), metrics.clone()));
             // A store's driver may hold a thread that waits for a server that never answers.
             runtime.shutdown_timeout(std::time::Duration::from_millis(500));
             finished
         }
         Err(error) => Err(Error::failed("cannot start").because(error)).into(),
     };
+    let ended = Ended {
+        command: cli.command.name(),
+        exit: finished.exit(),
+        took: began.elapsed(),
+        at: chrono::Utc::now(),
+    };
     show(&cli, &finished);
-    ExitCode::from(finished.exit().code())
+    leave_behind(&cli, &finished, &console, &metrics, ended);
+    console.ended(ended.command, ended.exit, finished.error.as_ref(), ended.took);
+    ExitCode::from(ended.exit.code())
 }
 
-async fn carry_out(cli: &Cli) -> Finished {
+/// What clap has to say: help and version, or what is wrong with the command line.
+fn misused(error: &clap::Error) -> ExitCode {
+    // A closed pipe is no error of ours.
+    let _ = error.print();
+    let code = error.exit_code();
+    if let (Some(path), true) = (termination::path(None), code != 0) {
+        // Nobody asked for this file by name: without it the text is in the log alone.
+        let _ = termination::write(&path, &error.to_string());
+    }
+    ExitCode::from(u8::try_from(code).unwrap_or(2))
+}
+
+/// The files for whoever looks when the process is gone; that one cannot be written is said, and
+/// changes nothing about how the command ended.
+fn leave_behind(
+    cli: &Cli,
+    finished: &Finished,
+    console: &Console,
+    metrics: &Metrics,
+    ended: Ended,
+) {
+    let warn = |what: &str, path: &Path, error: &std::io::Error| {
+        let text = format!("cannot write {what} {}: {error}", path.display());
+        console.event(Event::Warning(text));
+    };
+    if let Some(path) = &cli.common.metrics_file
+        && let Err(error) = metrics.write(path, ended)
+    {
+        warn("the metrics file", path, &error);
+    }
+    if let Some(path) = termination::path(cli.common.termination_log.as_deref())
+        && let Some(reason) = termination::reason(finished)
+        && let Err(error) = termination::write(&path, &reason)
+    {
+        warn("the termination log", &path, &error);
+    }
+}
+
+async fn carry_out(cli: &Cli, run: Run, console: Arc<Console>, metrics: Arc<Metrics>) -> Finished {
     if let Err(error) = cli.common.check(&cli.command) {
         return Err(error).into();
     }
-    let console = Arc::new(Console::new(
-        std::io::stderr().is_terminal(),
-        cli.common.log_format == LogFormat::Json,
-        cli.common.quiet,
-    ));
     let config = Environment::of_process().and_then(|environment| {
         let options = cli.common.options();
         match cli.command.is_offline() {
@@ -55,15 +109,16 @@ async fn carry_out(cli: &Cli) -> Finished {
         Ok(config) => config,
         Err(error) => return Err(error).into(),
     };
-    for warning in &config.warnings {
-        console.event(Event::Warning(warning.clone()));
+    for warning in config.warnings.iter().cloned().chain(config.plain_text()) {
+        console.event(Event::Warning(warning));
     }
     let interrupt = Interrupt::new();
     let told = console.clone();
     interrupt.listen(cli.command.grace(), move |grace| told.event(Event::Stopping { grace }));
     let migrator = Migrator::new(config)
         .only(cli.common.stores.clone())
-        .telling(console.clone())
+        .telling(Arc::new((console.clone(), metrics)))
+        .as_run(run)
         .heeding(interrupt);
     let confirm = |question: &str| cli.common.yes || ask(question);
     tokio::select! {
@@ -85,7 +140,7 @@ fn ask(question: &str) -> bool {
         && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// The result on standard output, the error on standard error. A closed pipe is no error of ours.
+/// The result on standard output. A closed pipe is no error of ours.
 fn show(cli: &Cli, finished: &Finished) {
     let mut stdout = std::io::stdout().lock();
     let text = match (cli.common.output, &finished.report) {
@@ -103,10 +158,6 @@ fn show(cli: &Cli, finished: &Finished) {
         (Output::Text, _) => String::new(),
     };
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    if let Some(error) = &finished.error {
-        let style = Style::of(std::io::stderr().is_terminal());
-        let _ = std::io::stderr().write_all(render_error(error, style).as_bytes());
-    }
 }
 
 /// Appends to the summary of the step, where GitHub Actions says that it takes one.

@@ -1,13 +1,14 @@
 //! The library's front door: settings, a listener, and one method per verb.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{Event, Listener};
-use crate::ledger::{Ledger, LockedLedger, Run, Snapshot, ledger_error};
+use crate::execute::{self, Connected, DiscreetListener, Event, Listener, Stand};
+use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot, ledger_error};
 use crate::migration::{Files, StoreKind, sum};
+use crate::plan::{self, Entry};
 use crate::signals::Interrupt;
 use crate::stores::{Settings, StoreErrorKind};
 
@@ -29,6 +30,7 @@ pub struct Migrator {
     pub(crate) stores: Vec<StoreKind>,
     pub(crate) listener: Arc<dyn Listener>,
     pub(crate) interrupt: Interrupt,
+    run: Mutex<Option<Run>>,
 }
 
 struct Silent;
@@ -40,8 +42,9 @@ impl Listener for Silent {
 impl Migrator {
     /// One that uses `config`, tells nobody what it does, and heeds no signal.
     pub fn new(config: Config) -> Migrator {
-        let interrupt = Interrupt::new();
-        Migrator { config, stores: Vec::new(), listener: Arc::new(Silent), interrupt }
+        crate::tls::install_provider();
+        let (listener, interrupt) = (Arc::new(Silent), Interrupt::new());
+        Migrator { config, stores: Vec::new(), listener, interrupt, run: Mutex::default() }
     }
 
     /// Restricts every command to `stores`; none means all.
@@ -52,7 +55,8 @@ impl Migrator {
 
     /// Tells `listener` what happens.
     pub fn telling(mut self, listener: Arc<dyn Listener>) -> Migrator {
-        self.listener = listener;
+        let secrets = self.config.placeholders.secrets();
+        self.listener = Arc::new(DiscreetListener { listener, secrets });
         self
     }
 
@@ -60,6 +64,18 @@ impl Migrator {
     pub fn heeding(mut self, interrupt: Interrupt) -> Migrator {
         self.interrupt = interrupt;
         self
+    }
+
+    /// Carries its first command out as `run`, so that what is logged before it has the same id.
+    pub fn as_run(mut self, run: Run) -> Migrator {
+        self.run = Mutex::new(Some(run));
+        self
+    }
+
+    /// The run of a command that begins: each has one of its own.
+    pub(crate) fn begin(&self) -> Run {
+        let given = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
+        given.unwrap_or_else(Run::new)
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -154,7 +170,7 @@ impl Migrator {
     /// Connects to the ledger; tries again for `wait` as long as PostgreSQL does not answer.
     pub(crate) async fn ledger(&self, run: &Run, wait: Duration) -> Result<Ledger> {
         let settings = &self.config.ledger;
-        let deadline = std::time::Instant::now() + wait;
+        let deadline = Instant::now() + wait;
         let mut pause = Duration::from_millis(250);
         for attempt in 1.. {
             let error = match Ledger::connect(settings, run).await {
@@ -162,7 +178,7 @@ impl Migrator {
                 Err(error) => error,
             };
             let again = error.kind == StoreErrorKind::Unreachable
-                && std::time::Instant::now() + pause <= deadline
+                && Instant::now() + pause <= deadline
                 && !self.interrupt.is_stopping();
             if !again {
                 return Err(ledger_error(&error, settings));
@@ -175,6 +191,49 @@ impl Migrator {
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
     }
 
+    /// Compares files and rows, and tells how the migrations stand.
+    pub(crate) fn compare<'a>(&self, files: &'a Files, rows: &'a [Row]) -> Vec<Entry<'a>> {
+        let entries = plan::compare(files, rows);
+        let stands = entries.iter().filter(|entry| self.selected(entry.id.store));
+        let stands = stands.map(|entry| Stand {
+            id: entry.id.clone(),
+            status: entry.status,
+            settled_at: entry.row.and_then(|row| row.finished_at),
+        });
+        self.tell(Event::Compared(stands.collect()));
+        entries
+    }
+
+    /// Connects to stores; all that cannot be connected come as one error.
+    pub(crate) async fn connect_all(
+        &self,
+        settings: &[Settings],
+        application: &str,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let secrets = self.config.placeholders.secrets();
+        let listener = self.listener.as_ref();
+        execute::connect_all(settings, application, wait, listener, &secrets).await
+    }
+
+    /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
+    /// what dead runs left there.
+    pub(crate) async fn meet(
+        &self,
+        stores: impl IntoIterator<Item = StoreKind>,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        wait: Duration,
+    ) -> Result<Connected> {
+        let settings = self.store_settings(stores, locked)?;
+        let application = locked.run().application();
+        let connect = self.connect_all(&settings, &application, wait);
+        let connected = self.unless_stopped(connect).await??;
+        execute::identify(locked, snapshot, &connected).await?;
+        execute::expel(snapshot, &connected).await?;
+        Ok(connected)
+    }
+
     /// Takes the lock and reads the ledger under it.
     pub(crate) async fn lock(
         &self,
@@ -183,7 +242,24 @@ impl Migrator {
         wait: Option<Duration>,
     ) -> Result<(LockedLedger, Snapshot)> {
         let waiting = |holder: &crate::ledger::Holder| self.tell(Event::LockWait(holder.clone()));
-        ledger.lock(run, wait.unwrap_or(self.config.lock_wait), &waiting).await
+        let wait = wait.unwrap_or(self.config.lock_wait);
+        let began = Instant::now();
+        let locked = self.unless_stopped(ledger.lock(run, wait, &waiting)).await?;
+        self.tell(Event::LockWaited { took: began.elapsed(), had: locked.is_ok() });
+        locked
+    }
+
+    /// Waits for something that may be given up at any moment, because nothing was changed yet.
+    pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.interrupt.stopping() => {
+                let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+                Err(Error::new(exit, "stopped, as asked")
+                    .state("this run has changed nothing")
+                    .hint("run the same command again"))
+            }
+        }
     }
 
     /// The settings of `stores`, as a run uses them: PostgreSQL's sessions take their share of the

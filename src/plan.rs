@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::error::{Error, Exit, Place};
 use crate::ledger::{Row, State};
 use crate::migration::document::nearest;
-use crate::migration::{Checksum, Files, Key, Migration, MigrationId, Requirement, StoreKind};
+use crate::migration::{
+    Checksum, Files, Key, Migration, MigrationId, Requirement, StoreKind, Version,
+};
 
 /// What is to be said of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,7 +32,7 @@ pub enum Status {
     Changed,
     /// Applied, the file is gone, and newer files are there.
     Missing,
-    /// Applied, and newer than every file: a newer release was here.
+    /// Newer than every file, or in a state that only a newer tool knows: a newer release was here.
     Future,
     /// A step failed.
     Failed,
@@ -96,6 +99,7 @@ struct Standing<'a> {
     newest_applied: BTreeMap<StoreKind, &'a Key>,
     newest_file: BTreeMap<StoreKind, &'a Key>,
     applied_once: BTreeSet<(&'a MigrationId, &'a Checksum)>,
+    last_undo: BTreeMap<StoreKind, DateTime<Utc>>,
 }
 
 impl<'a> Standing<'a> {
@@ -104,11 +108,16 @@ impl<'a> Standing<'a> {
             newest_applied: BTreeMap::new(),
             newest_file: BTreeMap::new(),
             applied_once: rows.iter().map(|row| (&row.id, &row.checksum)).collect(),
+            last_undo: BTreeMap::new(),
         };
         let versioned = |id: &MigrationId| matches!(id.key, Key::Version(_));
         for row in rows.iter().filter(|row| versioned(&row.id)) {
             if matches!(row.state, State::Applied | State::Baseline) {
                 raise(&mut standing.newest_applied, &row.id);
+            }
+            if let (State::Undone, Some(at)) = (row.state, row.finished_at) {
+                let last = standing.last_undo.entry(row.id.store).or_insert(at);
+                *last = at.max(*last);
             }
         }
         for file in files.migrations.iter().filter(|file| versioned(&file.id)) {
@@ -119,11 +128,15 @@ impl<'a> Standing<'a> {
 
     fn status(&self, id: &MigrationId, file: Option<&Migration>, row: Option<&Row>) -> Status {
         match (file, row) {
+            (_, Some(row)) if row.state == State::Newer => Status::Future,
+            // An image that was rolled back must not stumble over what a newer one left unfinished.
+            (None, Some(_)) if self.is_newer_than_all(id) => Status::Future,
             (_, Some(row)) if row.state == State::Running => Status::Running,
             (_, Some(row)) if row.state == State::Failed => Status::Failed,
             (_, Some(row)) if row.state == State::Undoing => Status::Undoing,
             (_, Some(row)) if row.state == State::InDoubt => Status::InDoubt,
             (_, Some(row)) if row.state == State::Baseline => Status::Baseline,
+            (Some(_), Some(row)) if self.lost_its_ground(row) => Status::Pending,
             (Some(file), Some(row)) if file.checksum == row.checksum => Status::Applied,
             (Some(file), Some(_)) => self.changed(id, file),
             (None, Some(_)) => self.without_file(id),
@@ -147,12 +160,25 @@ impl<'a> Standing<'a> {
         }
     }
 
+    /// A repeatable stays when what it stands on is undone, and may have been dropped with it (a
+    /// view with its table): it runs again, unless that is for a newer release to do.
+    fn lost_its_ground(&self, row: &Row) -> bool {
+        let repeatable = matches!(row.id.key, Key::Repeatable(_));
+        let undone_since = row.finished_at < self.last_undo.get(&row.id.store).copied();
+        repeatable && undone_since && !self.newer_release(row.id.store)
+    }
+
     fn was_applied(&self, id: &MigrationId, file: &Migration) -> bool {
         self.applied_once.contains(&(id, &file.checksum))
     }
 
     fn newer_release(&self, store: StoreKind) -> bool {
         self.newest_applied.get(&store) > self.newest_file.get(&store)
+    }
+
+    fn is_newer_than_all(&self, id: &MigrationId) -> bool {
+        let newest = self.newest_file.get(&id.store);
+        id.version().is_some() && newest.is_some_and(|newest| id.key > **newest)
     }
 
     fn without_file(&self, id: &MigrationId) -> Status {
@@ -262,7 +288,8 @@ fn obstacle(entry: &Entry<'_>, options: &UpOptions) -> Option<Error> {
         Status::Undoing => Some(
             Error::failed(format!("the undoing of {id} was begun and is not finished"))
                 .state("nothing was applied")
-                .hint("finish it with `aiplat-migrate down`, then run `up` again"),
+                .hint("finish it: aiplat-migrate down")
+                .hint("or finish it and apply the migration anew: aiplat-migrate up --finish-undo"),
         ),
         Status::InDoubt => Some(in_doubt(entry, &script)),
         Status::Failed | Status::Running if entry.file.is_none() => Some(
@@ -455,7 +482,8 @@ fn circle(items: &[Item]) -> Error {
         )
 }
 
-/// Which migrations `down` is to undo.
+/// Which migrations `down` is to undo. Whatever the target, what an earlier `down` left half undone
+/// comes along; repeatables never do: only the text that replaces one undoes it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DownTarget {
     /// The newest ones, this many.
@@ -464,8 +492,10 @@ pub enum DownTarget {
     All,
     /// What is newer than this in its store, and all that depends on it; version 0 is before the first.
     To(Requirement),
-    /// Everything that did not stand when the tag was given: the rows that did.
-    Rows(Vec<i64>),
+    /// Everything but these: the migrations that stood when a tag was given.
+    Back(BTreeSet<MigrationId>),
+    /// Only what an earlier `down` left half undone.
+    Unfinished,
 }
 
 /// What `down` is about to undo, newest first and dependants before what they require; or
@@ -475,25 +505,16 @@ pub fn down<'a>(
     target: &DownTarget,
     stores: &[StoreKind],
 ) -> Result<Vec<(&'a Row, Item)>, Vec<Error>> {
-    let living: Vec<&Row> = rows
-        .iter()
-        .rev()
-        .filter(|row| {
-            matches!(row.state, State::Applied | State::Failed | State::Running | State::Undoing)
-        })
-        .collect();
-    let in_doubt = rows.iter().filter(|row| row.state == State::InDoubt).map(|row| {
-        in_doubt(
-            &Entry { id: row.id.clone(), status: Status::InDoubt, file: None, row: Some(row) },
-            &row.script,
-        )
-    });
-    let errors: Vec<Error> = in_doubt.collect();
-    if !errors.is_empty() {
-        return Err(errors);
+    let in_doubt: Vec<Error> =
+        rows.iter().filter(|row| row.state == State::InDoubt).map(doubt_of_row).collect();
+    if !in_doubt.is_empty() {
+        return Err(in_doubt);
     }
-    let chosen = choose(&living, target, stores);
-    let chosen = with_dependants(&living, chosen);
+    let living: Vec<&Row> = rows.iter().rev().filter(|row| is_undoable(row)).collect();
+    if let DownTarget::To(to) = target {
+        check_goal(rows, to).map_err(|error| vec![error])?;
+    }
+    let chosen = with_dependants(&living, choose(&living, target, stores));
     let outside = chosen.iter().filter(|row| !stores.is_empty() && !stores.contains(&row.id.store));
     let errors: Vec<Error> = outside
         .map(|row| {
@@ -508,50 +529,94 @@ pub fn down<'a>(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let items = chosen.iter().map(|row| (*row, undo_item(row, &chosen))).collect();
-    Ok(items)
+    Ok(chosen.iter().map(|row| (*row, undo_item(row, &chosen))).collect())
+}
+
+/// The repeatables that stand in `stores` and that no `down` undoes.
+pub fn repeatables<'a>(rows: &'a [Row], stores: &BTreeSet<StoreKind>) -> Vec<&'a MigrationId> {
+    let stand = rows.iter().filter(|row| row.state != State::Undone);
+    let repeatable = |row: &&Row| matches!(row.id.key, Key::Repeatable(_));
+    stand.filter(repeatable).map(|row| &row.id).filter(|id| stores.contains(&id.store)).collect()
+}
+
+fn is_undoable(row: &Row) -> bool {
+    let living = match row.state {
+        State::Applied | State::Failed | State::Running | State::Undoing => true,
+        State::Undone | State::InDoubt | State::Baseline | State::Newer => false,
+    };
+    living && matches!(row.id.key, Key::Version(_))
+}
+
+fn doubt_of_row(row: &Row) -> Error {
+    let entry = Entry { id: row.id.clone(), status: Status::InDoubt, file: None, row: Some(row) };
+    in_doubt(&entry, &row.script)
+}
+
+/// A goal that does not stand is more likely a slip than a wish.
+fn check_goal(rows: &[Row], to: &Requirement) -> Result<(), Error> {
+    let goal = to.id();
+    let stand = || rows.iter().filter(|row| row.state != State::Undone).map(|row| &row.id);
+    let before_all = to.version == Version::zero();
+    if before_all || stand().any(|id| *id == goal) {
+        return Ok(());
+    }
+    let error =
+        Error::usage(format!("{goal} is not applied: there is no such point to go back to"))
+            .state("nothing was undone");
+    let names: Vec<String> =
+        stand().filter(|id| id.store == to.store).map(MigrationId::to_string).collect();
+    Err(match names.as_slice() {
+        [] => error,
+        names => error.hint(format!(
+            "applied there: {}; before the first is {}@0",
+            names.join(", "),
+            to.store
+        )),
+    })
 }
 
 fn choose<'a>(living: &[&'a Row], target: &DownTarget, stores: &[StoreKind]) -> Vec<&'a Row> {
     let selected = |row: &&&Row| stores.is_empty() || stores.contains(&row.id.store);
-    let unfinished = |row: &&&Row| row.state == State::Undoing;
-    let living = || living.iter().filter(selected);
+    let living = || living.iter().filter(selected).copied();
+    // What an earlier `down` left half undone comes first and counts.
+    let mut chosen: Vec<&Row> = living().filter(|row| row.state == State::Undoing).collect();
+    let rest = living().filter(|row| row.state != State::Undoing);
     match target {
-        // What an earlier `down` left half undone comes first and counts.
-        DownTarget::Steps(count) => {
-            let begun = living().filter(unfinished).count();
-            let mut chosen: Vec<&Row> = living().filter(unfinished).copied().collect();
-            let rest = living().filter(|row| row.state != State::Undoing);
-            chosen.extend(rest.take(count.saturating_sub(begun)).copied());
-            chosen
+        DownTarget::Steps(count) => chosen.extend(rest.take(count.saturating_sub(chosen.len()))),
+        DownTarget::All => chosen.extend(rest),
+        DownTarget::To(to) => {
+            let goal = to.id();
+            chosen.extend(rest.filter(|row| row.id.store == goal.store && row.id.key > goal.key));
         }
-        DownTarget::All => living().copied().collect(),
-        DownTarget::To(to) => living()
-            .filter(|row| row.id.store == to.store)
-            .filter(|row| row.id.key > Key::Version(to.version.clone()))
-            .copied()
-            .collect(),
-        DownTarget::Rows(stood) => {
-            living().filter(|row| !stood.contains(&row.row)).copied().collect()
-        }
+        DownTarget::Back(stood) => chosen.extend(rest.filter(|row| !stood.contains(&row.id))),
+        DownTarget::Unfinished => {}
     }
+    chosen
 }
 
+/// Adds what stands on the chosen ones: what requires them, and the newer ones of their stores,
+/// since within a store each stands on those before it.
 fn with_dependants<'a>(living: &[&'a Row], mut chosen: Vec<&'a Row>) -> Vec<&'a Row> {
     loop {
         let ids: BTreeSet<&MigrationId> = chosen.iter().map(|row| &row.id).collect();
-        let more: Vec<&Row> = living
-            .iter()
-            .filter(|row| !ids.contains(&row.id))
-            .filter(|row| row.requires.iter().any(|requirement| ids.contains(&requirement.id())))
-            .copied()
-            .collect();
+        let stands_on = |row: &Row| {
+            row.requires.iter().any(|requirement| ids.contains(&requirement.id()))
+                || chosen.iter().any(|below| is_above(row, below))
+        };
+        let new = living.iter().filter(|row| !ids.contains(&row.id) && stands_on(row));
+        let more: Vec<&Row> = new.copied().collect();
         if more.is_empty() {
             chosen.sort_by_key(|row| std::cmp::Reverse(row.row));
             return chosen;
         }
         chosen.extend(more);
     }
+}
+
+/// Whether `row` is newer than `below` in the same store, by version and by the ledger's order: one
+/// that was applied late, out of order, may be undone by itself.
+fn is_above(row: &Row, below: &Row) -> bool {
+    row.id.store == below.id.store && row.id.key > below.id.key && row.row > below.row
 }
 
 /// A row waits for those that require it, and for the ones applied after it in its own store.

@@ -1,5 +1,9 @@
 //! TLS for the stores that speak it through rustls: certificates from files or from the system.
 
+mod trouble;
+
+pub use trouble::{Peer, Plain, explained, find, in_words};
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
@@ -33,6 +37,24 @@ pub enum Verify {
     Chain,
     /// Nothing: the line is encrypted and its other end unknown (`sslmode=require`, `prefer`).
     Nothing,
+}
+
+/// Whether any of `hosts`, parted by commas, with or without ports, is not this machine.
+pub fn leaves_machine(hosts: &str) -> bool {
+    let local = |host: &str| {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
+            Some(_) | None => host,
+        };
+        let name = name.trim_matches(['[', ']']);
+        let address = host.trim_matches(['[', ']']).parse().or_else(|_| name.parse());
+        // A path is a Unix socket's.
+        name.starts_with(['/', '@'])
+            || name.eq_ignore_ascii_case("localhost")
+            || name.to_ascii_lowercase().ends_with(".localhost")
+            || address.is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+    };
+    hosts.split(',').map(str::trim).filter(|host| !host.is_empty()).any(|host| !local(host))
 }
 
 /// Makes ring the provider of the whole process; drivers that look for one find it.
@@ -174,5 +196,29 @@ impl ServerCertVerifier for Lenient {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_machine;
+
+    #[test]
+    fn loopback_and_sockets_are_this_machine() {
+        for hosts in [
+            "localhost:5432",
+            "127.0.0.1",
+            "127.8.9.1:6379,[::1]:1",
+            "::1",
+            "/run/postgresql",
+            "db.localhost",
+            "",
+        ] {
+            assert!(!leaves_machine(hosts), "{hosts}");
+        }
+        for hosts in ["db", "10.0.0.1:5432", "localhost:1,db:2", "[fd00::2]:1", "localhost.example"]
+        {
+            assert!(leaves_machine(hosts), "{hosts}");
+        }
     }
 }

@@ -12,7 +12,7 @@ from .errors import StackError
 from .packages import STORES, Packages, describe
 
 PREFIX = "AIPLAT_MIGRATE_"
-CLIENTS = ("psql", "pg_dump", "pg_restore")
+CLIENTS = ("psql", "pg_dump", "pg_restore", "kafka-acls")
 
 HELP = """\
 Real PostgreSQL, MongoDB, Redis, Kafka and Weaviate servers on loopback.
@@ -27,9 +27,12 @@ Real PostgreSQL, MongoDB, Redis, Kafka and Weaviate servers on loopback.
            act on single servers that were up before; kill is SIGKILL
   psql, pg_dump, pg_restore
            run that client against the set's PostgreSQL: dev/stores psql [--set NAME] ...
+  kafka-acls
+           the same against the set's Kafka
 
 Sets are independent of one another: `default` for people (ports from 24000), `test` (24100) and
-`platform` (24200) for the tests; any other name gets ports of its own.
+`platform` (24200) for the tests; any other name gets ports of its own. `--secure` makes a set (called `secure`) whose
+servers demand TLS with certificates of its own authority, and a login; `env` prints those too.
 
 Variables: AIPLAT_MIGRATE_STORES=packages|docker chooses how the servers run (without it: docker
 where its engine answers); AIPLAT_MIGRATE_CACHE is where downloads are kept.
@@ -54,7 +57,7 @@ def run(arguments):
         raise StackError(f"`{options.verb}` needs the names of stores: {', '.join(STORES)}")
     stores = [store for store in STORES if not options.stores or store in options.stores]
     allow_open_files()
-    fleet = choose_fleet(options.set)
+    fleet = choose_fleet(options.set, options.secure)
     if options.verb == "env":
         return print_env(fleet.env(stores), options.prefix)
     if options.verb == "status":
@@ -70,7 +73,8 @@ def parser():
     )
     found.add_argument("verb", choices=verbs, metavar="VERB")
     found.add_argument("stores", nargs="*", metavar="STORE", help=f"{', '.join(STORES)}; all, if none is named")
-    found.add_argument("--set", default="default", metavar="NAME", help="which set of servers (default: `default`)")
+    found.add_argument("--set", metavar="NAME", help="which set of servers (default: `default`)")
+    found.add_argument("--secure", action="store_true", help="servers with TLS (default set: `secure`)")
     found.add_argument("--prefix", default=PREFIX, metavar="P", help=f"for `env`: replaces {PREFIX}")
     return StoreNames(found)
 
@@ -86,15 +90,18 @@ class StoreNames:
         for store in options.stores:
             if store not in STORES:
                 self.inner.error(f"no such store: {store} (there are {', '.join(STORES)})")
+        options.set = options.set or ("secure" if options.secure else "default")
         return options
 
 
-def choose_fleet(set_name):
+def choose_fleet(set_name, secure=False):
     how = os.environ.get("AIPLAT_MIGRATE_STORES") or ("docker" if engine_answers() else "packages")
+    if how == "docker" and secure:
+        raise StackError("secure sets run from packages alone", hint="set AIPLAT_MIGRATE_STORES=packages")
     if how == "docker":
         return Docker(set_name, speaker())
     if how == "packages":
-        return Packages(set_name, speaker())
+        return Packages(set_name, speaker(), secure)
     raise StackError(f"AIPLAT_MIGRATE_STORES is `{how}`, and can be packages or docker")
 
 
@@ -125,9 +132,9 @@ def run_client(tool, arguments):
     set_name = "default"
     if arguments[:1] == ["--set"] and len(arguments) > 1:
         set_name, arguments = arguments[1], arguments[2:]
-    path, environment = choose_fleet(set_name).client(tool)
+    command, environment = choose_fleet(set_name).client(tool, arguments)
     terminal = {name: os.environ[name] for name in ("TERM", "PAGER", "EDITOR") if name in os.environ}
-    os.execve(path, [tool, *arguments], {**terminal, **environment})
+    os.execvpe(command[0], [str(word) for word in command], {**terminal, **environment})
 
 
 def allow_open_files():

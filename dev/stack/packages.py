@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from . import kafka, mongo, ports, postgres, redis, weaviate
+from . import kafka, mongo, ports, postgres, redis, requisites, weaviate
 from .cache import Cache, cache_root
 from .errors import StackError
 from .layout import ServerSet
@@ -24,8 +24,9 @@ READY_WITHIN = 120.0
 class Packages:
     """One set's servers, and the verbs that act on some of them."""
 
-    def __init__(self, set_name, say):
+    def __init__(self, set_name, say, secure=False):
         self.set_name = set_name
+        self.secure = secure
         self.say = say
         self.cache = Cache(cache_root(), say)
 
@@ -35,7 +36,9 @@ class Packages:
         for module in self._modules(stores):
             for requisite in self._requisites(module):
                 requisite.ensure(self.say)
-        servers = ServerSet.create(self.set_name)
+        if self.secure:
+            requisites.OPENSSL.ensure(self.say)
+        servers = ServerSet.create(self.set_name, self.secure)
         self._side_by_side(stores, lambda module: self._up(module, self._server(servers, module)))
 
     def start(self, stores):
@@ -105,13 +108,17 @@ class Packages:
             if server.daemon(module.STORE).identity() is None:
                 raise StackError(f"{module.STORE} of the set `{self.set_name}` is not running", hint=self._how_up())
             variables.update(module.env(server))
+        if servers.secure:
+            variables["TEST_PKI"] = str(servers.pki)
         return variables
 
-    def client(self, tool):
-        """The path and environment of a PostgreSQL client program."""
+    def client(self, tool, arguments):
+        """The command and environment of a client program."""
         servers = self._existing()
+        if tool == "kafka-acls":
+            return kafka.acls(self._server(servers, kafka), kafka.prepare(self.cache), arguments)
         install = postgres.prepare(self.cache)
-        return install.client / tool, postgres.client_environment(self._server(servers, postgres))
+        return [install.client / tool, *arguments], postgres.client_environment(self._server(servers, postgres))
 
     def _up(self, module, server):
         began = time.monotonic()
@@ -176,7 +183,7 @@ class Packages:
         return servers
 
     def _how_up(self):
-        chosen = "" if self.set_name == "default" else f" --set {self.set_name}"
+        chosen = {"default": "", "secure": " --secure"}.get(self.set_name, f" --set {self.set_name}")
         return f"start it with: dev/stores up{chosen}"
 
     def _requisites(self, module):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -9,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import requisites, versions
+from . import authority, gate, requisites, versions
 from .cache import fetch_npm, fetch_wheel, unzip
 from .errors import StackError
 from .layout import DATABASE
@@ -17,7 +18,7 @@ from .owner import service_owner
 from .process import Identity, clean_environment, wait_until
 
 STORE = "postgres"
-PORTS = ("sql",)
+PORTS = ("sql", *gate.PORTS)
 SUPERUSER = "postgres"
 REQUISITES = (requisites.POSTGRES_USER,)
 BUILD_REQUISITES = (requisites.NPM, requisites.PIP)
@@ -31,6 +32,25 @@ max_connections = 200
 password_encryption = scram-sha-256
 log_line_prefix = '%m [%p] %u@%d '
 timezone = 'UTC'
+"""
+
+SECURE_SETTINGS = """\
+ssl = on
+ssl_cert_file = '{home}/tls/server.pem'
+ssl_key_file = '{home}/tls/server.key'
+ssl_ca_file = '{home}/tls/ca.pem'
+hba_file = '{home}/tls/hba.conf'
+unix_socket_directories = '{home}'
+"""
+
+# Who logs in how: the superuser with password and certificate, `certified` with its certificate
+# alone, everyone else with a password. The socket is for the client programs of the package, which
+# speak no TLS.
+SECURE_HBA = """\
+local   all all                      scram-sha-256
+hostssl all {superuser} {host}/32    scram-sha-256 clientcert=verify-ca
+hostssl all {certified} {host}/32    cert
+hostssl all all         {host}/32    scram-sha-256
 """
 
 
@@ -108,9 +128,28 @@ def start(server, install):
     settings.write_text(SETTINGS.format(host=server.host, port=server.port))
     if server.owner:
         server.owner.take(settings)
+    if server.secure:
+        _secure(server, settings)
+        gate.start(server, "postgres")
     server.daemon(STORE).start(
         [install.server / "bin/postgres", "-D", data], clean_environment(), owner=server.owner, cwd=server.home
     )
+
+
+def _secure(server, settings):
+    """Gives the server its certificate, in copies that it owns."""
+    folder = server.home / "tls"
+    folder.mkdir(exist_ok=True)
+    for name in ("server.pem", "server.key", "ca.pem"):
+        shutil.copyfile(server.pki / name, folder / name)
+        (folder / name).chmod(0o600)
+    hba = SECURE_HBA.format(host=server.host, superuser=SUPERUSER, certified=authority.CLIENT)
+    (folder / "hba.conf").write_text(hba)
+    with open(settings, "a") as more:
+        more.write(SECURE_SETTINGS.format(home=server.home))
+    if server.owner:
+        for path in (folder, *folder.iterdir()):
+            server.owner.take(path)
 
 
 def _initialise(server, install, data):
@@ -157,6 +196,10 @@ def settle(server, install):
     made = _psql(server, install, "postgres", f"CREATE DATABASE {DATABASE}")
     if made.returncode != 0 and "already exists" not in made.stderr:
         raise StackError(f"could not create the database {DATABASE}: {made.stderr.strip()}")
+    if server.secure:
+        made = _psql(server, install, "postgres", f"CREATE ROLE {authority.CLIENT} LOGIN CREATEDB")
+        if made.returncode != 0 and "already exists" not in made.stderr:
+            raise StackError(f"could not create the role {authority.CLIENT}: {made.stderr.strip()}")
 
 
 def _psql(server, install, database, statement):
@@ -172,7 +215,7 @@ def _psql(server, install, database, statement):
 def client_environment(server, database=DATABASE, **extra):
     """The variables by which psql and pg_dump reach this server."""
     return clean_environment(
-        PGHOST=server.host,
+        PGHOST=server.home if server.secure else server.host,
         PGPORT=server.port,
         PGUSER=SUPERUSER,
         PGPASSWORD=server.secrets["postgres"],
@@ -184,6 +227,7 @@ def client_environment(server, database=DATABASE, **extra):
 def stop(server):
     # SIGINT is PostgreSQL's fast shutdown: it ends the sessions instead of waiting for them.
     server.daemon(STORE).stop(signal.SIGINT)
+    gate.stop(server)
 
 
 def kill(server):
@@ -192,4 +236,8 @@ def kill(server):
 
 def env(server):
     password = server.secrets["postgres"]
-    return {"POSTGRES_URL": f"postgres://{SUPERUSER}:{password}@{server.address}/{DATABASE}"}
+    variables = {"POSTGRES_URL": f"postgres://{SUPERUSER}:{password}@{server.address}/{DATABASE}"}
+    if server.secure:
+        variables["POSTGRES_SSLMODE"] = "verify-full"
+        variables |= authority.env(server) | gate.env(server)
+    return variables

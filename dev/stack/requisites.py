@@ -104,6 +104,7 @@ JAVA = command("java", "default-jre-headless")
 MAVEN = command("mvn", "maven")
 NPM = command("npm", "npm")
 REDIS_SERVER = command("redis-server", "redis-server")
+OPENSSL = command("openssl", "openssl")
 PIP = Requisite("pip", _pip_works, apt("python3-pip"))
 # Go 1.21 and later fetch by themselves the newer toolchain that a program asks for.
 GO = Requisite("go 1.21 or newer", _go_is_new, apt("golang-go"))

@@ -29,3 +29,10 @@ KAFKA = "3.6.2"
 KAFKA_SCALA = "2.13"
 SLF4J = "1.7.36"
 MAVEN_DEPENDENCY_PLUGIN = "3.6.1"
+
+# What dev/manifests checks with, and the Kubernetes releases whose schemas it checks against:
+# the oldest that the chart takes, and the newest that the package knows.
+KUBERNETES_VALIDATE = "1.37.0"
+KUBERNETES = ("1.31", "1.37")
+HELM = "3.22.0"
+KUSTOMIZE = "5.6.0"

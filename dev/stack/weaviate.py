@@ -6,14 +6,15 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import inference_stub, requisites, versions
+from . import authority, gate, inference_stub, requisites, versions
 from .cache import run
 from .layout import APPLICATION_USER
 from .process import clean_environment
 
 STORE = "weaviate"
 # Weaviate demands that `data` is the port after `gossip`.
-PORTS = ("http", "grpc", "gossip", "data", "raft", "raft_rpc", "profiling", "inference")
+PORTS = ("http", "grpc", "gossip", "data", "raft", "raft_rpc", "profiling", "inference",
+         gate.GOOD, *gate.PORTS)
 INFERENCE = "inference"
 REQUISITES = ()
 BUILD_REQUISITES = (requisites.GO,)
@@ -54,6 +55,8 @@ def start(server, install):
         stub.start(
             [sys.executable, inference_stub.__file__, server.host, server.ports["inference"]], clean_environment()
         )
+    if server.secure:  # Weaviate itself speaks no TLS: a proxy in front of it does
+        gate.start(server, "plain", (gate.GOOD, *gate.PORTS))
     server.daemon(STORE).start(
         [install.server, "--scheme", "http", "--host", server.host, "--port", server.port],
         clean_environment(**settings(server)),
@@ -110,6 +113,7 @@ def settle(server, install):
 def stop(server):
     server.daemon(STORE).stop()
     server.daemon(INFERENCE).stop()
+    gate.stop(server)
 
 
 def kill(server):
@@ -117,4 +121,8 @@ def kill(server):
 
 
 def env(server):
-    return {"WEAVIATE_URL": f"http://{server.address}", "WEAVIATE_API_KEY": server.secrets["weaviate"]}
+    variables = {"WEAVIATE_URL": f"http://{server.address}", "WEAVIATE_API_KEY": server.secrets["weaviate"]}
+    if server.secure:
+        variables["WEAVIATE_URL"] = f"https://{server.host}:{server.ports[gate.GOOD]}"
+        variables |= authority.env(server, certificate=False) | gate.env(server)
+    return variables

@@ -1,35 +1,40 @@
 //! `down`: undoes migrations, newest first, dependants before what they require.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::Finished;
-use super::up::{dead_runs, join};
+use super::up::{Up, join, unfinished_shapes};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot};
-use crate::migration::{Files, Requirement};
+use crate::migration::{self, Files, MigrationId, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget};
 use crate::report::{PlanReport, Report, RunReport};
+use crate::stores::{self, Unit};
 
 /// Undo the newest migration, or down to a point.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Down {
     /// How many migrations, newest first [default: 1]
-    #[arg(long, value_name = "N", conflicts_with_all = ["to", "to_tag", "all"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["to", "to_tag", "all", "unfinished"])]
     pub steps: Option<usize>,
     /// What is newer than this in its store, and all that depends on it; version 0 is before the first
-    #[arg(long, value_name = "STORE@VERSION", conflicts_with_all = ["to_tag", "all"])]
+    #[arg(long, value_name = "STORE@VERSION", conflicts_with_all = ["to_tag", "all", "unfinished"])]
     pub to: Option<Requirement>,
     /// Everything that was applied after this tag was given
-    #[arg(long, value_name = "TAG", conflicts_with = "all")]
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["all", "unfinished"])]
     pub to_tag: Option<String>,
     /// Everything
-    #[arg(long)]
+    #[arg(long, conflicts_with = "unfinished")]
     pub all: bool,
+    /// Only what an earlier `down` left half undone
+    #[arg(long)]
+    pub unfinished: bool,
     /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -57,7 +62,26 @@ impl Migrator {
         if let (Some(plan), None) = (report.plan.take(), &error) {
             return Finished { report: Some(Report::Plan(plan)), error };
         }
-        Finished { report: Some(Report::Run(report)), error }
+        // A run that came to nothing has its error to show, not "nothing was pending".
+        let report = (report.begun || error.is_none()).then_some(Report::Run(report));
+        Finished { report, error }
+    }
+
+    /// `up --finish-undo`: finishes what a `down` left half undone. Gives back the plan of that
+    /// where `up` is only to show what it would do, and there is something to finish.
+    pub(super) async fn finish_undo(&self, up: &Up) -> Result<Option<PlanReport>> {
+        let down = Down {
+            unfinished: true,
+            dry_run: up.dry_run,
+            wait: up.wait,
+            lock_wait: up.lock_wait,
+            ..Down::default()
+        };
+        let mut report = RunReport::new("down");
+        // The flag was the yes.
+        let done = self.try_down(&down, &|_| true, &mut report).await;
+        done.map_err(|error| error.hint("or by itself: aiplat-migrate down --unfinished"))?;
+        Ok(report.plan.filter(|plan| !plan.migrations.is_empty()))
     }
 
     async fn try_down(
@@ -67,24 +91,29 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<()> {
         let files = self.files()?;
-        let run = Run::new();
+        let run = self.begin();
         report.run = Some(run.id.clone());
-        let ledger = self.ledger(&run, down.wait).await?;
+        let ledger = self.unless_stopped(self.ledger(&run, down.wait)).await??;
         let snapshot = ledger.read().await?;
-        let rows = target_rows(down, &snapshot)?;
-        let tasks = self.undo_tasks(&ledger, &files, &snapshot, &rows).await?;
-        if tasks.is_empty() {
-            return Ok(());
-        }
-        let plan = PlanReport::of_tasks(&tasks);
+        self.compare(&files, &snapshot.rows);
+        let (tasks, remarks) = self.undo_tasks(down, &ledger, &files, &snapshot).await?;
+        let mut plan = PlanReport::of_tasks(&tasks);
+        plan.remarks = remarks;
+        let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {
             report.plan = Some(plan);
             return Ok(());
         }
-        if !confirm(&format!("{plan}Undo this?")) {
+        losses.refuse(down)?;
+        if !tasks.is_empty() && !confirm(&format!("{plan}Undo this?")) {
             return Err(Error::usage("not confirmed")
                 .state("nothing was undone")
                 .hint("where nobody can be asked: --yes"));
+        }
+        plan.remarks.into_iter().for_each(|remark| self.warn(remark));
+        // A run that was killed after its last effect has still to record what it changed.
+        if tasks.is_empty() && unfinished_shapes(&snapshot).next().is_none() {
+            return Ok(());
         }
         let (locked, snapshot) = self.lock(ledger, run, down.lock_wait).await?;
         let result = self.undo(down, &locked, &files, &snapshot, report).await;
@@ -92,27 +121,65 @@ impl Migrator {
         result
     }
 
+    /// What is to be undone, parsed and ready, and what is to be said of it.
     async fn undo_tasks(
         &self,
+        down: &Down,
         ledger: &Ledger,
         files: &Files,
         snapshot: &Snapshot,
-        target: &DownTarget,
-    ) -> Result<Vec<Task>> {
-        let chosen = plan::down(&snapshot.rows, target, &self.stores).map_err(join)?;
+    ) -> Result<(Vec<Task>, Vec<String>)> {
+        let target = target(down, snapshot)?;
+        let chosen = plan::down(&snapshot.rows, &target, &self.stores).map_err(join)?;
+        let mut remarks = remarks(down, snapshot, &chosen);
         let numbers: Vec<i64> = chosen.iter().map(|(row, _)| row.row).collect();
         let mut downs = ledger.downs(&numbers).await?;
         let undoings = chosen.into_iter().map(|(row, item): (&Row, _)| Undoing {
             row,
             item,
-            down: downs.remove(&row.row).unwrap_or(crate::migration::Down::None),
+            down: downs.remove(&row.row).unwrap_or(migration::Down::None),
             file: files.get(&row.id),
         });
-        let (tasks, remarks) = execute::to_undo(undoings.collect(), &self.config.placeholders)?;
-        for remark in remarks {
-            self.warn(remark);
+        let (tasks, more) = execute::to_undo(undoings.collect(), &self.config.placeholders)?;
+        remarks.extend(more);
+        Ok((tasks, remarks))
+    }
+
+    /// Looks, without the lock, what the plan would lose, and writes it into the plan. For a dry run,
+    /// a store that cannot be reached is a remark.
+    async fn look_for_losses(
+        &self,
+        down: &Down,
+        tasks: &[Task],
+        run: &Run,
+        plan: &mut PlanReport,
+    ) -> Result<Losses> {
+        let mut stores = Connected::new();
+        for kind in touched(tasks) {
+            let settings = self.config.stores.get(&kind).ok_or_else(|| unconfigured(kind))?;
+            let settings = self.reading(settings);
+            let listener = self.listener.as_ref();
+            match execute::connect(&settings, &run.application(), down.wait, listener).await {
+                Ok(store) => {
+                    stores.insert(kind, store);
+                }
+                Err(error) if down.dry_run => plan.remarks.push(format!(
+                    "it was not looked whether {} holds data: {}",
+                    kind.title(),
+                    execute::connect_error(&settings, &error)
+                )),
+                Err(error) => {
+                    let error = execute::connect_error(&settings, &error);
+                    return Err(error.state("nothing was undone"));
+                }
+            }
         }
-        Ok(tasks)
+        let losses = Losses::of(tasks, &stores).await?;
+        for loss in &losses.0 {
+            let step = &mut plan.migrations[loss.task].steps[loss.step];
+            step.losses.push(loss.what.clone());
+        }
+        Ok(losses)
     }
 
     async fn undo(
@@ -123,34 +190,18 @@ impl Migrator {
         snapshot: &Snapshot,
         report: &mut RunReport,
     ) -> Result<()> {
-        let target = target_rows(down, snapshot)?;
-        let tasks = self.undo_tasks(locked.reader(), files, snapshot, &target).await?;
-        let touched: std::collections::BTreeSet<_> =
-            tasks.iter().map(|task| task.id().store).collect();
-        let settings = self.store_settings(touched, locked)?;
-        let application = locked.run().application();
-        let stores =
-            execute::connect_all(&settings, &application, down.wait, self.listener.as_ref())
-                .await?;
-        execute::identify(locked, snapshot, &stores).await?;
-        let dead = dead_runs(snapshot);
-        for store in stores.values() {
-            store.expel(&dead).await.map_err(|error| {
-                let message = "cannot end what a dead run left behind";
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-        }
-        if !down.allow_data_loss {
-            refuse_loss(&tasks, &stores).await?;
-        }
+        let (tasks, _) = self.undo_tasks(down, locked.reader(), files, snapshot).await?;
+        let mut touched = touched(&tasks);
+        touched.extend(
+            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
+        );
+        let stores = self.meet(touched, locked, snapshot, down.wait).await?;
+        Losses::of(&tasks, &stores).await?.refuse(down)?;
         execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
-        let recorded =
-            snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
-            recorded: &recorded,
             allow_data_loss: down.allow_data_loss,
         };
         let mut outcome = execute::run(&context, &tasks, &stores).await;
@@ -163,10 +214,19 @@ impl Migrator {
     }
 }
 
-fn target_rows(down: &Down, snapshot: &Snapshot) -> Result<DownTarget> {
+fn touched(tasks: &[Task]) -> BTreeSet<StoreKind> {
+    tasks.iter().map(|task| task.id().store).collect()
+}
+
+fn unconfigured(store: StoreKind) -> Error {
+    Error::usage(format!("{} has migrations to undo and is not configured", store.title()))
+        .state("nothing was undone")
+        .hint(format!("configure it, or leave {store} out: --store with the other stores' names"))
+}
+
+fn target(down: &Down, snapshot: &Snapshot) -> Result<DownTarget> {
     if let Some(name) = &down.to_tag {
-        let rows = snapshot.tags.iter().find(|(tag, _)| tag == name).map(|(_, rows)| rows.clone());
-        return rows.map(DownTarget::Rows).ok_or_else(|| {
+        return snapshot.tagged(name).map(DownTarget::Back).ok_or_else(|| {
             let known: Vec<&str> = snapshot.tags.iter().map(|(tag, _)| tag.as_str()).collect();
             let error = Error::usage(format!("there is no tag `{name}`"));
             match known.as_slice() {
@@ -175,31 +235,92 @@ fn target_rows(down: &Down, snapshot: &Snapshot) -> Result<DownTarget> {
             }
         });
     }
-    match (&down.to, down.all) {
-        (Some(to), _) => Ok(DownTarget::To(to.clone())),
-        (None, true) => Ok(DownTarget::All),
-        (None, false) => Ok(DownTarget::Steps(down.steps.unwrap_or(1))),
-    }
+    Ok(match (&down.to, down.all, down.unfinished) {
+        (Some(to), _, _) => DownTarget::To(to.clone()),
+        (None, true, _) => DownTarget::All,
+        (None, false, true) => DownTarget::Unfinished,
+        (None, false, false) => DownTarget::Steps(down.steps.unwrap_or(1)),
+    })
 }
 
-/// Looks, before the first effect, whether anything in the plan holds data; the figures of all of
-/// it come as one error.
-async fn refuse_loss(tasks: &[Task], stores: &Connected) -> Result<()> {
-    let mut found = Vec::new();
-    for task in tasks {
-        let Some(store) = stores.get(&task.id().store) else { continue };
-        for unit in &task.units[task.done_before()..] {
-            let losses = store.holds(unit).await.map_err(|error| {
-                let message = format!("cannot look whether undoing {} would lose data", task.id());
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-            found.extend(losses.into_iter().map(|loss| format!("{}: {}", task.id(), loss.what)));
+/// What is to be said of a plan besides its steps.
+fn remarks(down: &Down, snapshot: &Snapshot, chosen: &[(&Row, plan::Item)]) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let goes = |id: &MigrationId| chosen.iter().any(|(row, _)| row.id == *id);
+    let stores = chosen.iter().map(|(row, _)| row.id.store).collect();
+    for id in plan::repeatables(&snapshot.rows, &stores) {
+        remarks.push(format!(
+            "{id} stays: a repeatable is undone only by the text that replaces it; the next `up` runs \
+             it again"
+        ));
+    }
+    if let Some((name, stood)) =
+        down.to_tag.as_ref().zip(down.to_tag.as_ref().and_then(|name| snapshot.tagged(name)))
+    {
+        let standing = snapshot.standing();
+        for id in &stood {
+            if goes(id) {
+                remarks.push(format!(
+                    "{id} stood at {name} and has to go too: it stands on what is undone; the next \
+                     `up` applies it again"
+                ));
+            } else if !standing.contains(id) {
+                remarks.push(format!(
+                    "{id} stood at {name} and does not now: `down` applies nothing, `up` does"
+                ));
+            }
         }
     }
-    if found.is_empty() {
-        return Ok(());
+    remarks
+}
+
+/// What a plan would lose.
+struct Losses(Vec<PlannedLoss>);
+
+/// The loss of one step, by its place in the plan.
+struct PlannedLoss {
+    task: usize,
+    step: usize,
+    id: MigrationId,
+    what: String,
+}
+
+impl Losses {
+    /// Asks the connected stores, step by step, what the tasks would lose now.
+    async fn of(tasks: &[Task], stores: &Connected) -> Result<Losses> {
+        let mut found = Vec::new();
+        let mut earlier: BTreeMap<StoreKind, Vec<&Unit>> = BTreeMap::new();
+        for (at, task) in tasks.iter().enumerate() {
+            let Some(store) = stores.get(&task.id().store) else { continue };
+            let earlier = earlier.entry(task.id().store).or_default();
+            for (step, unit) in task.units.iter().enumerate().skip(task.done_before()) {
+                let now = stores::before_earlier(unit, earlier);
+                let losses = store.holds(&now).await.map_err(|error| {
+                    let message =
+                        format!("cannot look whether undoing {} would lose data", task.id());
+                    execute::store_words(Error::new(error.kind.exit(), message), &error)
+                        .state("nothing was undone")
+                })?;
+                found.extend(losses.into_iter().map(|loss| PlannedLoss {
+                    task: at,
+                    step,
+                    id: task.id().clone(),
+                    what: loss.what,
+                }));
+                earlier.push(unit);
+            }
+        }
+        Ok(Losses(found))
     }
-    let error = Error::failed("this would lose data");
-    let error = found.iter().fold(error, |error, line| error.because(line));
-    Err(error.state("nothing was undone").hint("to lose it on purpose: --allow-data-loss"))
+
+    /// Refuses all of it in one error, unless it was allowed.
+    fn refuse(&self, down: &Down) -> Result<()> {
+        if self.0.is_empty() || down.allow_data_loss {
+            return Ok(());
+        }
+        let error = Error::failed("this would lose data");
+        let lines = self.0.iter().map(|loss| format!("{}: {}", loss.id, loss.what));
+        let error = lines.fold(error, |error, line| error.because(line));
+        Err(error.state("nothing was undone").hint("to lose it on purpose: --allow-data-loss"))
+    }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 
 use crate::error::Result;
-use crate::ledger::{Run, Wanted};
+use crate::ledger::Wanted;
 use crate::migration::{Requirement, header::parse_duration};
 use crate::migrator::Migrator;
 use crate::report::{HistoryReport, Report};
@@ -55,7 +55,7 @@ fn since(text: &str) -> Result<DateTime<Utc>, String> {
 impl Migrator {
     /// Reads the events, oldest first.
     pub async fn history(&self, history: &History) -> Result<Report> {
-        let ledger = self.ledger(&Run::new(), Duration::ZERO).await?;
+        let ledger = self.ledger(&self.begin(), Duration::ZERO).await?;
         let wanted = Wanted {
             event: history.event.clone(),
             run: history.run.clone(),

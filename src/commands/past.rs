@@ -52,9 +52,12 @@ impl Records<'_> {
                 what: format!("{} ({}) names it", row.id, row.script),
                 by: row.installed_by.clone(),
             }),
-            State::Running | State::Failed | State::Undoing | State::Undone | State::InDoubt => {
-                None
-            }
+            State::Running
+            | State::Failed
+            | State::Undoing
+            | State::Undone
+            | State::InDoubt
+            | State::Newer => None,
         }
     }
 }

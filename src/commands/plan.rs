@@ -7,7 +7,6 @@ use clap::Args;
 use crate::cli::duration;
 use crate::error::Result;
 use crate::execute;
-use crate::ledger::Run;
 use crate::migration::Requirement;
 use crate::migrator::Migrator;
 use crate::plan::{self, UpOptions};
@@ -33,7 +32,7 @@ impl Migrator {
     /// Reads files and ledger; contacts no store, writes nothing and takes no lock.
     pub async fn plan(&self, plan: &Plan) -> Result<Report> {
         let files = self.checked_files()?;
-        let snapshot = self.ledger(&Run::new(), plan.wait).await?.read().await?;
+        let snapshot = self.ledger(&self.begin(), plan.wait).await?.read().await?;
         let options = UpOptions {
             to: plan.to.clone(),
             out_of_order: plan.out_of_order,

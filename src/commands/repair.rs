@@ -8,7 +8,7 @@ use super::validate::Look;
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Healing};
-use crate::ledger::{LockedLedger, Run, Snapshot, State};
+use crate::ledger::{LockedLedger, Snapshot, State};
 use crate::migration::{Files, MigrationId, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
@@ -57,7 +57,7 @@ impl Migrator {
     /// Shows what it is about to do, asks, and does it; each repair is an event.
     pub async fn repair(&self, repair: &Repair, confirm: Confirm<'_>) -> Result<Report> {
         let files = self.files()?;
-        let run = Run::new();
+        let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let snapshot = ledger.read().await?;
         let actions = actions(repair, &files, &snapshot)?;
@@ -133,12 +133,9 @@ impl Migrator {
         snapshot: &Snapshot,
         looks: &[Look],
     ) -> Result<()> {
-        let settings = self.store_settings(looks.iter().map(|look| look.kind), locked)?;
-        let application = locked.run().application();
         let listener = self.listener.as_ref();
-        let stores =
-            execute::connect_all(&settings, &application, Duration::ZERO, listener).await?;
-        execute::identify(locked, snapshot, &stores).await?;
+        let kinds = looks.iter().map(|look| look.kind);
+        let stores = self.meet(kinds, locked, snapshot, Duration::ZERO).await?;
         let mut errors = Vec::new();
         for look in looks {
             let Some(store) = stores.get(&look.kind) else { continue };

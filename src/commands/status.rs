@@ -6,9 +6,7 @@ use clap::Args;
 
 use crate::cli::duration;
 use crate::error::Result;
-use crate::ledger::Run;
 use crate::migrator::Migrator;
-use crate::plan;
 use crate::report::{Report, StatusReport};
 
 /// Show every migration of every store and its state.
@@ -26,12 +24,13 @@ impl Migrator {
     /// Reads files and ledger; writes nothing and takes no lock.
     pub async fn status(&self, status: &Status) -> Result<Report> {
         let files = self.files()?;
-        let ledger = self.ledger(&Run::new(), status.wait).await?;
+        let ledger = self.ledger(&self.begin(), status.wait).await?;
         let snapshot = ledger.read().await?;
         let at_work = ledger.at_work().await?;
-        let entries = plan::compare(&files, &snapshot.rows);
+        let entries = self.compare(&files, &snapshot.rows);
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));
+        report.tags_here = snapshot.tags_here().into_iter().map(String::from).collect();
         report.fail_on_pending = status.fail_on_pending;
         Ok(Report::Status(report))
     }

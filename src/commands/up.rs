@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
+use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{self, Context, Task};
-use crate::ledger::{LockedLedger, Run, Snapshot, State};
+use crate::execute::{self, Connected, Context, Task};
+use crate::ledger::{LockedLedger, Snapshot};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status, UpOptions};
@@ -44,8 +45,11 @@ pub struct Up {
     #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
     pub on_drift: OnDrift,
     /// Name the point that is reached
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = tag_name)]
     pub tag: Option<String>,
+    /// First finish what a `down` left half undone; then apply it anew
+    #[arg(long)]
+    pub finish_undo: bool,
 }
 
 /// What `up` does about drift that it meets.
@@ -72,8 +76,22 @@ impl Default for Up {
             verify: false,
             on_drift: OnDrift::Warn,
             tag: None,
+            finish_undo: false,
         }
     }
+}
+
+/// How often a run is begun whose connections break.
+const ATTEMPTS: u32 = 4;
+
+/// A server that was restarted is given this long before it is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// An error, apart by whether a migration may have been begun: only then is the run begun anew,
+/// since a store that was never reached has been waited for already.
+enum Apart {
+    NotBegun(Error),
+    Begun(Error),
 }
 
 impl Migrator {
@@ -86,14 +104,22 @@ impl Migrator {
         if let (Some(plan), None) = (report.plan.take(), &error) {
             return Finished { report: Some(Report::Plan(plan)), error };
         }
-        Finished { report: Some(Report::Run(report)), error }
+        // A run that came to nothing has its error to show, not "nothing was pending".
+        let report = (report.begun || error.is_none()).then_some(Report::Run(report));
+        Finished { report, error }
     }
 
     async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
         let files = self.checked_files()?;
-        let run = Run::new();
+        if up.finish_undo {
+            report.plan = self.finish_undo(up).await?;
+            if report.plan.is_some() {
+                return Ok(());
+            }
+        }
+        let mut run = self.begin();
         report.run = Some(run.id.clone());
-        let ledger = self.ledger(&run, up.wait).await?;
+        let mut ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
@@ -107,10 +133,32 @@ impl Migrator {
                 false => Ok(()),
             };
         }
-        let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
-        let result = self.apply(up, &locked, &files, &snapshot, report).await;
-        locked.release().await;
-        result
+        for attempt in 1.. {
+            let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
+            let result = self.apply(up, &locked, &files, &snapshot, report).await;
+            let lost = locked.is_lost();
+            locked.release().await;
+            let error = match result {
+                Err(Apart::Begun(error)) if attempt < ATTEMPTS && self.may_pass(&error, lost) => {
+                    error
+                }
+                Err(Apart::Begun(error) | Apart::NotBegun(error)) => return Err(error),
+                Ok(()) => return Ok(()),
+            };
+            // What a killed process leaves, a broken connection leaves too; the next run goes on
+            // from there, so this one may as well.
+            self.warn(format!("a connection broke; the run begins anew and goes on: {error}"));
+            self.unless_stopped(tokio::time::sleep(PAUSE)).await?;
+            run = self.begin();
+            report.run = Some(run.id.clone());
+            ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        }
+        Ok(())
+    }
+
+    /// Whether a run that failed with `error` may succeed if it is begun anew.
+    fn may_pass(&self, error: &Error, lost: bool) -> bool {
+        (lost || error.exit() == Exit::Unreachable) && !self.interrupt.is_stopping()
     }
 
     /// Compares, plans, and parses every script that is about to run.
@@ -126,9 +174,10 @@ impl Migrator {
             out_of_order: up.out_of_order,
             stores: self.stores.clone(),
         };
-        let entries = plan::compare(files, &snapshot.rows);
+        let entries = self.compare(files, &snapshot.rows);
         report.future = future(&entries);
-        report.applied_before = count_applied(&entries);
+        // A run that is begun anew has applied some of them itself.
+        report.applied_before = count_applied(&entries).saturating_sub(report.settled.len());
         let items = plan::up(&entries, &options).map_err(join)?;
         execute::to_apply(&items, files, snapshot, &self.config.placeholders)
     }
@@ -140,50 +189,75 @@ impl Migrator {
         files: &Files,
         snapshot: &Snapshot,
         report: &mut RunReport,
-    ) -> Result<()> {
-        let tasks = self.tasks(up, files, snapshot, report)?;
+    ) -> Result<(), Apart> {
+        let tasks = self.tasks(up, files, snapshot, report).map_err(Apart::NotBegun)?;
+        self.check_tag_to_give(up, snapshot, &tasks).map_err(Apart::NotBegun)?;
+        let stores = self.prepare(up, locked, snapshot, &tasks).await.map_err(Apart::NotBegun)?;
+        self.execute(up, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+    }
+
+    /// Whether the tag that is asked for can be given to the point that this run leads to.
+    fn check_tag_to_give(&self, up: &Up, snapshot: &Snapshot, tasks: &[Task]) -> Result<()> {
+        let Some(name) = &up.tag else { return Ok(()) };
+        let mut standing = snapshot.standing();
+        let versioned = tasks.iter().map(Task::id).filter(|id| id.version().is_some());
+        standing.extend(versioned.cloned());
+        check_tag(snapshot, name, &standing)
+            .map(|_| ())
+            .map_err(|error| error.state("nothing was applied"))
+    }
+
+    /// Connects what the plan touches, and takes the pictures before the first effect.
+    async fn prepare(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+    ) -> Result<Connected> {
         let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
         touched.extend(
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
-        let settings = self.store_settings(touched, locked)?;
-        let application = locked.run().application();
-        let stores =
-            execute::connect_all(&settings, &application, up.wait, self.listener.as_ref()).await?;
-        execute::identify(locked, snapshot, &stores).await?;
-        let dead = dead_runs(snapshot);
-        for store in stores.values() {
-            store.expel(&dead).await.map_err(|error| {
-                let message = "cannot end what a dead run left behind";
-                execute::store_words(Error::new(error.kind.exit(), message), &error)
-            })?;
-        }
+        let stores = self.meet(touched, locked, snapshot, up.wait).await?;
         let drift =
             execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
-        let recorded =
-            snapshot.shapes.iter().map(|(kind, shape)| (*kind, shape.recorded.clone())).collect();
+        Ok(stores)
+    }
+
+    async fn execute(
+        &self,
+        up: &Up,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+        stores: &Connected,
+        report: &mut RunReport,
+    ) -> Result<()> {
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
-            recorded: &recorded,
             allow_data_loss: false,
         };
-        let mut outcome = execute::run(&context, &tasks, &stores).await;
+        let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =
-            execute::record(locked, snapshot, (&tasks, &outcome), &stores, self.listener.as_ref())
+            execute::record(locked, snapshot, (tasks, &outcome), stores, self.listener.as_ref())
                 .await;
         report.take(&outcome);
         outcome.error(&context, "applied")?;
         shapes?;
         match &up.tag {
-            Some(name) => self.give_tag(locked, name).await,
+            Some(name) => self.give_tag(locked, name).await.map(|_| ()),
             None => Ok(()),
         }
     }
 
     fn heed(&self, on_drift: OnDrift, drift: &BTreeMap<StoreKind, Vec<Change>>) -> Result<()> {
+        for (store, changes) in drift {
+            self.tell_drift(*store, changes.iter());
+        }
         let lines: Vec<String> = drift
             .iter()
             .flat_map(|(kind, changes)| {
@@ -208,16 +282,9 @@ impl Migrator {
     }
 }
 
-fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
+/// The stores in which a run that was killed changed something and did not record it.
+pub(super) fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
     snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
-}
-
-/// The runs that left something unfinished; whoever holds the lock knows that they are dead.
-pub(super) fn dead_runs(snapshot: &Snapshot) -> Vec<String> {
-    let open = |state| matches!(state, State::Running | State::Undoing | State::Failed);
-    let runs: BTreeSet<&String> =
-        snapshot.rows.iter().filter(|row| open(row.state)).map(|row| &row.run).collect();
-    runs.into_iter().cloned().collect()
 }
 
 fn future(entries: &[Entry<'_>]) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! `validate`: files against the sum file, files against the ledger, ledger against the live stores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
@@ -8,8 +8,8 @@ use clap::Args;
 use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
-use crate::execute;
-use crate::ledger::{Run, Snapshot, StoredShape, Wanted};
+use crate::execute::{self, Event};
+use crate::ledger::{Snapshot, StoredShape, Wanted};
 use crate::migration::{Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
@@ -50,13 +50,13 @@ impl Migrator {
             self.parse_all(&files)?;
             return Ok(Report::Validate(report.sorted()));
         }
-        let ledger = self.ledger(&Run::new(), validate.wait).await?;
+        let ledger = self.ledger(&self.begin(), validate.wait).await?;
         let snapshot = ledger.read().await?;
         report.at_work = ledger.at_work().await?;
         let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
         let repairs = ledger.events(&repaired, REPAIRS).await?;
         drop(ledger);
-        for entry in plan::compare(&files, &snapshot.rows) {
+        for entry in self.compare(&files, &snapshot.rows) {
             if self.selected(entry.id.store) {
                 report.findings.extend(of_entry(&entry, report.at_work.is_some()));
             }
@@ -181,6 +181,7 @@ impl Migrator {
         let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
         look.recorded = shape.as_of(&live);
         look.drift = stores::drift(kind, &look.recorded, &live, self.ignored(kind));
+        self.tell_drift(kind, look.drift.changes.iter());
         look.audit = match depth {
             Depth::Structure => None,
             Depth::Sample | Depth::Full => {
@@ -196,8 +197,18 @@ impl Migrator {
         self.config.ignored.get(&kind).unwrap_or(&NOTHING)
     }
 
+    /// Tells how many objects of `store` differ.
+    pub(super) fn tell_drift<'a>(
+        &self,
+        store: StoreKind,
+        changes: impl Iterator<Item = &'a Change>,
+    ) {
+        let objects: BTreeSet<&String> = changes.map(|change| &change.object).collect();
+        self.tell(Event::Drift { store, objects: objects.len() });
+    }
+
     /// Settings for reading alone: the ledger's own schema is no part of the shape.
-    fn reading(&self, settings: &Settings) -> Settings {
+    pub(super) fn reading(&self, settings: &Settings) -> Settings {
         match settings {
             Settings::Postgres(settings) => {
                 let mut settings = settings.clone();

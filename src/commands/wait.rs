@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::duration;
-use crate::error::Result;
-use crate::execute;
+use crate::error::{Error, Result};
 use crate::ledger::Run;
+use crate::migration::StoreKind;
 use crate::migrator::Migrator;
 use crate::report::Report;
 use crate::stores::Settings;
@@ -23,16 +23,27 @@ pub struct Wait {
 impl Migrator {
     /// Connects to the ledger and to every configured store; wrong credentials fail at once.
     pub async fn wait(&self, wait: &Wait) -> Result<Report> {
-        let run = Run::new();
+        let run = self.begin();
         let chosen = self.config.stores.iter().filter(|(kind, _)| self.selected(**kind));
         let settings: Vec<Settings> = chosen.map(|(_, settings)| settings.clone()).collect();
-        let listener = self.listener.as_ref();
         let application = run.application();
-        let stores = execute::connect_all(&settings, &application, wait.timeout, listener);
+        let stores = self.connect_all(&settings, &application, wait.timeout);
         let (ledger, stores) =
-            futures_util::future::join(self.ledger(&run, wait.timeout), stores).await;
-        ledger?;
-        let count = stores?.len();
-        Ok(Report::Done(format!("the ledger and {count} stores answer")))
+            futures_util::future::join(self.ledger_apart(&run, wait.timeout), stores).await;
+        let count = stores.as_ref().map_or(0, |stores| stores.len());
+        match Error::all([ledger.err(), stores.err()].into_iter().flatten()) {
+            Some(error) => Err(error),
+            None => Ok(Report::Done(format!("the ledger and {count} stores answer"))),
+        }
+    }
+
+    /// The ledger, unless it is in the database of the PostgreSQL store, which is asked anyway.
+    async fn ledger_apart(&self, run: &Run, wait: Duration) -> Result<()> {
+        let with_store = self.config.stores.contains_key(&StoreKind::Postgres)
+            && self.selected(StoreKind::Postgres);
+        match with_store {
+            true => Ok(()),
+            false => self.ledger(run, wait).await.map(|_| ()),
+        }
     }
 }

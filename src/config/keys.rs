@@ -266,9 +266,9 @@ pub const SECTIONS: &[Section] = &[
 pub const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("AIPLAT_MIGRATE_CONFIG", "The settings file, as `--config`."),
     ("AIPLAT_MIGRATE_PROFILE", "The profile, as `--profile`."),
-    ("AIPLAT_MIGRATE_STORES", "The stores, as `--store`."),
+    ("AIPLAT_MIGRATE_STORES", "How `dev/stores` runs servers: `packages` or `docker`."),
     ("AIPLAT_MIGRATE_LOG", "What to log, as tracing filters."),
-    ("AIPLAT_MIGRATE_CACHE", "The folder of what may be thrown away."),
+    ("AIPLAT_MIGRATE_CACHE", "Where `dev/stores` keeps its downloads."),
     ("AIPLAT_MIGRATE_NO_DOTENV", "`true`: no .env is read."),
 ];
 

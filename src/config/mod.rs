@@ -27,7 +27,7 @@ use crate::stores;
 
 pub use environment::Environment;
 pub use file::NAME as FILE_NAME;
-pub use keys::{Documented, OTHER_VARIABLES, documented};
+pub use keys::{Documented, OTHER_VARIABLES, TEST_SWITCHES, documented};
 
 use settings::Reader;
 use sources::Sources;
@@ -96,6 +96,18 @@ impl Config {
         let mut reader = Reader::new(&sources);
         let config = Config::of_project(&sources, &mut reader)?;
         config.finish(reader, [])
+    }
+
+    /// A sentence for each store that is on another machine and spoken to without TLS.
+    pub fn plain_text(&self) -> Vec<String> {
+        let ledger = match self.stores.contains_key(&StoreKind::Postgres) {
+            true => None,
+            false => {
+                self.ledger.database.plain_text().map(|words| format!("the ledger at {words}"))
+            }
+        };
+        let stores = self.stores.values().filter_map(stores::Settings::plain_text);
+        stores.chain(ledger).collect()
     }
 
     fn of_project(sources: &Sources, reader: &mut Reader<'_>) -> Result<Config> {

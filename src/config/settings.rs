@@ -206,11 +206,14 @@ impl SectionReader<'_, '_> {
     }
 
     fn tls_files(&mut self) -> TlsFiles {
-        TlsFiles {
+        let files = TlsFiles {
             ca_file: self.path("ca_file"),
             cert_file: self.path("cert_file"),
             key_file: self.path("key_file"),
-        }
+        };
+        let exposed = files.key_file.as_deref().and_then(permissions::exposed);
+        self.reader.warnings.extend(exposed);
+        files
     }
 
     fn path(&mut self, key: &str) -> Option<PathBuf> {

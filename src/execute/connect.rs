@@ -1,14 +1,16 @@
 //! Connects the stores that a plan touches, waits for slow ones, and checks which server they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use super::discreet::Discreet;
 use super::{Event, Listener, store_words};
 use crate::error::{Error, Exit, Result};
-use crate::ledger::{LockedLedger, Snapshot};
+use crate::ledger::{LockedLedger, Snapshot, State};
 use crate::migration::StoreKind;
+use crate::secret::Secrets;
 use crate::stores::{Settings, Store, StoreError, StoreErrorKind};
 
 /// The connected stores.
@@ -41,12 +43,14 @@ pub async fn connect(
     Err(StoreError::unreachable("not tried"))
 }
 
-/// Connects all of `settings` side by side; all that fail come as one error.
+/// Connects all of `settings` side by side; all that fail come as one error. What the stores say
+/// from then on is without `secrets`.
 pub async fn connect_all(
     settings: &[Settings],
     application: &str,
     wait: Duration,
     listener: &dyn Listener,
+    secrets: &Secrets,
 ) -> Result<Connected> {
     let attempts = settings
         .iter()
@@ -56,7 +60,8 @@ pub async fn connect_all(
         match result {
             Ok(store) => {
                 listener.event(Event::Connected(settings.kind()));
-                connected.insert(settings.kind(), store);
+                let store = Discreet { store, secrets: secrets.clone() };
+                connected.insert(settings.kind(), Box::new(store));
             }
             Err(error) => errors.push(connect_error(settings, &error)),
         }
@@ -72,7 +77,7 @@ pub fn connect_error(settings: &Settings, error: &StoreError) -> Error {
     let (store, address) = (settings.kind().title(), settings.address());
     let message = match error.kind {
         StoreErrorKind::Unreachable => format!("cannot reach {store} at {address}"),
-        StoreErrorKind::Credentials => format!("{store} at {address} refuses the login"),
+        StoreErrorKind::Credentials => format!("cannot log in to {store} at {address}"),
         StoreErrorKind::Settings => format!("the settings of {store} are wrong"),
         StoreErrorKind::Refused => format!("{store} at {address} refuses to be used"),
     };
@@ -109,6 +114,22 @@ pub async fn identify(
                 )));
             }
         }
+    }
+    Ok(())
+}
+
+/// Ends, or waits for, what runs that are dead left at work on the servers; whoever holds the lock
+/// knows that they are dead.
+pub async fn expel(snapshot: &Snapshot, stores: &Connected) -> Result<()> {
+    let open = |state| matches!(state, State::Running | State::Undoing | State::Failed);
+    let left = snapshot.rows.iter().filter(|row| open(row.state));
+    let dead: BTreeSet<&String> = left.map(|row| &row.run).collect();
+    let dead: Vec<String> = dead.into_iter().cloned().collect();
+    for store in stores.values() {
+        store.expel(&dead).await.map_err(|error| {
+            let message = "cannot end what a dead run left behind";
+            store_words(Error::new(error.kind.exit(), message), &error)
+        })?;
     }
     Ok(())
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::ledger::Holder;
 use crate::migration::{MigrationId, StoreKind};
+use crate::plan::Status;
 use crate::stores::Progress;
 
 /// Up or down.
@@ -13,6 +16,16 @@ pub enum Direction {
     Up,
     /// Migrations are undone.
     Down,
+}
+
+impl Direction {
+    /// As stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Up => "up",
+            Direction::Down => "down",
+        }
+    }
 }
 
 /// How a step ended.
@@ -26,11 +39,38 @@ pub enum StepEnd {
     DoneBefore,
 }
 
+/// How one migration stands.
+#[derive(Clone, Debug)]
+pub struct Stand {
+    /// The migration.
+    pub id: MigrationId,
+    /// Its state.
+    pub status: Status,
+    /// When it was last settled.
+    pub settled_at: Option<DateTime<Utc>>,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The lock is held by another run.
     LockWait(Holder),
+    /// The lock was waited for.
+    LockWaited {
+        /// How long.
+        took: Duration,
+        /// Whether it was had.
+        had: bool,
+    },
+    /// How the migrations stand, before the command does anything about it.
+    Compared(Vec<Stand>),
+    /// A store was held against its recorded shape.
+    Drift {
+        /// The store.
+        store: StoreKind,
+        /// How many objects differ.
+        objects: usize,
+    },
     /// A store does not answer yet.
     StoreWait {
         /// The store.
@@ -131,4 +171,14 @@ pub enum Event {
 pub trait Listener: Send + Sync {
     /// Something happened.
     fn event(&self, event: Event);
+}
+
+/// Tells both.
+impl<A: Listener + ?Sized, B: Listener + ?Sized> Listener
+    for (std::sync::Arc<A>, std::sync::Arc<B>)
+{
+    fn event(&self, event: Event) {
+        self.0.event(event.clone());
+        self.1.event(event);
+    }
 }

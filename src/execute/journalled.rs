@@ -15,8 +15,10 @@ use super::{
     Context, Direction, Event, StepEnd, Task, loss_error, sealed, step_error, store_words,
 };
 use crate::error::{Error, Result};
-use crate::ledger::{LockedLedger, Settled, State};
+use crate::failpoint::effect;
+use crate::ledger::{LockedLedger, Row, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
+use crate::shape::Shape;
 use crate::stores::{
     self, Before, Done, Effect, Failure, Job, Loss, Position, Probe, Progress, Pulse, Standing,
     Stop, Store, StoreError, Unit, Why,
@@ -70,10 +72,16 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
         done,
     });
     let work = Work { context, store, task, row };
-    let mut claimed = task.row.as_ref().filter(|_| done < task.units.len()).and_then(|row| {
+    let open = |row: &&Row| done < task.units.len() && !is_edited(task, row);
+    let mut claimed = task.row.as_ref().filter(open).and_then(|row| {
         let before = row.claimed.clone()?;
         Some(Claimed { before, position: row.position.clone() })
     });
+    if let Some(left) = claimed.as_ref().filter(|left| left.position.is_some()) {
+        let label = &task.units[done].label;
+        work.pulse().notice(&format!("goes on inside `{label}`, where an earlier run stopped"));
+        tracing::debug!(position = ?left.position, "resumes");
+    }
     for step in done..task.units.len() {
         if context.interrupt.is_stopping() {
             return Ok(End::Stopped);
@@ -97,11 +105,19 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
     Ok(End::Settled)
 }
 
+/// Whether the step that is to be gone on with has another text than when it was claimed.
+fn is_edited(task: &Task, row: &Row) -> bool {
+    let done = task.done_before();
+    task.direction == Direction::Up
+        && row.claimed.is_some()
+        && row.step_hashes.get(done) != task.claim.step_hashes.get(done)
+}
+
 async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
     match (task.direction, &task.row) {
-        (Direction::Up, None) => context.ledger.claim(&task.claim).await,
+        (Direction::Up, None) => context.ledger.claim(&task.claim, task.replaces).await,
         (Direction::Up, Some(row)) => {
-            context.ledger.resume(row, &task.claim).await?;
+            context.ledger.resume(row, &task.claim, is_edited(task, row)).await?;
             Ok(row.row)
         }
         (Direction::Down, Some(row)) => {
@@ -153,7 +169,7 @@ impl Work<'_> {
             let pulse = self.pulse();
             let mut job = self.job(unit, &nothing, None, &pulse);
             job.seal = Some(seal);
-            match self.store.apply(job).await {
+            match effect!("sealed_step", self.store.apply(job)) {
                 Ok(done) => {
                     self.tell(done);
                     return Ok(Ended::Well(StepEnd::Done));
@@ -197,7 +213,7 @@ impl Work<'_> {
             }
             let pulse = self.pulse();
             let job = self.job(unit, &before, resume.clone(), &pulse);
-            let failure = match self.store.apply(job).await {
+            let failure = match effect!("apply", self.store.apply(job)) {
                 Ok(done) => {
                     self.tell(done);
                     self.settle(step, unit).await?;
@@ -210,6 +226,9 @@ impl Work<'_> {
             }
             let again = matches!(failure.why, Why::Retry | Why::Unreachable) && attempt < ATTEMPTS;
             if failure.why == Why::Cancelled && self.context.interrupt.is_stopping() {
+                if failure.effect == Effect::None && resume.is_none() {
+                    self.context.ledger.unclaim(self.row).await?;
+                }
                 return Ok(Ended::Stopped);
             }
             if !again {
@@ -222,7 +241,7 @@ impl Work<'_> {
                 return Ok(Ended::Stopped);
             }
             if failure.effect != Effect::None {
-                let position = pulse.position();
+                let position = pulse.position().or(resume.clone());
                 let left = Claimed { before: before.clone(), position };
                 match self.ask_again(step, unit, &left, &mut attempt, failure).await? {
                     Answer::Done => {
@@ -238,9 +257,13 @@ impl Work<'_> {
 
     /// Looks at what stands there and makes it durable, with what undoes the step.
     async fn claim(&self, step: usize, unit: &Unit) -> Result<Before> {
-        let empty = crate::shape::Shape::default();
-        let recorded = self.context.recorded.get(&self.task.id().store).unwrap_or(&empty);
-        let before = match self.store.before(unit, recorded).await {
+        // What a step declares lives in the recorded shape alone, and an earlier migration of this
+        // run may have changed it.
+        let recorded = match stores::declares(unit).is_empty() {
+            true => Shape::default(),
+            false => self.context.ledger.recorded(self.task.id().store).await?,
+        };
+        let before = match self.store.before(unit, &recorded).await {
             Ok(before) => before,
             Err(error) => return Err(self.failed(step, error.into(), State::Failed).await),
         };
@@ -280,7 +303,7 @@ impl Work<'_> {
                     let pulse = self.pulse();
                     let job = self.job(&wreckage, &claimed.before, None, &pulse);
                     pulse.notice(&wreckage.label);
-                    if let Err(failure) = self.store.apply(job).await {
+                    if let Err(failure) = effect!("rebuild", self.store.apply(job)) {
                         return Err(self.failed(step, failure, State::Failed).await);
                     }
                 }
@@ -404,7 +427,8 @@ impl Work<'_> {
 
     fn tell_retry(&self, attempt: u32, error: &StoreError) {
         let id = self.task.id().clone();
-        self.context.listener.event(Event::Retry { id, attempt, error: error.to_string() });
+        let error = sealed::with_details(error);
+        self.context.listener.event(Event::Retry { id, attempt, error });
     }
 }
 

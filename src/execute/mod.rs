@@ -8,6 +8,7 @@
 //! next run knows where to go on.
 
 mod connect;
+mod discreet;
 mod events;
 mod heal;
 mod journalled;
@@ -16,10 +17,9 @@ mod sealed;
 mod shapes;
 mod task;
 
-use std::collections::BTreeMap;
-
-pub use connect::{Connected, connect, connect_all, connect_error, identify};
-pub use events::{Direction, Event, Listener, StepEnd};
+pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
+pub(crate) use discreet::DiscreetListener;
+pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 pub use shapes::{before_pictures, record};
@@ -27,8 +27,6 @@ pub use task::{Task, Undoing, to_apply, to_undo};
 
 use crate::error::{Error, Exit, Place};
 use crate::ledger::LockedLedger;
-use crate::migration::StoreKind;
-use crate::shape::Shape;
 use crate::signals::Interrupt;
 use crate::stores::{Effect, Failure, Loss, StoreError, Why};
 
@@ -40,8 +38,6 @@ pub struct Context<'a> {
     pub listener: &'a dyn Listener,
     /// The user's wish to stop.
     pub interrupt: &'a Interrupt,
-    /// The recorded shape of each store, as of the run's beginning.
-    pub recorded: &'a BTreeMap<StoreKind, Shape>,
     /// Whether `down` may drop what holds data.
     pub allow_data_loss: bool,
 }
@@ -90,15 +86,15 @@ pub(crate) fn store_words(error: Error, source: &StoreError) -> Error {
 
 fn state_of(error: Error, task: &Task, step: usize, failure: &Failure) -> Error {
     let id = task.id();
-    let again = match task.direction {
-        Direction::Up => "up",
-        Direction::Down => "down",
-    };
+    let again = task.direction.name();
     if task.sealed {
         return match failure.effect {
-            Effect::None => {
-                error.state(format!("nothing of {id} is left: its transaction was rolled back"))
-            }
+            Effect::None => error
+                .state(format!("nothing of {id} is left: its transaction was rolled back"))
+                .hint(format!(
+                    "correct the cause (a changed file needs `aiplat-migrate hash`) and run \
+                     `aiplat-migrate {again}` again"
+                )),
             Effect::Whole | Effect::Unknown => error
                 .state(format!("{id} is done as a whole or not at all; the ledger will tell"))
                 .hint(format!("run `aiplat-migrate {again}` again")),

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use rand::Rng;
+use serde_json::json;
 
 use super::lanes::{Lanes, Start};
 use super::{Context, Direction, Event, Task, loss_error, step_error};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::failpoint::{effect, failpoint};
+use crate::ledger::EventKind;
 use crate::migration::MigrationId;
 use crate::stores::{
-    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, Why,
+    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, StoreError, Why,
 };
 
 /// How often a migration that could not get a lock is tried again.
@@ -41,6 +44,8 @@ pub(super) async fn apply(
     let mut waiting: VecDeque<usize> = (0..tasks.len()).collect();
     let mut flying: VecDeque<(usize, Flight<'_>)> = VecDeque::new();
     let mut attempts = 0;
+    // Migrations on their way together overlap: the time of one begins when the one before it ended.
+    let mut free_since = Instant::now();
     loop {
         while flying.len() < store.window()
             && let Some(&at) = waiting.front()
@@ -60,6 +65,9 @@ pub(super) async fn apply(
                 }
                 Start::Now => {}
             }
+            if !flying.is_empty() && must_be_alone(context, task, &flying) {
+                break;
+            }
             if let Err(error) = check_loss(context, store, task).await {
                 waiting.clear();
                 lanes.failed(context, task.id(), error);
@@ -77,9 +85,10 @@ pub(super) async fn apply(
                 pulse: &pulses[at],
                 cancel: context.interrupt.cancel.clone(),
             };
-            tell_started(context, task);
-            flying
-                .push_back((at, Flight { task, began: Instant::now(), answer: store.apply(job) }));
+            failpoint!("sealed_sent:before");
+            let answer = store.apply(job);
+            failpoint!("sealed_sent:after");
+            flying.push_back((at, Flight { task, began: Instant::now(), answer }));
         }
         let Some((at, flight)) = flying.pop_front() else {
             return if waiting.is_empty() && lanes.start(context, tasks[0]) != Start::Never {
@@ -88,10 +97,13 @@ pub(super) async fn apply(
                 Err(Ended)
             };
         };
-        match flight.answer.await {
+        // Several are on their way; the one whose answer is next is the one that is shown.
+        tell_started(context, flight.task);
+        match effect!("sealed_answered", flight.answer) {
             Ok(done) => {
                 attempts = 0;
-                settled(context, lanes, flight.task, flight.began, done);
+                let began = flight.began.max(std::mem::replace(&mut free_since, Instant::now()));
+                settled(context, lanes, flight.task, began, done);
             }
             Err(failure) if failure.why == Why::Retry && attempts < ATTEMPTS => {
                 attempts += 1;
@@ -113,8 +125,9 @@ pub(super) async fn apply(
                         settled(context, lanes, other.task, other.began, done);
                     }
                 }
-                if failure.why != Why::Cancelled && failure.why != Why::NotRun {
-                    let error = step_error(flight.task, 0, &failure);
+                // Whatever stood before it was confirmed: even "not run" is a failure of its own here.
+                if failure.why != Why::Cancelled {
+                    let error = failed(context, flight.task, &failure).await;
                     lanes.failed(context, flight.task.id(), error);
                 }
                 return Err(Ended);
@@ -139,15 +152,46 @@ fn seal(context: &Context<'_>, task: &Task, after: Option<&MigrationId>) -> Seal
     }
 }
 
+/// A unit whose data is streamed shares the session with no other. Nor does one whose losses are
+/// looked for: the look asks on the same session, which may be in a transaction that failed.
+fn must_be_alone(
+    context: &Context<'_>,
+    task: &Task,
+    flying: &VecDeque<(usize, Flight<'_>)>,
+) -> bool {
+    let exclusive = |task: &Task| task.units.iter().any(|unit| unit.exclusive);
+    looks_for_loss(context, task)
+        || exclusive(task)
+        || flying.iter().any(|(_, flight)| exclusive(flight.task))
+}
+
+fn looks_for_loss(context: &Context<'_>, task: &Task) -> bool {
+    task.direction == Direction::Down && !context.allow_data_loss
+}
+
 /// Just before a `down` drops something, looks once more whether it holds data.
 async fn check_loss(context: &Context<'_>, store: &dyn Store, task: &Task) -> Result<()> {
-    if task.direction == Direction::Up || context.allow_data_loss {
+    if !looks_for_loss(context, task) {
         return Ok(());
     }
     super::journalled::refuse_loss(store, task, 0).await.map_err(|losses| match losses {
         Ok(losses) => loss_error(task, &task.units[0].label, &losses),
         Err(error) => error,
     })
+}
+
+/// The transaction took its row with it: only an event tells what happened.
+async fn failed(context: &Context<'_>, task: &Task, failure: &Failure) -> Error {
+    let error = step_error(task, 0, failure);
+    let details = json!({
+        "direction": task.direction.name(),
+        "message": failure.source.message,
+        "code": failure.source.code,
+    });
+    match context.ledger.event(EventKind::Failed, Some(task.id()), &details).await {
+        Ok(()) => error,
+        Err(also) => error.because(format!("and the ledger could not be told: {also}")),
+    }
 }
 
 fn tell_started(context: &Context<'_>, task: &Task) {
@@ -181,11 +225,13 @@ fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, do
 }
 
 fn tell_retry(context: &Context<'_>, task: &Task, attempt: u32, failure: &Failure) {
-    let mut error = failure.source.to_string();
-    for detail in &failure.source.details {
-        error = format!("{error}; {detail}");
-    }
+    let error = with_details(&failure.source);
     context.listener.event(Event::Retry { id: task.id().clone(), attempt, error });
+}
+
+/// A store's error in one line: who blocked it, for instance, is among the details.
+pub(super) fn with_details(error: &StoreError) -> String {
+    error.details.iter().fold(error.to_string(), |text, detail| format!("{text}; {detail}"))
 }
 
 /// Waits longer after each attempt, with jitter, so that others get their turn.

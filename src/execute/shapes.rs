@@ -11,6 +11,9 @@ use crate::stores::{self, Depth, Ignored, Unit};
 
 /// Takes the before-picture of each connected store and makes it durable. Gives back the drift that
 /// was there already: recorded against live.
+///
+/// A store whose picture an unfinished run left is not looked at: that run's own changes are no
+/// drift, and it has told of the drift that it met.
 pub async fn before_pictures(
     ledger: &LockedLedger,
     snapshot: &Snapshot,

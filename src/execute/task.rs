@@ -3,6 +3,8 @@
 //! Everything about to run is parsed here, before the first effect: a mistake in the last file
 //! stops the run before the first file.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{
@@ -51,16 +53,28 @@ impl Task {
     }
 }
 
-/// Parses `scripts` on a thread whose stack no file can exhaust.
-fn parse(script: &Script) -> Result<Vec<Unit>> {
+/// Parses `script` on a thread whose stack no file can exhaust; neither a label nor a mistake shows
+/// what a secret placeholder stands for.
+fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
     const STACK: usize = 256 << 20;
     let parsed = std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let thread = builder.spawn_scoped(scope, || stores::parse(script));
         thread.ok().and_then(|thread| thread.join().ok())
     });
+    let secrets = placeholders.secrets();
     match parsed {
-        Some(parsed) => parsed.map_err(|mistake| script.source.error(mistake)),
+        Some(Ok(mut units)) => {
+            for unit in &mut units {
+                unit.label = secrets.hide(&unit.label);
+            }
+            Ok(units)
+        }
+        Some(Err(mut mistake)) => {
+            mistake.message = secrets.hide(&mistake.message);
+            mistake.hint = mistake.hint.map(|hint| secrets.hide(&hint));
+            Err(script.source.error(mistake))
+        }
         None => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
     }
 }
@@ -99,13 +113,13 @@ fn apply_task(
     placeholders: &Placeholders,
 ) -> Result<Task> {
     let script = file.source.script(placeholders)?;
-    let units = parse(&script)?;
+    let units = parse(&script, placeholders)?;
     let living = snapshot.living(&item.id);
     let row = living.filter(|row| matches!(row.state, State::Failed | State::Running)).cloned();
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
     let step_hashes = hashes(&file.source, &units);
     if let Some(row) = &row {
-        check_finished_part(row, &step_hashes, &file.source)?;
+        check_finished_part(row, &step_hashes, &file.source, "applied")?;
     }
     let claim = Claim {
         id: item.id.clone(),
@@ -149,7 +163,7 @@ fn hashes(source: &Source, units: &[Unit]) -> Vec<String> {
 /// A half-applied file may change from its first unfinished step on. A step that a dead run had
 /// begun must still be that step, or nobody could ask what became of it; one that its store refused
 /// may be corrected.
-fn check_finished_part(row: &Row, now: &[String], source: &Source) -> Result<()> {
+fn check_finished_part(row: &Row, now: &[String], source: &Source, verb: &str) -> Result<()> {
     let in_doubt = row.claimed.is_some() && row.state != State::Failed;
     let fixed = row.steps_done + usize::from(in_doubt);
     let changed = (0..fixed).find(|step| row.step_hashes.get(*step) != now.get(*step));
@@ -157,13 +171,13 @@ fn check_finished_part(row: &Row, now: &[String], source: &Source) -> Result<()>
         None => Ok(()),
         Some(step) => Err(Error::new(
             Exit::Differ,
-            format!("{} is half applied, and its step {} was changed since", source.file, step + 1),
+            format!("{} is half {verb}, and its step {} was changed since", source.file, step + 1),
         )
         .because(match step < row.steps_done {
             true => format!("the first {} of {} steps are done", row.steps_done, row.steps_total),
             false => "that step was begun, and its end is not known".to_string(),
         })
-        .state("nothing was applied")
+        .state(format!("nothing was {verb}"))
         .hint("put that step back as it was; the steps after it may be changed freely")),
     }
 }
@@ -177,11 +191,12 @@ fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
     match &file.undo {
         Some(undo) => {
             let script = undo.source.script(placeholders)?;
-            parse(&script)?;
+            parse(&script, placeholders)?;
             Ok(Down::File {
                 script: undo.source.file.clone(),
                 text: undo.source.text.clone(),
                 placeholders: placeholders.storable(&script.names),
+                secret: placeholders.secret(&script.names),
             })
         }
         None if file.id.store == StoreKind::Postgres => Ok(Down::None),
@@ -232,13 +247,13 @@ fn undo_task(
         true => (None, Vec::new()),
         false => {
             let script = source.script(&values)?;
-            let units = parse(&script)?;
+            let units = parse(&script, placeholders)?;
             (Some(script), units)
         }
     };
     let step_hashes = hashes(&source, &units);
     if row.state == State::Undoing {
-        check_finished_part(row, &step_hashes, &source)?;
+        check_finished_part(row, &step_hashes, &source, "undone")?;
     }
     let one = script.as_ref().is_some_and(|script| is_one_transaction(script, &units));
     Ok(Task {
@@ -262,58 +277,152 @@ fn undo_task(
     })
 }
 
-/// The text that undoes a migration: the U file on disk, else what the ledger kept.
+/// The text that undoes a migration, and the values of its placeholders: the U file on disk, else
+/// what the ledger kept.
 fn undo_source(
     undoing: &Undoing<'_>,
     placeholders: &Placeholders,
     remarks: &mut Vec<String>,
 ) -> Result<(Source, Placeholders)> {
-    let id = &undoing.row.id;
-    let cannot = |reason: &str| {
-        Error::failed(format!("{id} ({}) cannot be undone: {reason}", undoing.row.script))
-            .state("nothing was undone")
-    };
+    let row = undoing.row;
+    let id = &row.id;
+    let half = matches!(row.state, State::Failed | State::Running);
+    if let Some(reason) = irreversible(undoing) {
+        return Err(cannot(row, reason));
+    }
     if let Some(undo) = undoing.file.and_then(|file| file.undo.as_ref()) {
-        let kept = matches!(&undoing.down, Down::File { text, .. } if *text == undo.source.text);
-        if !kept {
-            remarks.push(format!(
-                "{} is not what was recorded when {id} was applied: the file is used",
-                undo.source.file
-            ));
+        let stored = match &undoing.down {
+            Down::File { text, placeholders, .. } => {
+                if *text != undo.source.text {
+                    remarks.push(format!(
+                        "{} is not what was recorded when {id} was applied: the file is used",
+                        undo.source.file
+                    ));
+                }
+                placeholders.clone()
+            }
+            Down::Steps { .. } | Down::Irreversible { .. } | Down::None => {
+                remarks.push(format!(
+                    "{} was not there when {id} was applied: the file is used",
+                    undo.source.file
+                ));
+                BTreeMap::new()
+            }
+        };
+        if half {
+            remarks.push(whole(&undo.source.file, row));
         }
-        return Ok((undo.source.clone(), placeholders.clone()));
+        return Ok((undo.source.clone(), as_applied(placeholders, &stored, id, remarks)));
     }
     match &undoing.down {
-        Down::File { script, text, placeholders: stored } => {
+        Down::File { script, text, placeholders: stored, secret } => {
+            let missing: Vec<&String> =
+                secret.iter().filter(|name| !placeholders.0.contains_key(*name)).collect();
+            if !missing.is_empty() {
+                return Err(secrets_missing(row, script, &missing));
+            }
             let file = format!("{script} (as recorded in the ledger)");
+            if half {
+                remarks.push(whole(&file, row));
+            }
             let source = Source { store: id.store, file, text: text.clone() };
-            Ok((source, placeholders.with_stored(stored)))
+            Ok((source, as_applied(placeholders, stored, id, remarks)))
         }
         Down::Steps { steps } => {
-            let text = inverse_text(steps).map_err(|refused| cannot(&refused))?;
+            let text = inverse_text(row, steps)?;
             let file = format!("the undo of {id} (as recorded in the ledger)");
             Ok((Source { store: id.store, file, text }, Placeholders::default()))
         }
-        Down::Irreversible { reason } => Err(cannot(reason)),
-        Down::None => Err(cannot("it has no U file").hint(format!(
-            "write {} and run this again",
-            undoing.row.script.replacen("/V", "/U", 1)
-        ))),
+        Down::Irreversible { reason } => Err(cannot(row, reason)),
+        Down::None => Err(cannot(row, "it has no U file")
+            .hint(format!("write {} and run this again", row.script.replacen("/V", "/U", 1)))),
     }
 }
 
+/// Why the migration cannot be undone, in its author's words: by its file, else by the ledger.
+fn irreversible<'u>(undoing: &'u Undoing<'_>) -> Option<&'u str> {
+    match (undoing.file, &undoing.down) {
+        (Some(file), _) => file.header.irreversible.as_deref(),
+        (None, Down::Irreversible { reason }) => Some(reason),
+        (None, Down::File { .. } | Down::Steps { .. } | Down::None) => None,
+    }
+}
+
+fn cannot(row: &Row, reason: &str) -> Error {
+    Error::failed(format!("{} ({}) cannot be undone: {reason}", row.id, row.script))
+        .state("nothing was undone")
+}
+
+/// The name that the row's U file would have.
+fn undo_file(row: &Row) -> String {
+    match row.script.rsplit_once('/') {
+        Some((folder, name)) => format!("{folder}/{}", name.replacen('V', "U", 1)),
+        None => row.script.replacen('V', "U", 1),
+    }
+}
+
+fn whole(file: &str, row: &Row) -> String {
+    format!(
+        "{} is half applied ({} of {} steps), and {file} runs whole: it has to bear what is not there",
+        row.id, row.steps_done, row.steps_total
+    )
+}
+
+fn secrets_missing(row: &Row, script: &str, names: &[&String]) -> Error {
+    let listed: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let variables: Vec<String> = names
+        .iter()
+        .map(|name| format!("AIPLAT_MIGRATE_PLACEHOLDER_{}_FILE", name.to_uppercase()))
+        .collect();
+    Error::usage(format!(
+        "undoing {} needs the secret placeholder {}, whose value is not set",
+        row.id,
+        listed.join(", ")
+    ))
+    .because(format!("{script} names it, and the ledger never keeps the value of a secret"))
+    .state("nothing was undone")
+    .hint(format!("set {} as it was when {} was applied", variables.join(", "), row.id))
+}
+
+/// The values of now, and those with which the migration was applied in place of them: what it made
+/// bears the old ones.
+fn as_applied(
+    now: &Placeholders,
+    stored: &BTreeMap<String, String>,
+    id: &MigrationId,
+    remarks: &mut Vec<String>,
+) -> Placeholders {
+    let (values, changed) = now.with_stored(stored);
+    for name in changed {
+        remarks.push(format!(
+            "the placeholder `{name}` is not what it was when {id} was applied: the old value, {}, is used",
+            stored[&name]
+        ));
+    }
+    values
+}
+
 /// The inverse of all steps as one document, last step first; empty where there is nothing to undo.
-fn inverse_text(steps: &[Inverse]) -> Result<String, String> {
-    let mut all = Vec::new();
+fn inverse_text(row: &Row, steps: &[Inverse]) -> Result<String> {
+    let (mut all, mut refused) = (Vec::new(), Vec::new());
     for inverse in steps.iter().rev() {
         match inverse {
             Inverse::Steps(steps) => all.extend(steps.iter().map(|step| step.0.clone())),
-            Inverse::Refused { step, reason } => return Err(format!("step `{step}`: {reason}")),
+            Inverse::Refused { step, reason } => refused.push(format!("step `{step}`: {reason}")),
         }
+    }
+    if !refused.is_empty() {
+        let error = cannot(row, "not every step has an inverse");
+        let error = refused.iter().fold(error, |error, reason| error.because(reason));
+        return Err(error.hint(format!(
+            "write {} with the steps that take it back, and run this again",
+            undo_file(row)
+        )));
     }
     if all.is_empty() {
         return Ok(String::new());
     }
     let document = serde_json::json!({ "placeholders": "off", "steps": all });
-    serde_json::to_string_pretty(&document).map_err(|error| error.to_string())
+    serde_json::to_string_pretty(&document)
+        .map_err(|error| cannot(row, "its inverse cannot be read").because(error))
 }

@@ -2,6 +2,7 @@
 
 use super::{LedgerSettings, ledger_error};
 use crate::error::{Error, Exit, Result};
+use crate::failpoint::effect;
 use crate::postgres::{Session, identifier, store_error};
 
 mod embedded {
@@ -19,13 +20,13 @@ pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) 
     let there = session.client.query_one(there, &[&schema]).await.map_err(failed)?;
     if !there.get::<_, bool>(0) {
         let create = format!("CREATE SCHEMA {schema}");
-        session.client.batch_execute(&create).await.map_err(failed)?;
+        effect!("create_schema", session.client.batch_execute(&create)).map_err(failed)?;
     }
     let path = format!("SET search_path TO {schema}");
     session.client.batch_execute(&path).await.map_err(failed)?;
     let mut runner = embedded::migrations::runner().set_abort_missing(false);
     runner.set_migration_table_name(format!("{}.refinery_schema_history", settings.schema));
-    let report = runner.run_async(&mut session.client).await;
+    let report = effect!("refinery", runner.run_async(&mut session.client));
     session.client.batch_execute("RESET search_path").await.map_err(failed)?;
     match report {
         Ok(_) => Ok(()),

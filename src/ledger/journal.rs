@@ -7,6 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::rows::{State, kind_and_version};
 use super::{LockedLedger, Row};
 use crate::error::Result;
+use crate::failpoint::effect;
 use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
 use crate::postgres::identifier;
 use crate::shape::Attributes;
@@ -85,19 +86,23 @@ impl EventKind {
 }
 
 impl LockedLedger {
-    /// Begins a journalled migration: its row is durable before its store is touched.
-    pub async fn claim(&self, claim: &Claim) -> Result<i64> {
+    /// Begins a journalled migration: its row is durable before its store is touched. `replaces` is
+    /// the row of a repeatable that this one supersedes.
+    pub async fn claim(&self, claim: &Claim, replaces: Option<i64>) -> Result<i64> {
         let (kind, version) = kind_and_version(&claim.id);
         let sql = format!(
-            "INSERT INTO {}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
+            "WITH replaced AS (UPDATE {0}.ledger SET state = 'undone' \
+             WHERE id = $15 AND state = 'applied' RETURNING id) \
+             INSERT INTO {0}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
              state, steps_total, step_hashes, down, requires, host, tool_version) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $12, $13, $14 \
-             WHERE {} RETURNING id",
+             WHERE {1} AND ($15::bigint IS NULL OR EXISTS (SELECT FROM replaced)) RETURNING id",
             self.schema_sql(),
             self.held()
         );
-        let row = self
-            .one(
+        let row = effect!(
+            "claim",
+            self.one(
                 &sql,
                 &[
                     &self.run.id,
@@ -114,40 +119,49 @@ impl LockedLedger {
                     &claim.requires_json(),
                     &self.run.host,
                     &self.run.tool,
+                    &replaces,
                 ],
             )
-            .await?;
+        )?;
         Ok(row.get(0))
     }
 
     /// Goes on with a journalled migration that an earlier run left; its file may have changed from
-    /// the first unfinished step on.
-    pub async fn resume(&self, row: &Row, claim: &Claim) -> Result<()> {
+    /// the first unfinished step on. Where that very step was claimed and its text was changed, what
+    /// stood before the old text means nothing to the new one (`edited`): it is claimed anew.
+    pub async fn resume(&self, row: &Row, claim: &Claim, edited: bool) -> Result<()> {
         let sql = format!(
             "WITH resumed AS (UPDATE {0}.ledger SET run_id = $2, owner = $3, state = 'running', \
-             error = NULL, script = $4, checksum = $5, steps_total = $6, step_hashes = $7 \
+             error = NULL, script = $4, checksum = $5, steps_total = $6, step_hashes = $7, \
+             down = CASE WHEN $11 AND before IS NOT NULL AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
+             before = CASE WHEN $11 THEN NULL ELSE before END, \
+             position = CASE WHEN $11 THEN NULL ELSE position END \
              WHERE id = $1 AND state IN ('running', 'failed') AND {1} RETURNING *), \
              {2} SELECT count(*) FROM resumed",
             self.schema_sql(),
             self.held(),
             self.event_of("resumed", EventKind::Resumed)
         );
-        self.one(
-            &sql,
-            &[
-                &row.row,
-                &self.run.id,
-                &self.owner,
-                &claim.script,
-                &claim.checksum.as_str(),
-                &i32::try_from(claim.step_hashes.len()).unwrap_or(i32::MAX),
-                &json!(claim.step_hashes),
-                &self.run.host,
-                &self.run.tool,
-                &json!({ "steps_done": row.steps_done, "run": row.run }),
-            ],
+        effect!(
+            "resume",
+            self.one(
+                &sql,
+                &[
+                    &row.row,
+                    &self.run.id,
+                    &self.owner,
+                    &claim.script,
+                    &claim.checksum.as_str(),
+                    &i32::try_from(claim.step_hashes.len()).unwrap_or(i32::MAX),
+                    &json!(claim.step_hashes),
+                    &self.run.host,
+                    &self.run.tool,
+                    &json!({ "steps_done": row.steps_done, "run": row.run }),
+                    &edited,
+                ],
+            )
         )
-        .await
         .map(|_| ())
     }
 
@@ -160,14 +174,14 @@ impl LockedLedger {
              before = CASE state WHEN 'undoing' THEN before END, \
              position = CASE state WHEN 'undoing' THEN position END, \
              state = 'undoing', steps_total = $4, step_hashes = $5 \
-             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed') AND {}",
+             WHERE id = $1 AND state IN ('applied', 'undoing', 'failed', 'running') AND {}",
             self.schema_sql(),
             self.held()
         );
         let total = i32::try_from(step_hashes.len()).unwrap_or(i32::MAX);
         let parameters: [&(dyn ToSql + Sync); 5] =
             [&row.row, &self.run.id, &self.owner, &total, &json!(step_hashes)];
-        self.exactly_one(&sql, &parameters).await
+        effect!("claim_undo", self.exactly_one(&sql, &parameters))
     }
 
     /// Claims step number `step`: what stood before it, and what undoes it, are durable before the
@@ -190,7 +204,10 @@ impl LockedLedger {
         );
         let inverse = inverse.map(|inverse| json!([inverse]));
         let step = i32::try_from(step).unwrap_or(i32::MAX);
-        self.exactly_one(&sql, &[&row, &self.run.id, &step, &json!(before), &inverse]).await
+        effect!(
+            "claim_step",
+            self.exactly_one(&sql, &[&row, &self.run.id, &step, &json!(before), &inverse])
+        )
     }
 
     /// Keeps the position inside the claimed step.
@@ -201,7 +218,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        self.exactly_one(&sql, &[&row, &self.run.id, &position.0]).await
+        effect!("position", self.exactly_one(&sql, &[&row, &self.run.id, &position.0]))
     }
 
     /// Settles step number `step`; what it declares reaches the recorded shape at the same moment.
@@ -226,7 +243,11 @@ impl LockedLedger {
              SELECT count(*) FROM settled"
         );
         let step = i32::try_from(step).unwrap_or(i32::MAX);
-        self.one(&sql, &[&row, &self.run.id, &step, &store.name(), &declared]).await.map(|_| ())
+        effect!(
+            "settle_step",
+            self.one(&sql, &[&row, &self.run.id, &step, &store.name(), &declared])
+        )
+        .map(|_| ())
     }
 
     /// Settles a journalled migration whose steps are all done.
@@ -244,11 +265,13 @@ impl LockedLedger {
             self.schema_sql(),
             self.event_from(4, "settled", event)
         );
-        self.one(
-            &sql,
-            &[&row, &self.run.id, &state.name(), &self.run.host, &self.run.tool, &json!({})],
+        effect!(
+            "settle",
+            self.one(
+                &sql,
+                &[&row, &self.run.id, &state.name(), &self.run.host, &self.run.tool, &json!({})],
+            )
         )
-        .await
         .map(|_| ())
     }
 
@@ -265,27 +288,43 @@ impl LockedLedger {
             self.schema_sql(),
             self.event_from(6, "failed", EventKind::Failed)
         );
-        self.one(
-            &sql,
-            &[
-                &row,
-                &self.run.id,
-                &state.name(),
-                error,
-                &unclaim,
-                &self.run.host,
-                &self.run.tool,
-                error,
-            ],
+        effect!(
+            "fail",
+            self.one(
+                &sql,
+                &[
+                    &row,
+                    &self.run.id,
+                    &state.name(),
+                    error,
+                    &unclaim,
+                    &self.run.host,
+                    &self.run.tool,
+                    error,
+                ],
+            )
         )
-        .await
         .map(|_| ())
+    }
+
+    /// Takes back the claim of the current step, which certainly had no effect, so that the next run
+    /// starts it afresh.
+    pub async fn unclaim(&self, row: i64) -> Result<()> {
+        let sql = format!(
+            "UPDATE {}.ledger SET \
+             down = CASE WHEN before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
+             before = NULL, position = NULL WHERE id = $1 AND run_id = $2",
+            self.schema_sql()
+        );
+        effect!("unclaim", self.exactly_one(&sql, &[&row, &self.run.id]))
     }
 
     /// Settles a step in doubt as a person says: done, or not done.
     pub async fn settle_doubt(&self, row: i64, id: &MigrationId, done: bool) -> Result<()> {
         let sql = format!(
-            "UPDATE {}.ledger SET state = 'failed', run_id = $2, before = NULL, position = NULL, \
+            "UPDATE {}.ledger SET state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END, \
+             run_id = $2, before = NULL, position = NULL, \
              steps_done = steps_done + CASE WHEN $3 THEN 1 ELSE 0 END, \
              down = CASE WHEN NOT $3 AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
                THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END \
@@ -293,7 +332,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        self.exactly_one(&sql, &[&row, &self.run.id, &done]).await?;
+        effect!("settle_doubt", self.exactly_one(&sql, &[&row, &self.run.id, &done]))?;
         let said = if done { "done" } else { "not done" };
         self.event(EventKind::Repaired, Some(id), &json!({ "row": row, "step in doubt": said }))
             .await
@@ -314,7 +353,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        let old: String = self.one(&sql, &[&row, &checksum, &script]).await?.get(1);
+        let old: String = effect!("realign", self.one(&sql, &[&row, &checksum, &script]))?.get(1);
         let details = json!({ "row": row, "before": old, "after": checksum });
         self.event(EventKind::Repaired, Some(id), &details).await
     }
@@ -326,7 +365,7 @@ impl LockedLedger {
             self.schema_sql(),
             self.held()
         );
-        self.exactly_one(&sql, &[&row]).await?;
+        effect!("forget", self.exactly_one(&sql, &[&row]))?;
         let details = json!({ "row": row, "before": "applied", "after": "file gone, accepted" });
         self.event(EventKind::Repaired, Some(id), &details).await
     }
@@ -344,20 +383,22 @@ impl LockedLedger {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             self.schema_sql()
         );
-        self.exactly_one(
-            &sql,
-            &[
-                &self.run.id,
-                &kind.name(),
-                &id.map(|id| id.store.name()),
-                &named.as_ref().map(|(kind, _)| *kind),
-                &named.as_ref().map(|(_, version)| version.as_str()),
-                &self.run.host,
-                &self.run.tool,
-                details,
-            ],
+        effect!(
+            "event",
+            self.exactly_one(
+                &sql,
+                &[
+                    &self.run.id,
+                    &kind.name(),
+                    &id.map(|id| id.store.name()),
+                    &named.as_ref().map(|(kind, _)| *kind),
+                    &named.as_ref().map(|(_, version)| version.as_str()),
+                    &self.run.host,
+                    &self.run.tool,
+                    details,
+                ],
+            )
         )
-        .await
     }
 
     /// Appends an event about what `store` holds.
@@ -380,7 +421,8 @@ impl LockedLedger {
             "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
             self.schema_sql()
         );
-        let count = self.ledger.session.client.execute(&sql, &[&name, &rows, &self.run.id]).await;
+        let client = &self.ledger.session.client;
+        let count = effect!("tag", client.execute(&sql, &[&name, &rows, &self.run.id]));
         let made = count.map_err(|error| self.error(&error))? == 1;
         if made {
             self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
@@ -394,7 +436,8 @@ impl LockedLedger {
             "INSERT INTO {}.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING",
             self.schema_sql()
         );
-        let done = self.ledger.session.client.execute(&sql, &[&store.name(), &identity]).await;
+        let client = &self.ledger.session.client;
+        let done = effect!("identify", client.execute(&sql, &[&store.name(), &identity]));
         done.map(|_| ()).map_err(|error| self.error(&error))
     }
 

@@ -14,10 +14,12 @@ use chrono::{DateTime, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::bootstrap::bootstrap;
 use super::{Ledger, LedgerSettings, Run, Snapshot, ledger_error};
 use crate::error::{Error, Exit, Result};
+use crate::failpoint::{self, effect, failpoint};
 use crate::postgres::{Session, identifier, store_error};
 use crate::stores::StoreError;
 
@@ -97,8 +99,8 @@ impl Ledger {
         let failed = |error: StoreError| ledger_error(&error, &self.settings);
         let leader = self.settings.database.connect(&run.application()).await.map_err(failed)?;
         self.refuse_pooler(&leader).await?;
-        self.poll(&leader, keys, keys.leader, deadline, waiting).await?;
-        self.poll(&leader, keys, keys.work, deadline, waiting).await?;
+        effect!("leader_lock", self.poll(&leader, keys, keys.leader, deadline, waiting))?;
+        effect!("work_lock", self.poll(&leader, keys, keys.work, deadline, waiting))?;
         let settle = format!(
             "SELECT pg_catalog.pg_advisory_unlock({0}, {1}), pg_catalog.pg_backend_pid(), \
              (SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid())",
@@ -107,14 +109,15 @@ impl Ledger {
         let row =
             leader.client.query_one(&settle, &[]).await.map_err(|error| self.error(&error))?;
         let (unlocked, leader_pid): (bool, i32) = (row.get(0), row.get(1));
-        if !unlocked {
+        if !unlocked && !failpoint::is_switched("NO_LOCK") {
             return Err(pooler(&self.settings));
         }
         let since: Option<DateTime<Utc>> = row.get(2);
         let owner = serde_json::json!({ "pid": leader_pid, "backend_start": since });
-        bootstrap(&mut self.session, &self.settings).await?;
+        effect!("bootstrap", bootstrap(&mut self.session, &self.settings))?;
         let greeting = self.greeting();
         self.session.client.batch_execute(&greeting).await.map_err(|error| self.error(&error))?;
+        failpoint!("greeted");
         let snapshot = self.read().await?;
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
@@ -145,6 +148,10 @@ impl Ledger {
     ) -> Result<()> {
         let attempt = format!("SELECT pg_catalog.pg_try_advisory_lock({}, {key})", keys.class);
         let mut told = None::<Instant>;
+        // A test's run that takes no lock: the ledger's own rules must keep it from harm.
+        if failpoint::is_switched("NO_LOCK") {
+            return Ok(());
+        }
         loop {
             let row = session.client.query_one(&attempt, &[]).await;
             if row.map_err(|error| self.error(&error))?.get::<_, bool>(0) {
@@ -191,10 +198,16 @@ impl Ledger {
     /// Two sessions of ours that the server sees as one are a pooler's: its sessions change from
     /// one transaction to the next, and a lock taken through it would be anybody's.
     async fn refuse_pooler(&self, leader: &Session) -> Result<()> {
-        let sql = "SELECT pg_catalog.pg_backend_pid()";
-        let pid = async |session: &Session| -> Result<i32> {
-            let row = session.client.query_one(sql, &[]).await;
-            Ok(row.map_err(|error| self.error(&error))?.get(0))
+        // Asked without preparing a statement: through such a pooler that alone would fail.
+        let pid = async |session: &Session| -> Result<String> {
+            let answer = session.client.simple_query("SELECT pg_catalog.pg_backend_pid()").await;
+            let rows = answer.map_err(|error| self.error(&error))?;
+            let row = rows.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                // The driver's enum is open; what is not a row holds no pid.
+                _ => None,
+            });
+            Ok(row.unwrap_or_default().to_string())
         };
         let (first, second, again) =
             (pid(leader).await?, pid(&self.session).await?, pid(leader).await?);
@@ -279,8 +292,8 @@ impl LockedLedger {
     /// Frees the lock now; dropping the value frees it as soon as the server sees the end.
     pub async fn release(self) {
         // The server frees the locks with the session in any case.
-        let _ =
-            self.leader.client.batch_execute("SELECT pg_catalog.pg_advisory_unlock_all()").await;
+        let unlock = "SELECT pg_catalog.pg_advisory_unlock_all()";
+        let _ = effect!("unlock", self.leader.client.batch_execute(unlock));
     }
 
     pub(super) fn error(&self, error: &tokio_postgres::Error) -> Error {

@@ -11,7 +11,7 @@ mod rows;
 mod seal;
 mod shapes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
@@ -58,6 +58,28 @@ impl Snapshot {
     /// The living row of a migration.
     pub fn living(&self, id: &MigrationId) -> Option<&Row> {
         self.rows.iter().rev().find(|row| row.id == *id && row.state != State::Undone)
+    }
+
+    /// The versioned migrations that stand now.
+    pub fn standing(&self) -> BTreeSet<MigrationId> {
+        let rows = self.rows.iter().filter(|row| row.state != State::Undone);
+        rows.map(|row| &row.id).filter(|id| id.version().is_some()).cloned().collect()
+    }
+
+    /// The versioned migrations that stood when a tag was given; `None` where there is no such tag.
+    /// Rows are never deleted, so that a tag means the same migrations even when they were undone
+    /// and applied again since, in rows of other numbers.
+    pub fn tagged(&self, name: &str) -> Option<BTreeSet<MigrationId>> {
+        let (_, numbers) = self.tags.iter().find(|(tag, _)| tag == name)?;
+        let rows = self.rows.iter().filter(|row| numbers.contains(&row.row));
+        Some(rows.map(|row| &row.id).filter(|id| id.version().is_some()).cloned().collect())
+    }
+
+    /// The tags whose point is the present one.
+    pub fn tags_here(&self) -> Vec<&str> {
+        let standing = self.standing();
+        let names = self.tags.iter().map(|(name, _)| name.as_str());
+        names.filter(|name| self.tagged(name).as_ref() == Some(&standing)).collect()
     }
 }
 
@@ -157,6 +179,9 @@ impl Ledger {
     pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
         let schema = identifier(&self.settings.schema);
         let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let found = self.session.client.query(&sql, &[&rows]).await;
         Ok(found
             .map_err(|error| self.error(&error))?
@@ -219,6 +244,9 @@ fn absent(error: &tokio_postgres::Error) -> bool {
     code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INVALID_SCHEMA_NAME)
 }
 
+/// PostgreSQL's code for a right that the role does not have.
+const MAY_NOT: &str = "42501";
+
 /// An error of the ledger's own database.
 pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     let address = settings.database.address();
@@ -227,10 +255,13 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
             (Exit::Unreachable, format!("cannot reach the ledger in PostgreSQL at {address}"))
         }
         StoreErrorKind::Credentials => {
-            (Exit::Usage, format!("PostgreSQL at {address} refuses the ledger's login"))
+            (Exit::Usage, format!("cannot log in to the ledger in PostgreSQL at {address}"))
         }
         StoreErrorKind::Settings => {
             (Exit::Usage, "the settings of the ledger's database are wrong".to_string())
+        }
+        StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
+            (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
         }
         StoreErrorKind::Refused => {
             (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
@@ -242,7 +273,7 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     }
     match (&error.hint, error.code.as_deref()) {
         (Some(hint), _) => result.hint(hint),
-        (None, Some("42501")) => result.hint(format!(
+        (None, Some(MAY_NOT)) => result.hint(format!(
             "the ledger's role needs the schema `{0}`: have an administrator run \
              CREATE SCHEMA {0} AUTHORIZATION <role>",
             settings.schema

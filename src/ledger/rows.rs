@@ -26,6 +26,9 @@ pub enum State {
     InDoubt,
     /// Taken as applied when the ledger was begun.
     Baseline,
+    /// In a state that only a newer version of this tool knows: neither applied nor undone here.
+    #[serde(skip)]
+    Newer,
 }
 
 impl State {
@@ -39,10 +42,13 @@ impl State {
             State::Undone => "undone",
             State::InDoubt => "in doubt",
             State::Baseline => "baseline",
+            State::Newer => "newer",
         }
     }
 
-    fn of(name: &str) -> Option<State> {
+    /// One that a newer version of this tool wrote is none of ours: taken for done here, it is safe
+    /// from being done twice.
+    fn of(name: &str) -> State {
         [
             State::Running,
             State::Applied,
@@ -54,6 +60,7 @@ impl State {
         ]
         .into_iter()
         .find(|state| state.name() == name)
+        .unwrap_or(State::Newer)
     }
 }
 
@@ -104,7 +111,7 @@ impl Row {
          steps_total, steps_done, step_hashes, before, position, requires, installed_by, \
          started_at, finished_at, execution_ms, error";
 
-    /// Reads a row; a store or state that this version does not know is `None`: a newer tool wrote it.
+    /// Reads a row; one of a store that this version does not know is `None`: a newer tool wrote it.
     pub(super) fn read(row: &tokio_postgres::Row) -> Option<Row> {
         let store: StoreKind = row.get::<_, &str>(1).parse().ok()?;
         let version: &str = row.get(3);
@@ -120,7 +127,7 @@ impl Row {
             description: row.get(5),
             script: row.get(6),
             checksum: Checksum::stored(row.get::<_, String>(7)),
-            state: State::of(row.get(8))?,
+            state: State::of(row.get(8)),
             steps_total: count(row.get(9)),
             steps_done: count(row.get(10)),
             step_hashes: serde_json::from_value(row.get(11)).unwrap_or_default(),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::LockedLedger;
 use crate::error::Result;
+use crate::failpoint::effect;
 use crate::migration::StoreKind;
 use crate::shape::Shape;
 
@@ -51,7 +52,19 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id]).await
+        effect!(
+            "keep_before",
+            self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id])
+        )
+    }
+
+    /// The recorded shape of `store` now.
+    pub async fn recorded(&self, store: StoreKind) -> Result<Shape> {
+        let sql = format!("SELECT recorded FROM {}.shape WHERE store = $1", self.schema_sql());
+        let row = self.ledger.session.client.query_opt(&sql, &[&store.name()]).await;
+        let row = row.map_err(|error| self.error(&error))?;
+        let recorded = row.and_then(|row| serde_json::from_value(row.get::<_, Value>(0)).ok());
+        Ok(recorded.unwrap_or_default())
     }
 
     /// Records the shape of a store and drops the before-picture.
@@ -62,7 +75,10 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id]).await
+        effect!(
+            "record_shape",
+            self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id])
+        )
     }
 
     /// Records the live shape of a store as it should be, with one event for each of `details`.

@@ -295,9 +295,17 @@ impl<'a> Fields<'a> {
 
     /// Takes the field `name`; an error that names it where it is missing.
     pub fn required(&mut self, name: &'static str) -> Result<&'a Node, ScriptError> {
-        self.optional(name).ok_or_else(|| {
-            ScriptError::new(self.span.clone(), format!("{} lacks `{name}`", self.what))
+        self.optional(name).ok_or_else(|| match self.misspelt(name) {
+            Some(key) => unknown_key(key, &self.what, &[name]),
+            None => ScriptError::new(self.span.clone(), format!("{} lacks `{name}`", self.what)),
         })
+    }
+
+    /// The key that is there and so near to the missing `name` that it must be meant; nearer than
+    /// for a mere hint, because fields that are taken later are still among them.
+    fn misspelt(&self, name: &str) -> Option<&'a Key> {
+        let near = |key: &Key| strsim::normalized_damerau_levenshtein(&key.name, name) >= 0.7;
+        self.fields.iter().map(|(key, _)| *key).find(|key| near(key))
     }
 
     /// Refuses fields that nobody took, naming the nearest known one.

@@ -143,12 +143,6 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
         ScriptError::new(root.span.clone(), "the migration has no `steps`")
             .hint("a migration is `{ steps: [ … ] }`")
     })?;
-    if steps.is_empty() {
-        return Err(ScriptError::new(
-            root.span.clone(),
-            "`steps` is empty: there is nothing to apply",
-        ));
-    }
     Ok((header, steps))
 }
 
@@ -252,7 +246,7 @@ mod tests {
         let (header, steps) = of_document(&root).expect("header");
         assert_eq!(header.requires[0].0.to_string(), "postgres@1");
         assert_eq!(steps.len(), 1);
-        for wrong in ["{}", "{steps: []}", "{step: []}", "{steps: [1], transaction: 'off'}", "[]"] {
+        for wrong in ["{}", "{step: []}", "{steps: [1], transaction: 'off'}", "[]"] {
             assert!(of_document(&Node::parse(wrong).expect("parses")).is_err(), "{wrong}");
         }
     }

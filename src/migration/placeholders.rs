@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::document::{ScriptError, Span, nearest};
+use crate::secret::Secrets;
 
 /// A value that a migration may name.
 #[derive(Clone, Debug)]
@@ -119,6 +120,12 @@ impl Placeholders {
         Ok(rendered)
     }
 
+    /// The values that are never shown.
+    pub fn secrets(&self) -> Secrets {
+        let secret = self.0.values().filter(|placeholder| placeholder.secret);
+        Secrets::new(secret.map(|placeholder| placeholder.value.expose_secret()))
+    }
+
     /// The values of `names` that may be stored.
     pub fn storable(&self, names: &[String]) -> BTreeMap<String, String> {
         names
@@ -130,15 +137,23 @@ impl Placeholders {
             .collect()
     }
 
-    /// These values, with `stored` ones added where a name has none.
-    pub fn with_stored(&self, stored: &BTreeMap<String, String>) -> Placeholders {
-        let mut all = self.clone();
+    /// Those of `names` whose values may not be stored.
+    pub fn secret(&self, names: &[String]) -> Vec<String> {
+        let secret = |name: &&String| self.0.get(*name).is_some_and(|known| known.secret);
+        names.iter().filter(secret).cloned().collect()
+    }
+
+    /// These values with the `stored` ones in place of them, and the names whose value differed.
+    pub fn with_stored(&self, stored: &BTreeMap<String, String>) -> (Placeholders, Vec<String>) {
+        let (mut all, mut changed) = (self.clone(), Vec::new());
         for (name, value) in stored {
-            all.0
-                .entry(name.clone())
-                .or_insert_with(|| Placeholder { value: value.clone().into(), secret: false });
+            let old = Placeholder { value: value.clone().into(), secret: false };
+            let now = all.0.insert(name.clone(), old);
+            if now.is_some_and(|now| now.value.expose_secret() != value) {
+                changed.push(name.clone());
+            }
         }
-        all
+        (all, changed)
     }
 }
 
@@ -175,6 +190,11 @@ mod tests {
         let z = rendered.text.len() - 1;
         assert_eq!(rendered.original(z), 100 + text.len() - 1);
         assert_eq!(values().storable(&rendered.names).len(), 1);
+        assert_eq!(values().secret(&rendered.names), ["two"]);
+        let stored = [("one".to_string(), "six".to_string()), ("new".into(), "x".into())].into();
+        let (old, changed) = values().with_stored(&stored);
+        assert_eq!(old.render("${one} ${new} ${two}", 0).expect("renders").text, "six x s3cret");
+        assert_eq!(changed, ["one"]);
     }
 
     #[test]

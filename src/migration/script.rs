@@ -54,6 +54,9 @@ pub enum Down {
         /// The values of its placeholders.
         #[serde(default)]
         placeholders: BTreeMap<String, String>,
+        /// The names of its secret placeholders, whose values are not kept.
+        #[serde(default)]
+        secret: Vec<String>,
     },
     /// The inverse of each step that was done, in the order in which the steps were done.
     Steps {
@@ -151,6 +154,11 @@ impl Source {
             StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => {
                 let root = Node::parse(&self.text)?;
                 let (header, steps) = header::of_document(&root)?;
+                // Only here: a file that `new` has just written may be listed and hashed.
+                if steps.is_empty() {
+                    let message = "`steps` is empty: there is nothing to apply";
+                    return Err(ScriptError::new(root.span.clone(), message));
+                }
                 let mut steps = steps.to_vec();
                 let mut names: Vec<String> = Vec::new();
                 if header.placeholders.unwrap_or(true) {

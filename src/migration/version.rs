@@ -13,6 +13,11 @@ use serde::{Deserialize, Serialize};
 pub struct Version(Vec<u64>);
 
 impl Version {
+    /// Before the first.
+    pub fn zero() -> Version {
+        Version(vec![0])
+    }
+
     fn significant(&self) -> &[u64] {
         let end = self.0.iter().rposition(|part| *part != 0).map_or(1, |at| at + 1);
         &self.0[..end]

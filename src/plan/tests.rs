@@ -209,8 +209,45 @@ fn down_goes_newest_first_and_takes_dependants_along() {
     assert_eq!(undone(&rows, DownTarget::Steps(1)), ["kafka@2"]);
     assert_eq!(undone(&rows, DownTarget::All), ["kafka@2", "kafka@1", "mongo@1", "postgres@1"]);
     let to = DownTarget::To("mongo@0".parse().expect("target"));
-    assert_eq!(undone(&rows, to), ["kafka@1", "mongo@1"]);
-    assert_eq!(undone(&rows, DownTarget::Rows(vec![1, 2])), ["kafka@2", "kafka@1"]);
+    assert_eq!(undone(&rows, to), ["kafka@2", "kafka@1", "mongo@1"]);
+    let stood = [id("postgres@1"), id("mongo@1")].into();
+    assert_eq!(undone(&rows, DownTarget::Back(stood)), ["kafka@2", "kafka@1"]);
+    assert!(down(&rows, &DownTarget::To("kafka@7".parse().expect("goal")), &[]).is_err());
+}
+
+#[test]
+fn down_leaves_no_gap_within_a_store() {
+    let all = files(&[("mongo@1", ""), ("kafka@1", "mongo@1"), ("kafka@2", "")]);
+    let to = DownTarget::To("mongo@0".parse().expect("target"));
+    assert_eq!(undone(&applied(&all), to), ["kafka@2", "kafka@1", "mongo@1"]);
+}
+
+#[test]
+fn what_was_applied_late_is_undone_by_itself() {
+    let all = files(&[("kafka@1", ""), ("kafka@2", ""), ("kafka@3", "")]);
+    let mut rows = applied(&all);
+    rows[1].row = 9;
+    rows.sort_by_key(|row| row.row);
+    let stood = [id("kafka@1"), id("kafka@3")].into();
+    assert_eq!(undone(&rows, DownTarget::Back(stood)), ["kafka@2"]);
+}
+
+#[test]
+fn a_repeatable_stays_and_runs_again_once_what_it_stands_on_was_undone() {
+    let mut all = files(&[("postgres@1", "")]);
+    let mut views = file("postgres@2", "");
+    views.id.key = Key::Repeatable("views".into());
+    all.migrations.push(views);
+    let mut rows = applied(&all);
+    assert_eq!(undone(&rows, DownTarget::All), ["postgres@1"]);
+    assert_eq!(repeatables(&rows, &[StoreKind::Postgres].into()), [&all.migrations[1].id]);
+    let now = chrono::Utc::now();
+    rows[1].finished_at = Some(now);
+    rows[0].state = State::Undone;
+    rows[0].finished_at = Some(now - chrono::TimeDelta::seconds(1));
+    assert_eq!(compare(&all, &rows)[1].status, Status::Applied);
+    rows[0].finished_at = Some(now + chrono::TimeDelta::seconds(1));
+    assert_eq!(compare(&all, &rows)[1].status, Status::Pending);
 }
 
 #[test]
@@ -220,7 +257,9 @@ fn down_finishes_what_it_began_first() {
     rows[0].row = 9; // applied last: an undo that was begun comes before it all the same
     rows[2].state = State::Undoing;
     rows.sort_by_key(|row| row.row);
-    assert_eq!(undone(&rows, DownTarget::Steps(1)), ["kafka@2"]);
+    for target in [DownTarget::Steps(1), DownTarget::Unfinished] {
+        assert_eq!(undone(&rows, target), ["kafka@2"]);
+    }
 }
 
 proptest::proptest! {

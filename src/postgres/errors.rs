@@ -2,21 +2,29 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::stores::{StoreError, StoreErrorKind};
+use crate::tls::{self, TlsFiles};
 
-/// An error while connecting: what is wrong with the address, the credentials or the certificate.
-pub fn connection_error(error: &tokio_postgres::Error) -> StoreError {
+/// An error while connecting to `address`: what is wrong with it, the credentials or the
+/// certificate, where `files` were used.
+pub fn connection_error(
+    error: &tokio_postgres::Error,
+    address: &str,
+    files: &TlsFiles,
+) -> StoreError {
     if error.as_db_error().is_some() {
         return store_error(error);
     }
+    if let Some(trouble) = tls::find(error) {
+        return tls::in_words(trouble, address, files);
+    }
     let chain = chain(error);
-    let certificate = ["certificate", "tls", "handshake", "ssl"];
     let lower = chain.to_lowercase();
-    match certificate.iter().any(|word| lower.contains(word)) {
-        true => StoreError::new(StoreErrorKind::Credentials, chain)
-            .hint("check sslmode, ca_file and the host name that the certificate is for"),
+    match lower.contains("tls") {
+        true => StoreError::new(StoreErrorKind::Settings, format!("{address}: {chain}"))
+            .hint("sslmode demands TLS: switch it on at the server, or lower sslmode"),
         false if lower.contains("authentication") || lower.contains("password") => {
             StoreError::new(StoreErrorKind::Credentials, chain)
         }
@@ -36,9 +44,25 @@ pub fn store_error(error: &tokio_postgres::Error) -> StoreError {
             result = result.detail(format!("{what}: {text}"));
         }
     }
-    match db.hint() {
+    match db.hint().or(login_hint(db)) {
         Some(hint) => result.hint(hint),
         None => result,
+    }
+}
+
+fn login_hint(db: &DbError) -> Option<&'static str> {
+    match (db.code().code(), db.message()) {
+        ("28P01", _) => Some("check user and password"),
+        ("28000", text) if text.contains("client certificate") => {
+            Some("set `cert_file` and `key_file`")
+        }
+        ("28000", text) if text.contains("certificate authentication failed") => {
+            Some("the certificate's common name has to be the role's")
+        }
+        ("28000", text) if text.contains("no encryption") => {
+            Some("the server wants TLS: set `sslmode` to verify-full")
+        }
+        _ => None,
     }
 }
 

@@ -38,16 +38,23 @@ impl Settings {
     pub async fn connect(&self, application: &str) -> Result<Session, StoreError> {
         let mut config = self.driver_config()?;
         config.application_name(shortened(application));
+        let mut bare = self.bare_config()?;
+        bare.application_name(shortened(application));
         let tls = self.tls_connector()?;
         let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let session = async {
-            match tls.clone() {
-                Some(connector) => open(&config, connector, tls).await,
-                None => open(&config, tokio_postgres::NoTls, tls).await,
+            match open_with(&config, tls.clone()).await {
+                Err(error) if refuses_options(&error) => {
+                    let session = open_with(&bare, tls).await?;
+                    session.client.batch_execute(&session_settings()).await?;
+                    Ok(session)
+                }
+                opened => opened,
             }
         };
         match tokio::time::timeout(limit, session).await {
-            Ok(session) => session.map_err(|error| connection_error(&error)),
+            Ok(session) => session
+                .map_err(|error| connection_error(&error, &self.address(), &self.files_in_use())),
             Err(_) => Err(StoreError::unreachable(format!(
                 "no answer from {} within {} s",
                 self.address(),
@@ -55,6 +62,29 @@ impl Settings {
             ))),
         }
     }
+}
+
+async fn open_with(
+    config: &tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+) -> Result<Session, tokio_postgres::Error> {
+    match tls.clone() {
+        Some(connector) => open(config, connector, tls).await,
+        None => open(config, tokio_postgres::NoTls, tls).await,
+    }
+}
+
+/// PgBouncer takes no settings at a session's start.
+fn refuses_options(error: &tokio_postgres::Error) -> bool {
+    let unsupported = |db: &tokio_postgres::error::DbError| {
+        db.code().code() == "08P01" && db.message().contains("startup parameter")
+    };
+    error.as_db_error().is_some_and(unsupported)
+}
+
+fn session_settings() -> String {
+    let set = |(name, value): &(&str, &str)| format!("SET {name} = {value};");
+    Settings::SESSION.iter().map(set).collect()
 }
 
 async fn open<T>(
@@ -84,11 +114,10 @@ where
             if matches!(notice.severity(), "DEBUG" | "LOG") {
                 continue;
             }
-            let text = match (notice.detail(), notice.hint()) {
-                (Some(detail), Some(hint)) => format!("{} {detail} {hint}", notice.message()),
-                (Some(more), None) | (None, Some(more)) => format!("{} {more}", notice.message()),
-                (None, None) => notice.message().to_string(),
-            };
+            let mut text = notice.message().to_string();
+            for more in [notice.detail(), notice.hint()].into_iter().flatten() {
+                text = format!("{}; {more}", text.trim_end_matches('.'));
+            }
             let line = format!("{}: {text}", notice.severity());
             notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
         }

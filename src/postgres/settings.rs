@@ -8,7 +8,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::secret::Secret;
 use crate::stores::{StoreError, StoreErrorKind};
-use crate::tls::{TlsFiles, Verify};
+use crate::tls::{self, TlsFiles, Verify};
 
 /// Where PostgreSQL is and how to log in; parts given apart win over what the URL says.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +63,9 @@ impl std::str::FromStr for Recorded {
     }
 }
 
+/// The value of `sslrootcert` that means the system's authorities.
+const SYSTEM: &str = "system";
+
 /// The keys of a URL that the driver does not know and that we serve ourselves.
 const OUR_KEYS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
@@ -75,13 +78,46 @@ impl Settings {
         }
     }
 
+    /// Whether what is sent may be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let mode = self.mode().ok()?;
+        let may = match mode.as_str() {
+            "disable" => "is spoken to in plain text",
+            "allow" | "prefer" => "is spoken to in plain text unless it offers TLS",
+            _ => return None,
+        };
+        let address = self.address();
+        tls::leaves_machine(&address)
+            .then(|| format!("{address} {may} (sslmode {mode}): set sslmode to verify-full"))
+    }
+
     /// The database, for messages.
     pub fn database_name(&self) -> String {
         let config = self.driver_config().ok();
         config.and_then(|config| config.get_dbname().map(str::to_string)).unwrap_or_default()
     }
 
+    /// What every session of ours is set to.
+    pub(super) const SESSION: [(&str, &str); 6] = [
+        ("lock_timeout", "5000"),
+        ("statement_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ];
+
     pub(super) fn driver_config(&self) -> Result<tokio_postgres::Config, StoreError> {
+        let mut config = self.bare_config()?;
+        let ours: Vec<String> =
+            Settings::SESSION.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
+        let given = config.get_options().unwrap_or_default().to_string();
+        config.options(format!("{} {given}", ours.join(" ")).trim());
+        Ok(config)
+    }
+
+    /// The same without our own settings of the session, for a pooler that takes none at the start.
+    pub(super) fn bare_config(&self) -> Result<tokio_postgres::Config, StoreError> {
         let url = self.split_url().0;
         let from_url: tokio_postgres::Config = url.parse().map_err(|_| unreadable())?;
         let mut config = tokio_postgres::Config::new();
@@ -103,10 +139,9 @@ impl Settings {
         if let Some(database) = self.database.as_deref().or(from_url.get_dbname()) {
             config.dbname(database);
         }
-        let ours = "-c lock_timeout=5000 -c statement_timeout=0 \
-                    -c idle_in_transaction_session_timeout=0 -c tcp_keepalives_idle=10 \
-                    -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3";
-        config.options(format!("{ours} {}", from_url.get_options().unwrap_or_default()).trim());
+        if let Some(options) = from_url.get_options() {
+            config.options(options);
+        }
         config.target_session_attrs(from_url.get_target_session_attrs());
         config.channel_binding(from_url.get_channel_binding());
         config.load_balance_hosts(from_url.get_load_balance_hosts());
@@ -145,10 +180,12 @@ impl Settings {
         }
     }
 
-    pub(super) fn tls_connector(&self) -> Result<Option<MakeRustlsConnect>, StoreError> {
+    /// The certificates, those that the URL names among them.
+    pub(super) fn files_in_use(&self) -> TlsFiles {
         let mut files = self.tls_files.clone();
         for (key, value) in self.split_url().1 {
             let slot = match key.as_str() {
+                "sslrootcert" if value == SYSTEM => continue,
                 "sslrootcert" => &mut files.ca_file,
                 "sslcert" => &mut files.cert_file,
                 "sslkey" => &mut files.key_file,
@@ -156,6 +193,11 @@ impl Settings {
             };
             slot.get_or_insert(value.into());
         }
+        files
+    }
+
+    pub(super) fn tls_connector(&self) -> Result<Option<MakeRustlsConnect>, StoreError> {
+        let files = self.files_in_use();
         let verify = match self.mode()?.as_str() {
             "disable" => return Ok(None),
             "verify-full" => Verify::Full,
@@ -169,14 +211,18 @@ impl Settings {
     }
 
     fn mode(&self) -> Result<String, StoreError> {
-        let in_url = self
-            .split_url()
-            .1
-            .into_iter()
-            .find(|(key, _)| key == "sslmode")
-            .map(|(_, value)| value);
-        let mode = self.sslmode.clone().or(in_url).unwrap_or_else(|| "prefer".to_string());
+        let ours = self.split_url().1;
+        let in_url =
+            |name: &str| ours.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        // As libpq: the system's authorities vouch for anyone, so that the name must be checked.
+        let system = in_url("sslrootcert").as_deref() == Some(SYSTEM);
+        let usual = if system { "verify-full" } else { "prefer" };
+        let mode = self.sslmode.clone().or(in_url("sslmode")).unwrap_or_else(|| usual.to_string());
         match mode.as_str() {
+            "allow" | "prefer" | "require" | "verify-ca" if system => {
+                Err(StoreError::new(StoreErrorKind::Settings, "sslrootcert=system is too weak so")
+                    .hint("with it, sslmode is verify-full"))
+            }
             "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full" => Ok(mode),
             _ => Err(StoreError::new(StoreErrorKind::Settings, "unknown sslmode")
                 .hint("it is one of disable, prefer, require, verify-ca and verify-full")),

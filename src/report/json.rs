@@ -60,7 +60,14 @@ fn of_plan(report: &PlanReport) -> Value {
             let steps: Vec<Value> = migration
                 .steps
                 .iter()
-                .map(|step| json!({ "label": step.label, "done": step.done, "hazards": step.hazards }))
+                .map(|step| {
+                    json!({
+                        "label": step.label,
+                        "done": step.done,
+                        "hazards": step.hazards,
+                        "losses": step.losses,
+                    })
+                })
                 .collect();
             json!({
                 "store": migration.store,
@@ -74,7 +81,7 @@ fn of_plan(report: &PlanReport) -> Value {
             })
         })
         .collect();
-    json!({ "migrations": migrations })
+    json!({ "migrations": migrations, "remarks": report.remarks })
 }
 
 fn of_status(report: &StatusReport) -> Value {
@@ -102,7 +109,13 @@ fn of_status(report: &StatusReport) -> Value {
         .iter()
         .map(|(status, count)| (status.name().to_string(), json!(count)))
         .collect();
-    json!({ "migrations": migrations, "counts": counts, "tags": report.tags, "at_work": report.at_work })
+    json!({
+        "migrations": migrations,
+        "counts": counts,
+        "tags": report.tags,
+        "tags_here": report.tags_here,
+        "at_work": report.at_work,
+    })
 }
 
 fn of_validate(report: &ValidateReport) -> Value {

@@ -10,6 +10,8 @@ use crate::stores;
 pub struct PlanReport {
     /// The migrations, in order.
     pub migrations: Vec<PlannedMigration>,
+    /// What else there is to know before it is done.
+    pub remarks: Vec<String>,
 }
 
 /// One migration of a plan.
@@ -42,12 +44,14 @@ pub struct PlannedStep {
     pub done: bool,
     /// What is dangerous about it.
     pub hazards: Vec<String>,
+    /// The data that it would lose, with figures; known only where the store was asked.
+    pub losses: Vec<String>,
 }
 
 impl PlanReport {
     /// The plan of `tasks`.
     pub fn of_tasks(tasks: &[Task]) -> PlanReport {
-        PlanReport { migrations: tasks.iter().map(planned).collect() }
+        PlanReport { migrations: tasks.iter().map(planned).collect(), remarks: Vec::new() }
     }
 }
 
@@ -56,6 +60,7 @@ fn planned(task: &Task) -> PlannedMigration {
         label: unit.label.clone(),
         done: at < task.done_before(),
         hazards: stores::hazards(unit),
+        losses: Vec::new(),
     });
     PlannedMigration {
         store: task.id().store.to_string(),
@@ -76,7 +81,7 @@ fn planned(task: &Task) -> PlannedMigration {
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.migrations.is_empty() {
-            return writeln!(f, "nothing is to be done");
+            writeln!(f, "nothing is to be done")?;
         }
         for migration in &self.migrations {
             let foreign: Vec<&str> = migration
@@ -101,7 +106,13 @@ impl fmt::Display for PlanReport {
                 for hazard in &step.hazards {
                     writeln!(f, "      ! {hazard}")?;
                 }
+                for loss in &step.losses {
+                    writeln!(f, "      ! loses data: {loss}")?;
+                }
             }
+        }
+        for remark in &self.remarks {
+            writeln!(f, "note: {remark}")?;
         }
         Ok(())
     }

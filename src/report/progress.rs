@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{Style, style};
+use crate::error::{Error, Exit};
 use crate::execute::{Direction, Event, Listener, StepEnd};
 use crate::migration::{MigrationId, StoreKind};
 use crate::stores::Progress;
@@ -32,6 +33,7 @@ pub struct Console {
     style: Style,
     bars: MultiProgress,
     state: Mutex<BTreeMap<StoreKind, Line>>,
+    run: String,
 }
 
 /// What a store is at.
@@ -45,8 +47,8 @@ struct Line {
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 impl Console {
-    /// For a standard error that is, or is not, a terminal.
-    pub fn new(is_terminal: bool, json: bool, quiet: bool) -> Console {
+    /// For the run `run` and a standard error that is, or is not, a terminal.
+    pub fn new(run: &str, is_terminal: bool, json: bool, quiet: bool) -> Console {
         let form = match (json, quiet, is_terminal) {
             (true, _, _) => Form::Json,
             (false, true, _) => Form::Quiet,
@@ -54,7 +56,8 @@ impl Console {
             (false, false, false) => Form::Lines,
         };
         let style = Style::of(is_terminal);
-        Console { form, style, bars: MultiProgress::new(), state: Mutex::default() }
+        let (bars, run) = (MultiProgress::new(), run.to_string());
+        Console { form, style, bars, state: Mutex::default(), run }
     }
 
     /// Every ten seconds, says of each step that is still at work that it is: silence in a log
@@ -76,11 +79,40 @@ impl Console {
             }
             for text in due {
                 match self.form {
-                    Form::Json => tracing::info!(event = "heartbeat", "{text}"),
+                    Form::Json => tracing::info!(event = "heartbeat", run = self.run, "{text}"),
                     Form::Live | Form::Lines | Form::Quiet => self.say(&format!("  … {text}")),
                 }
             }
         }
+    }
+
+    /// The end of the command: in a log for machines it is a line like the others.
+    pub fn ended(&self, command: &str, exit: Exit, error: Option<&Error>, took: Duration) {
+        if self.form != Form::Json {
+            if let Some(error) = error {
+                let _ =
+                    std::io::stderr().write_all(super::render_error(error, self.style).as_bytes());
+            }
+            return;
+        }
+        let (run, exit, took_ms) = (&self.run, exit.code(), millis(&took));
+        for error in
+            error.into_iter().flat_map(|error| std::iter::once(error).chain(&error.parts().others))
+        {
+            let parts = error.parts();
+            let place = parts.place.as_ref().map(|place| place.to_string());
+            tracing::error!(
+                event = "error",
+                run,
+                place,
+                causes = parts.causes.join("\n"),
+                state = parts.state.join("\n"),
+                hints = parts.hints.join("\n"),
+                "{}",
+                parts.message
+            );
+        }
+        tracing::info!(event = "ended", run, command, exit, took_ms, "ended");
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<StoreKind, Line>> {
@@ -173,7 +205,10 @@ impl Console {
                     self.style.warn("waiting:")
                 ));
             }
-            Event::Connected(_) => {}
+            Event::LockWaited { .. }
+            | Event::Compared(_)
+            | Event::Drift { .. }
+            | Event::Connected(_) => {}
             Event::Started { id, description, steps, done, .. } => {
                 if *done > 0 {
                     self.say(&format!(
@@ -227,53 +262,79 @@ impl Console {
 impl Listener for Console {
     fn event(&self, event: Event) {
         match self.form {
-            Form::Json => log(&event),
+            Form::Json => log(&self.run, &event),
             Form::Live | Form::Lines | Form::Quiet => self.human(&event),
         }
     }
 }
 
+fn millis(took: &Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The event as a `tracing` event with fields.
-fn log(event: &Event) {
-    let ms = |took: &Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+fn log(run: &str, event: &Event) {
     match event {
-        Event::LockWait(holder) => tracing::warn!(event = "lock_wait", %holder, "the lock is held"),
-        Event::StoreWait { store, attempt, error } => {
-            tracing::warn!(event = "store_wait", %store, attempt, error, "the store does not answer");
+        Event::LockWait(holder) => {
+            tracing::warn!(event = "lock_wait", run, %holder, "the lock is held")
         }
-        Event::Connected(store) => tracing::info!(event = "connected", %store, "connected"),
+        Event::LockWaited { took, had } => tracing::info!(
+            event = "lock",
+            run,
+            had,
+            took_ms = millis(took),
+            "the lock was waited for"
+        ),
+        Event::Compared(stands) => tracing::info!(
+            event = "compared",
+            run,
+            migrations = stands.len(),
+            "files and ledger compared"
+        ),
+        Event::Drift { store, objects } => {
+            tracing::info!(event = "drift", run, %store, objects, "store held against its recorded shape");
+        }
+        Event::StoreWait { store, attempt, error } => {
+            tracing::warn!(event = "store_wait", run, %store, attempt, error, "the store does not answer");
+        }
+        Event::Connected(store) => tracing::info!(event = "connected", run, %store, "connected"),
         Event::Started { id, description, direction, steps, done } => tracing::info!(
-            event = "started", store = %id.store, migration = %id, description,
+            event = "started", run, store = %id.store, migration = %id, description,
             direction = ?direction, steps, done, "migration begun"
         ),
         Event::Step { id, step, steps, label } => tracing::info!(
-            event = "step", store = %id.store, migration = %id, step, steps, label, "step begun"
+            event = "step", run, store = %id.store, migration = %id, step, steps, label, "step begun"
         ),
         Event::Progress { id, progress } => tracing::info!(
-            event = "progress", store = %id.store, migration = %id,
+            event = "progress", run, store = %id.store, migration = %id,
             done = progress.done, total = progress.total, "step in progress"
         ),
         Event::StepEnded { id, label, end, took } => tracing::info!(
-            event = "step_ended", store = %id.store, migration = %id, label, end = ?end,
-            took_ms = ms(took), "step done"
+            event = "step_ended", run, store = %id.store, migration = %id, label, end = ?end,
+            took_ms = millis(took), "step done"
         ),
         Event::Notice { store, id, text } => {
             let migration = id.as_ref().map(MigrationId::to_string);
-            tracing::info!(event = "notice", %store, migration, "{text}");
+            tracing::info!(event = "notice", run, %store, migration, "{text}");
         }
         Event::Retry { id, attempt, error } => tracing::warn!(
-            event = "retry", store = %id.store, migration = %id, attempt, error, "tried again"
+            event = "retry", run, store = %id.store, migration = %id, attempt, error, "tried again"
         ),
         Event::Settled { id, description, direction, took } => tracing::info!(
-            event = "settled", store = %id.store, migration = %id, description,
-            direction = ?direction, took_ms = ms(took), "migration settled"
+            event = "settled", run, store = %id.store, migration = %id, description,
+            direction = ?direction, took_ms = millis(took), "migration settled"
         ),
         Event::Failed { id } => {
-            tracing::error!(event = "failed", store = %id.store, migration = %id, "migration failed");
+            tracing::error!(event = "failed", run, store = %id.store, migration = %id, "migration failed");
         }
         Event::Stopping { grace } => {
-            tracing::warn!(event = "stopping", grace_s = grace.as_secs(), "stopping, as asked");
+            tracing::warn!(
+                event = "stopping",
+                run,
+                grace_s = grace.as_secs(),
+                "stopping, as asked"
+            );
         }
-        Event::Warning(text) => tracing::warn!(event = "warning", "{text}"),
+        Event::Warning(text) => tracing::warn!(event = "warning", run, "{text}"),
     }
 }

@@ -12,6 +12,8 @@ pub struct RunReport {
     pub command: &'static str,
     /// The run's id, once it has one.
     pub run: Option<String>,
+    /// Whether stores were connected and migrations begun.
+    pub begun: bool,
     /// What was settled, in that order.
     pub settled: Vec<String>,
     /// What failed.
@@ -34,6 +36,7 @@ impl RunReport {
         RunReport {
             command,
             run: None,
+            begun: false,
             settled: Vec::new(),
             failed: Vec::new(),
             not_begun: Vec::new(),
@@ -44,11 +47,12 @@ impl RunReport {
         }
     }
 
-    /// Takes over how the run ended.
+    /// Takes over how the run ended, or one attempt at it.
     pub fn take(&mut self, outcome: &Outcome) {
+        self.begun = true;
         let names =
             |ids: &[crate::migration::MigrationId]| ids.iter().map(|id| id.to_string()).collect();
-        self.settled = names(&outcome.settled);
+        self.settled.extend(outcome.settled.iter().map(|id| id.to_string()));
         self.failed = outcome.failed.iter().map(|(id, _)| id.to_string()).collect();
         self.not_begun = names(&outcome.not_begun);
     }

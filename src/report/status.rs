@@ -15,6 +15,8 @@ pub struct StatusReport {
     pub migrations: Vec<StatusLine>,
     /// The tags, oldest first.
     pub tags: Vec<String>,
+    /// Those of them whose point is the present one.
+    pub tags_here: Vec<String>,
     /// Who is at work now.
     pub at_work: Option<String>,
     /// Whether anything pending is exit code 4.
@@ -57,6 +59,7 @@ impl StatusReport {
         StatusReport {
             migrations: entries.iter().filter(|e| selected(e.id.store)).map(line).collect(),
             tags: tags.iter().map(|(name, _)| name.clone()).collect(),
+            tags_here: Vec::new(),
             at_work: at_work.map(|holder| holder.to_string()),
             fail_on_pending: false,
         }
@@ -117,7 +120,11 @@ impl StatusReport {
             text.push_str(&format!("{} {}: {error}\n", style.bad("failed:"), line.script));
         }
         if !self.tags.is_empty() {
-            text.push_str(&format!("tags: {}\n", self.tags.join(", ")));
+            let shown = self.tags.iter().map(|name| match self.tags_here.contains(name) {
+                true => format!("{name} (the present point)"),
+                false => name.clone(),
+            });
+            text.push_str(&format!("tags: {}\n", shown.collect::<Vec<_>>().join(", ")));
         }
         if let Some(holder) = &self.at_work {
             text.push_str(&format!("{} {holder}\n", style.warn("at work now:")));

@@ -49,6 +49,8 @@ pub struct Unit {
     pub span: Span,
     /// Whether the ledger row can be written in the same transaction.
     pub atomic: bool,
+    /// Whether it has to be the only one under way: its data is streamed, not sent as one message.
+    pub exclusive: bool,
     /// The operation.
     pub body: Body,
 }
@@ -494,6 +496,19 @@ impl Settings {
         }
     }
 
+    /// A sentence about what can be read on its way to the store; `None` with TLS, and where the
+    /// store is on this machine.
+    pub fn plain_text(&self) -> Option<String> {
+        let found = match self {
+            Settings::Postgres(settings) => settings.plain_text(),
+            Settings::Mongo(settings) => settings.plain_text(),
+            Settings::Weaviate(settings) => settings.plain_text(),
+            Settings::Kafka(settings) => settings.plain_text(),
+            Settings::Redis(settings) => settings.plain_text(),
+        };
+        found.map(|words| format!("{} at {words}", self.kind().title()))
+    }
+
     /// Connects once and proves that the store answers and the credentials hold; tries nothing
     /// again. `application` names this process to the server.
     pub async fn connect(&self, application: &str) -> Result<Box<dyn Store>, StoreError> {
@@ -538,7 +553,7 @@ fn unit(script: &Script, step: &Node) -> Result<Unit, ScriptError> {
             (step.label(), Body::Redis(step))
         }
     };
-    Ok(Unit { label, span: step.span.clone(), atomic: false, body })
+    Ok(Unit { label, span: step.span.clone(), atomic: false, exclusive: true, body })
 }
 
 /// What undoes a unit that was applied over `before`: native steps, in the order in which they
@@ -556,6 +571,38 @@ pub fn inverse(unit: &Unit, before: &Before) -> Result<Vec<Value>, String> {
     }
 }
 
+/// `unit` as it stands before the `earlier` ones of its plan are done: it may drop what they rename,
+/// and whoever asks now what it would lose must ask under the present name.
+pub fn before_earlier(unit: &Unit, earlier: &[&Unit]) -> Unit {
+    let mut now = unit.clone();
+    match &mut now.body {
+        Body::Postgres(step) => {
+            let earlier: Vec<_> = earlier.iter().filter_map(|unit| postgres_step(unit)).collect();
+            *step = step.before(&earlier);
+        }
+        Body::Mongo(step) => {
+            let earlier: Vec<_> = earlier.iter().filter_map(|unit| mongo_step(unit)).collect();
+            *step = step.before(&earlier);
+        }
+        Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => {}
+    }
+    now
+}
+
+fn postgres_step<'a>(unit: &&'a Unit) -> Option<&'a postgres::Step> {
+    match &unit.body {
+        Body::Postgres(step) => Some(step),
+        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => None,
+    }
+}
+
+fn mongo_step<'a>(unit: &&'a Unit) -> Option<&'a mongo::Step> {
+    match &unit.body {
+        Body::Mongo(step) => Some(step),
+        Body::Postgres(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => None,
+    }
+}
+
 /// What a unit puts into the recorded shape by itself, because the store holds nothing of it:
 /// Redis's keyspace contracts. `None` ends an object.
 pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {
@@ -569,6 +616,9 @@ pub fn declares(unit: &Unit) -> Vec<(String, Option<Attributes>)> {
 pub fn hazards(unit: &Unit) -> Vec<String> {
     match &unit.body {
         Body::Postgres(step) => step.hazards(),
-        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => Vec::new(),
+        Body::Mongo(step) => step.hazards(),
+        Body::Weaviate(step) => step.hazards(),
+        Body::Kafka(step) => step.hazards(),
+        Body::Redis(step) => step.hazards(),
     }
 }

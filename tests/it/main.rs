@@ -1,6 +1,21 @@
 //! Tests against the real stores; `dev/test` starts them.
 
+mod bad_input;
+mod engine;
+mod platform;
+mod down;
+mod chaos;
+mod faults;
+mod interrupts;
+mod journal;
+mod kill;
+mod locks;
+mod cluster;
+mod secrets;
+mod secure;
 mod drift;
 mod stores;
 mod support;
+mod tidy;
 mod up;
+mod witness;

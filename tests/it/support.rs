@@ -70,6 +70,13 @@ impl Finished {
         self
     }
 
+    /// Fails the test unless standard output holds `part`.
+    #[track_caller]
+    pub fn out(&self, part: &str) -> &Finished {
+        assert!(self.stdout.contains(part), "no `{part}` in\n{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
     /// Standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
@@ -131,6 +138,11 @@ impl TestEnv {
     pub fn get(&self, name: &str) -> String {
         let found = self.variables.iter().find(|(known, _)| known == name);
         found.unwrap_or_else(|| panic!("{name} is not set")).1.clone()
+    }
+
+    /// The variables that the binary sees.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// The project's folder.
@@ -205,6 +217,20 @@ impl Drop for TestEnv {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
         let dropped = std::panic::catch_unwind(|| block_on(async { execute(&admin, &drop).await }));
         drop_quietly(dropped);
+        let mongo = |(name, _): &&(String, String)| name == "AIPLAT_MIGRATE_MONGO_URL";
+        // A test may have pointed it at nobody; then there is nothing to drop.
+        if let Some((_, url)) = self.variables.iter().find(mongo)
+            && std::env::var("TEST_MONGO_URL")
+                .is_ok_and(|set| *url == mongo_as_root(&with_database(&set, &self.name)))
+        {
+            let dropped = std::panic::catch_unwind(|| {
+                block_on(async {
+                    let client = mongodb::Client::with_uri_str(url).await.expect("client");
+                    client.database(&self.name).drop().await.expect("drop");
+                });
+            });
+            drop_quietly(dropped);
+        }
     }
 }
 

@@ -42,3 +42,50 @@ fn steps_of_the_document_stores_are_undone_from_the_ledger() {
     let nothing = env.run(&["down", "--all", "--yes"]).expect(0);
     assert!(nothing.stdout.contains("nothing to undo"), "{}", nothing.stdout);
 }
+
+#[test]
+fn copy_data_travels_alone_among_others_in_one_run() {
+    let env = TestEnv::new();
+    env.file("migrations/postgres/V1__t.sql", "create table t (a int, b text);");
+    env.file(
+        "migrations/postgres/V2__data.sql",
+        "COPY t (a, b) FROM stdin;\n1\tone's; $$\n2\t\\N\n\\.\ncreate table after_data (a int);\n",
+    );
+    env.file("migrations/postgres/V3__u.sql", "create table u (a int);");
+    env.file("migrations/postgres/V4__more.sql", "COPY t FROM stdin;\n3\tthree\n\\.\n");
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.sql("SELECT a, b FROM t ORDER BY a"), ["1|one's; $$", "2|NULL", "3|three"]);
+    assert_eq!(env.sql("SELECT to_regclass('after_data'), to_regclass('u')"), ["after_data|u"]);
+}
+
+#[test]
+fn copy_data_that_is_refused_leaves_nothing() {
+    let env = TestEnv::new();
+    let text = "create table t (a int);\nCOPY t FROM stdin;\n1\nx\n\\.\n";
+    env.file("migrations/postgres/V1__t.sql", text);
+    env.file("migrations/postgres/V2__u.sql", "create table u (a int);");
+    let failed = env.run(&["up"]).expect(1);
+    failed.says(&["V1__t.sql:2:1", "invalid input syntax", "not begun: postgres@2"]);
+    assert_eq!(env.sql("SELECT to_regclass('t'), to_regclass('u')"), ["NULL|NULL"]);
+    assert!(env.ledger().is_empty(), "{:?}", env.ledger());
+}
+
+#[test]
+fn a_contract_that_is_replaced_in_the_same_run_comes_back() {
+    let env = TestEnv::new().with(&["redis"]);
+    let contract = |ttl: &str| {
+        format!(
+            "{{ steps: [{{ keyspace: {{ pattern: 'NAME:*', type: 'hash', ttl: '{ttl}', purpose: 'x' }} }}] }}"
+        )
+    };
+    env.file("migrations/redis/V1__a.json5", &contract("1h"));
+    env.file("migrations/redis/V2__b.json5", &contract("2h"));
+    env.file("migrations/redis/V3__c.json5", "{ steps: [{ dropKeyspace: 'NAME:*' }] }");
+    let ttl = "SELECT recorded -> 'keyspace NAME:*' ->> 'ttlSeconds' FROM aiplat_migrate.shape";
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.sql(ttl), ["NULL"]);
+    env.run(&["down", "--yes"]).expect(0);
+    assert_eq!(env.sql(ttl), ["7200"]);
+    env.run(&["down", "--yes"]).expect(0);
+    assert_eq!(env.sql(ttl), ["3600"]);
+}

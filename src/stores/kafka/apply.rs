@@ -9,6 +9,7 @@ use super::admin::Admin;
 use super::ffi::Fault;
 use super::probe::{Goal, difference, lacking, live};
 use super::steps::Step;
+use crate::failpoint::effect;
 use crate::stores::{Done, Effect, Failure, StoreError, StoreErrorKind, Why};
 
 /// The first pause between two looks at the brokers; each one after is twice as long.
@@ -24,7 +25,7 @@ pub(super) async fn apply(
     if cancel.is_cancelled() {
         return Err(cancelled(Effect::None, "cancelled before it began"));
     }
-    let asked = request(admin, step, cancel).await;
+    let asked = effect!("kafka_request", request(admin, step, cancel));
     if let Err(fault) = asked {
         done_before(admin, step, fault).await?;
     }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::secret::Secret;
 use crate::shape::Shape;
-use crate::tls::TlsFiles;
+use crate::tls::{self, Peer, Plain, TlsFiles};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,8 +62,8 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
     let config = settings.client_config(application)?;
     let link = Link::open(&config).map_err(|error| unusable(&error))?;
     let patience = settings.operation_timeout.unwrap_or(OPERATION_TIMEOUT);
-    let admin =
-        Admin::connect(link, settings.address(), settings.connect_timeout(), patience).await?;
+    let attempt = Admin::connect(link, settings.address(), settings.connect_timeout(), patience);
+    let admin = tls::explained(attempt, &settings.peer()).await?;
     Ok(Box::new(Kafka { admin }))
 }
 
@@ -74,8 +74,40 @@ impl Settings {
         servers.join(",")
     }
 
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let address = self.address();
+        (!self.speaks_tls() && tls::leaves_machine(&address)).then(|| {
+            format!(
+                "{address} is spoken to in plain text: set `security_protocol` to SSL or SASL_SSL"
+            )
+        })
+    }
+
     fn servers(&self) -> impl Iterator<Item = &str> {
         self.brokers.split(',').map(str::trim).filter(|server| !server.is_empty())
+    }
+
+    fn peer(&self) -> Peer {
+        let address = |server: &str| {
+            let (host, port) = server.rsplit_once(':')?;
+            Some((host.trim_matches(['[', ']']).to_string(), port.parse().ok()?))
+        };
+        Peer {
+            addresses: self.servers().filter_map(address).collect(),
+            tls: self.speaks_tls().then(|| self.tls.clone()),
+            setting: "`security_protocol`",
+            plain: Plain {
+                // ApiVersions, version 0, with the correlation id `aipl` and no client id.
+                question: b"\0\0\0\x0a\0\x12\0\0aipl\xff\xff",
+                answers: |answer| answer.get(4..8) == Some(b"aipl"),
+            },
+        }
+    }
+
+    fn speaks_tls(&self) -> bool {
+        let protocol = self.security_protocol.as_deref().unwrap_or_default().trim();
+        protocol.to_ascii_uppercase().ends_with("SSL")
     }
 
     fn connect_timeout(&self) -> Duration {

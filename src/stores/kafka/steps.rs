@@ -118,6 +118,20 @@ impl Step {
         }
     }
 
+    /// What is dangerous about it, in words.
+    pub fn hazards(&self) -> Vec<String> {
+        match self {
+            Step::CreateTopic(_) | Step::AlterConfigs(_) => Vec::new(),
+            Step::CreatePartitions(_) => {
+                vec![
+                    "cannot be undone, and messages of one key may land in another partition"
+                        .into(),
+                ]
+            }
+            Step::DeleteTopic(_) => vec!["deletes the topic with all its messages".into()],
+        }
+    }
+
     /// What undoes it, given what it replaced; or why nothing does.
     pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         match self {

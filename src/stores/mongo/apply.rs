@@ -144,7 +144,13 @@ pub(super) async fn send(
         Some(source) => {
             let nothing = name == "insert" && count(&reply, "n") == 0;
             let effect = if nothing { Effect::None } else { Effect::Unknown };
-            Err(Failure { why: Why::Refused, effect, at: None, source })
+            let why = match source.kind {
+                StoreErrorKind::Unreachable => Why::Unreachable,
+                StoreErrorKind::Credentials
+                | StoreErrorKind::Settings
+                | StoreErrorKind::Refused => Why::Refused,
+            };
+            Err(Failure { why, effect, at: None, source })
         }
     }
 }

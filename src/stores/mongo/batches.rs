@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::apply::{count, in_doubt, send};
 use super::steps::UpdateInBatches;
 use super::{Mongo, catalog};
+use crate::failpoint::effect;
 use crate::stores::{Done, Effect, Failure, Job, Position, Progress, StoreError};
 
 /// How far the walk is.
@@ -77,7 +78,7 @@ async fn to_the_end(
         let ids = next_ids(store, step, at.last.as_ref(), job).await?;
         let Some(last) = ids.last().cloned() else { return Ok(()) };
         at.looked_at += ids.len() as u64;
-        at.changed += update(store, step, ids, job).await?;
+        at.changed += effect!("mongo_batch", update(store, step, ids, job))?;
         at.last = Some(last);
         let progress = Progress { done: at.looked_at, total: Some(total.max(at.looked_at)) };
         job.pulse.reached(&at.position(), progress).await.map_err(|_| stopped(step))?;

@@ -132,7 +132,13 @@ fn write_errors(errors: &[Bson]) -> StoreError {
 fn one_error(error: &Document, before: &str) -> StoreError {
     let text = format!("{before}{}", error.get_str("errmsg").unwrap_or("no message"));
     let code = number(error, "code").unwrap_or_default();
-    let shown = with_hint(StoreError::refused(text), code, error.get_str("codeName").unwrap_or(""));
+    // A primary that steps down answers with a reply, too.
+    let kind = match TRANSIENT.contains(&code) {
+        true => StoreErrorKind::Unreachable,
+        false => StoreErrorKind::Refused,
+    };
+    let shown = StoreError::new(kind, text);
+    let shown = with_hint(shown, code, error.get_str("codeName").unwrap_or(""));
     match error.get_document("errInfo") {
         Ok(info) => shown.detail(shortened(Bson::from(info.clone()).into_relaxed_extjson())),
         Err(_) => shown,
@@ -212,6 +218,14 @@ mod tests {
         assert_eq!(error.to_string(), "E11000 dup [11000]");
         assert_eq!(error.details, ["write 2: E11000 dup 2"]);
         assert!(in_reply(&doc! { "ok": 1, "writeErrors": [] }).is_none());
+    }
+
+    #[test]
+    fn a_primary_that_steps_down_has_gone_away() {
+        let reply = doc! { "ok": 1, "n": 5, "writeConcernError": {
+            "code": 11602, "codeName": "InterruptedDueToReplStateChange", "errmsg": "interrupted",
+        } };
+        assert_eq!(in_reply(&reply).expect("error").kind, StoreErrorKind::Unreachable);
     }
 
     #[test]

@@ -54,16 +54,20 @@ struct Mongo {
 pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
     crate::tls::install_provider();
     let target = settings.target(application).await?;
+    let peer = settings.peer(&target.options);
     let client =
         Client::with_options(target.options).map_err(|error| errors::from_driver(&error))?;
     let db = client.database(&target.database);
     let store = Mongo { client, db, _key_pair: target.key_pair };
     // The driver bounds the search for a server, not its answer.
     let patience = settings.patience() + Duration::from_secs(1);
-    let proved = match tokio::time::timeout(patience, store.prove()).await {
-        Ok(proved) => proved,
-        Err(_) => Err(StoreError::unreachable(format!("no answer within {patience:?}"))),
+    let attempt = async {
+        let proved = tokio::time::timeout(patience, store.prove()).await;
+        proved.unwrap_or_else(|_| {
+            Err(StoreError::unreachable(format!("no answer within {patience:?}")))
+        })
     };
+    let proved = crate::tls::explained(attempt, &peer).await;
     proved.map_err(|error| error.detail(format!("at {}", settings.address())))?;
     Ok(Box::new(store))
 }

@@ -371,6 +371,10 @@ pub(super) async fn holds(store: &Mongo, step: &Step) -> Result<Vec<Loss>, Store
         }
         Step::Command(step) if step.name == "dropDatabase" => in_database(store).await,
         Step::Command(step) if step.name == "delete" => deleted(store, step).await,
+        Step::Command(step) if may_delete(&step.name) => Ok(vec![Loss {
+            what: format!("what the command {} does to data cannot be seen", step.name),
+            known: false,
+        }]),
         Step::Create(_)
         | Step::CreateIndexes(_)
         | Step::CollMod(_)
@@ -379,6 +383,20 @@ pub(super) async fn holds(store: &Mongo, step: &Step) -> Result<Vec<Loss>, Store
         | Step::UpdateInBatches(_)
         | Step::Command(_) => Ok(Vec::new()),
     }
+}
+
+/// Commands that may delete or replace documents in ways that their text does not show.
+fn may_delete(command: &str) -> bool {
+    matches!(
+        command,
+        "aggregate"
+            | "applyOps"
+            | "bulkWrite"
+            | "cloneCollectionAsCapped"
+            | "convertToCapped"
+            | "findAndModify"
+            | "mapReduce"
+    )
 }
 
 fn loss(what: String, documents: u64) -> Option<Loss> {
@@ -390,7 +408,15 @@ async fn in_collection(store: &Mongo, db: &Database, name: &str) -> Result<Vec<L
     match catalog::collection(db, name).await? {
         Some(found) if !found.is_view => {
             let reply = store.ask(db, doc! { "count": name }).await?;
-            Ok(loss(format!("collection {name} holds"), count(&reply, "n")).into_iter().collect())
+            let documents = match count(&reply, "n") {
+                // The metadata may be wrong after a crash; nothing is only believed if it is seen.
+                0 => {
+                    let any = doc! { "_id": { "$exists": true } };
+                    count(&store.ask(db, doc! { "count": name, "query": any }).await?, "n")
+                }
+                documents => documents,
+            };
+            Ok(loss(format!("collection {name} holds"), documents).into_iter().collect())
         }
         Some(_) | None => Ok(Vec::new()),
     }

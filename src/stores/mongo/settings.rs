@@ -9,7 +9,7 @@ use super::errors;
 use super::key_pair::KeyPair;
 use crate::secret::Secret;
 use crate::stores::{StoreError, StoreErrorKind};
-use crate::tls::TlsFiles;
+use crate::tls::{Peer, Plain, TlsFiles};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,6 +60,19 @@ impl Settings {
         }
     }
 
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let url = self.url.expose();
+        let in_url = url.split_once('?').is_some_and(|(_, query)| {
+            query.split('&').any(|pair| matches!(pair, "tls=true" | "ssl=true"))
+        });
+        let usual =
+            in_url || url.starts_with("mongodb+srv:") || self.tls_files != TlsFiles::default();
+        let address = self.address();
+        (!self.tls.unwrap_or(usual) && crate::tls::leaves_machine(&address))
+            .then(|| format!("{address} is spoken to in plain text: set `tls = true`"))
+    }
+
     /// How long one attempt to connect may take.
     pub(super) fn patience(&self) -> Duration {
         self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
@@ -82,6 +95,29 @@ impl Settings {
             )
         })?;
         Ok(Target { options, database, key_pair })
+    }
+
+    /// The deployment as `options` has it, for a look at what is wrong with TLS.
+    pub(super) fn peer(&self, options: &ClientOptions) -> Peer {
+        let address = |address: &ServerAddress| match address {
+            ServerAddress::Tcp { host, port } => {
+                Some((host.trim_matches(['[', ']']).to_string(), port.unwrap_or(27017)))
+            }
+            // A Unix socket; the driver's list is open.
+            _ => None,
+        };
+        let speaks_tls = matches!(options.tls, Some(Tls::Enabled(_)));
+        Peer {
+            addresses: options.hosts.iter().filter_map(address).collect(),
+            tls: speaks_tls.then(|| self.tls_files.clone()),
+            setting: "`tls`",
+            plain: Plain {
+                // OP_MSG with the request id `aipl` and { hello: 1, $db: "admin" }.
+                question: b"\x34\0\0\0aipl\0\0\0\0\xdd\x07\0\0\0\0\0\0\0\x1f\0\0\0\x10hello\0\
+                            \x01\0\0\0\x02$db\0\x06\0\0\0admin\0\0",
+                answers: |answer| answer.get(8..12) == Some(b"aipl"),
+            },
+        }
     }
 
     async fn base(&self) -> Result<ClientOptions, StoreError> {

@@ -165,6 +165,21 @@ impl Step {
         }
     }
 
+    /// The step as it stands before `earlier` ones are done: what it drops may be renamed by them.
+    pub(in crate::stores) fn before(&self, earlier: &[&Step]) -> Step {
+        let mut step = self.clone();
+        if let Step::Drop(doomed) = &mut step {
+            for earlier in earlier.iter().rev() {
+                if let Step::Rename(rename) = earlier
+                    && rename.to == doomed.collection
+                {
+                    doomed.collection = rename.from.clone();
+                }
+            }
+        }
+        step
+    }
+
     /// The step in a few words.
     pub fn label(&self) -> String {
         match self {
@@ -187,6 +202,26 @@ impl Step {
                 Ok(target) => format!("{} {target}", step.name),
                 Err(_) => step.name.clone(),
             },
+        }
+    }
+
+    /// What is dangerous about it, in words.
+    pub fn hazards(&self) -> Vec<String> {
+        match self {
+            Step::Drop(_) => vec!["drops the collection with all its documents".into()],
+            Step::Rename(rename) if rename.drop_target => {
+                vec![format!("drops {} if it is there", rename.to)]
+            }
+            Step::Command(command) => {
+                let name = &command.name;
+                vec![format!("a raw `{name}`: a run killed in it may need a person to settle it")]
+            }
+            Step::Create(_)
+            | Step::CreateIndexes(_)
+            | Step::CollMod(_)
+            | Step::DropIndexes(_)
+            | Step::Rename(_)
+            | Step::UpdateInBatches(_) => Vec::new(),
         }
     }
 
@@ -232,22 +267,25 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
     }
     let error =
         |message: String, hint: String| ScriptError::new(name.span.clone(), message).hint(hint);
-    if let Some((later, _)) = fields.iter().skip(1).find(|(key, _)| commands::is_known(&key.name)) {
-        return Err(error(
+    let meant = commands::meant(&name.name);
+    // `update` is a field of `updateInBatches`, and a command by itself: it says nothing there.
+    let later = fields.iter().skip(1).find(|(key, _)| {
+        commands::is_known(&key.name) && !(key.name == "update" && meant.is_some())
+    });
+    match (later, meant) {
+        (Some((later, _)), _) => Err(error(
             format!(
                 "`{}` is no command, and the command's name has to be the first key",
                 name.name
             ),
             format!("write `{}` first", later.name),
-        ));
-    }
-    match commands::meant(&name.name) {
-        Some(meant) => Err(error(
+        )),
+        (None, Some(meant)) => Err(error(
             format!("MongoDB does not know the command `{}`", name.name),
             format!("did you mean `{meant}`?"),
         )),
         // The server's commands are an open set: it is the judge of the rest.
-        None => Ok(()),
+        (None, None) => Ok(()),
     }
 }
 
@@ -623,7 +661,7 @@ mod tests {
             ("{createIndexes: 'a', indexes: [{key: {t: 1}}, {key: {t: 1}}]}", "two indexes"),
             ("{collMod: 'a'}", "changes nothing"),
             ("{collMod: 'a', index: {hidden: true}}", "names no index"),
-            ("{dropIndexes: 'a', indexs: 'x'}", "lacks `index`"),
+            ("{dropIndexes: 'a', indexs: 'x'}", "did you mean `index`"),
             ("{renameCollection: 'a'}", "lacks `to`"),
             ("{updateInBatches: 'a', update: {$inc: {n: 1}}}", "done twice"),
             ("{updateInBatches: 'a', update: {$set: {n: 1}}, batch: 0}", "from 1 to"),

@@ -11,6 +11,7 @@ use tokio_postgres::error::{ErrorPosition, SqlState};
 use super::Postgres;
 use super::split::Index;
 use super::steps::{Manner, Step};
+use crate::failpoint::failpoint;
 use crate::migration::Span;
 use crate::postgres::store_error;
 use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
@@ -48,13 +49,10 @@ pub(super) fn apply<'a>(
     job: Job<'a>,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
     match (&step.manner, job.seal.clone()) {
-        (Manner::Transaction, Some(seal)) => {
-            let has_copy = step.statements.iter().any(|statement| statement.copy_data.is_some());
-            match has_copy {
-                false => whole(store, step, job, &seal),
-                true => with_copy(store, step, job, seal).boxed(),
-            }
-        }
+        (Manner::Transaction, Some(seal)) => match step.streams() {
+            false => whole(store, step, job, &seal),
+            true => with_copy(store, step, job, seal).boxed(),
+        },
         (Manner::Transaction, None) => {
             let message = "a transactional step was not sealed";
             std::future::ready(Err(Failure::from(StoreError::refused(message)))).boxed()
@@ -142,9 +140,11 @@ async fn cancellable<T>(
     sent: impl Future<Output = Result<T, Broken>>,
 ) -> Result<T, Broken> {
     let mut sent = std::pin::pin!(sent);
+    store.blocker.forget();
     tokio::select! {
         answer = &mut sent => return answer,
         () = job.cancel.cancelled() => {}
+        never = super::blocker::watch(store, job) => match never {},
     }
     // A statement that ends by itself in this moment is as good; the answer tells.
     let _ = store.session.cancel().await;
@@ -185,6 +185,7 @@ async fn with_copy(
         if let Err(broken) = cancellable(store, &job, copied).await {
             return Err(fail(store, step, &job, &message, broken).await);
         }
+        failpoint!("postgres_copied");
         let after = &step.text.text[data.end..];
         message.base = data.end + after.find('\n').map_or(after.len(), |end| end + 1);
         message.first = at + 1;
@@ -235,7 +236,9 @@ async fn alone(
         base: step.span.start,
         first: 0,
     };
+    failpoint!("postgres_alone:before");
     let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
+    failpoint!("postgres_alone:after");
     let notices = store.session.take_notices();
     if let Err(broken) = answer {
         let mut failure = fail(store, step, &job, &message, broken).await;
@@ -271,7 +274,13 @@ async fn fail(
     message: &Message,
     broken: Broken,
 ) -> Failure {
-    let source = store_error(&broken.error);
+    let mut source = store_error(&broken.error);
+    if broken.error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        store.blocker.prepare(store).await;
+        if let Some(blocker) = store.blocker.last() {
+            source = source.detail(format!("it waited for {blocker}"));
+        }
+    }
     let Some(code) = broken.error.code() else {
         return Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source };
     };

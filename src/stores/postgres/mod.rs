@@ -1,6 +1,7 @@
 //! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
 
 mod apply;
+mod blocker;
 mod heal;
 mod probe;
 mod shape;
@@ -9,13 +10,14 @@ mod steps;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_postgres::SimpleQueryMessage;
 
 pub(super) use heal::{heal, part_of, rank};
 pub(super) use shape::OPTIONAL;
 pub use steps::{Step, parse};
 
 use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};
-use crate::postgres::{Recorded, Session, Settings, store_error};
+use crate::postgres::{Session, Settings, store_error};
 use crate::shape::Shape;
 
 /// How many migrations are on their way to the server at once: over a slow network a run costs a
@@ -25,20 +27,30 @@ const WINDOW: usize = 8;
 /// A connected PostgreSQL.
 pub(crate) struct Postgres {
     session: Session,
-    hidden: Vec<String>,
-    recorded: Vec<Recorded>,
+    /// The session on the server.
+    pid: i32,
+    settings: Settings,
+    /// Whoever was seen to hold up the statement under way.
+    blocker: blocker::Seen,
 }
 
 /// Connects, and runs the greeting that the settings carry.
 pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
     let session = settings.connect(application).await?;
-    if let Some(greeting) = &settings.greeting {
-        session.client.batch_execute(greeting).await.map_err(|error| store_error(&error))?;
-    }
+    let greeting = settings.greeting.clone().unwrap_or_default();
+    let hello = format!("{greeting};\nSELECT pg_catalog.pg_backend_pid() AS pid");
+    let answer = session.client.simple_query(&hello).await.map_err(|error| store_error(&error))?;
+    let pid = answer.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.try_get("pid").ok().flatten()?.parse().ok(),
+        // The driver's enum is open; what is not a row holds no pid.
+        _ => None,
+    });
+    let pid = pid.unwrap_or_default();
     Ok(Box::new(Postgres {
+        pid,
         session,
-        hidden: settings.hidden.clone(),
-        recorded: settings.shape.clone(),
+        settings: settings.clone(),
+        blocker: blocker::Seen::default(),
     }))
 }
 

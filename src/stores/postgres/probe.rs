@@ -83,6 +83,7 @@ fn drop_index(name: &str) -> Unit {
         label: format!("drop the invalid index {name}"),
         span: 0..0,
         atomic: false,
+        exclusive: true,
         body: Body::Postgres(Step::drop_index(name)),
     }
 }

@@ -145,8 +145,8 @@ FROM kind k
 "#;
 
 pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
-    let hidden: Vec<String> = store.hidden.iter().map(|schema| literal(schema)).collect();
-    let asked = |what| store.recorded.contains(&what).to_string();
+    let hidden: Vec<String> = store.settings.hidden.iter().map(|schema| literal(schema)).collect();
+    let asked = |what| store.settings.shape.contains(&what).to_string();
     let query = QUERY
         .replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")))
         .replace("$owners", &asked(Recorded::Owners))

@@ -4,8 +4,8 @@
 //! the server to say.
 
 use squawk_lexer::{LiteralKind, TokenKind, tokenize};
-use squawk_syntax::SourceFile;
-use squawk_syntax::ast::{AstNode, Stmt};
+use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
+use squawk_syntax::{SourceFile, SyntaxNode};
 
 use crate::migration::{ScriptError, Span};
 
@@ -18,8 +18,21 @@ pub struct Statement {
     pub class: Class,
     /// The data of `COPY … FROM stdin`, as psql reads it, without the closing `\.`.
     pub copy_data: Option<Span>,
-    /// What it drops or empties.
+    /// What it drops or empties, under the names that things have before the file begins.
     pub losses: Vec<Target>,
+    /// What it gives another name.
+    pub renames: Vec<Rename>,
+}
+
+/// Something that a statement gives another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rename {
+    /// A table: from, to.
+    Table(String, String),
+    /// A column: its table, from, to.
+    Column(String, String, String),
+    /// `SET search_path`: what a name without a schema means is not known any more.
+    Everything,
 }
 
 /// How a statement must be run.
@@ -54,6 +67,51 @@ pub enum Target {
     Unseen(&'static str),
 }
 
+impl Target {
+    /// The target under the name that it has before `renames` are done.
+    pub fn before<'r>(&self, renames: impl DoubleEndedIterator<Item = &'r Rename>) -> Target {
+        renames.rev().fold(self.clone(), |target, rename| target.before_one(rename))
+    }
+
+    fn before_one(self, rename: &Rename) -> Target {
+        match (self, rename) {
+            (Target::Table(name), Rename::Table(from, to)) if same(&name, to) => {
+                Target::Table(from.clone())
+            }
+            (Target::Rows(name), Rename::Table(from, to)) if same(&name, to) => {
+                Target::Rows(from.clone())
+            }
+            (Target::Column(table, column), Rename::Table(from, to)) if same(&table, to) => {
+                Target::Column(from.clone(), column)
+            }
+            (Target::Column(table, column), Rename::Column(of, from, to))
+                if same(&table, of) && same(&column, to) =>
+            {
+                Target::Column(table, from.clone())
+            }
+            (Target::Table(name) | Target::Rows(name), Rename::Everything)
+                if !name.contains('.') =>
+            {
+                Target::Unseen("name after SET search_path")
+            }
+            (Target::Column(table, _), Rename::Everything) if !table.contains('.') => {
+                Target::Unseen("name after SET search_path")
+            }
+            (target, Rename::Table(..) | Rename::Column(..) | Rename::Everything) => target,
+        }
+    }
+}
+
+/// Whether two names as written are the same to the server; a name without a schema is taken to be
+/// in `public`.
+fn same(a: &str, b: &str) -> bool {
+    let plain = |name: &str| {
+        let folded = if name.contains('"') { name.to_string() } else { name.to_lowercase() };
+        folded.strip_prefix("public.").map(str::to_string).unwrap_or(folded)
+    };
+    plain(a) == plain(b)
+}
+
 /// Past this depth no human wrote the file.
 const DEEPEST: usize = 500;
 
@@ -76,9 +134,17 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
                 class: classify(&stmt, &words),
                 copy_data: None,
                 losses: losses(&stmt, &words),
+                renames: renames(&stmt),
             }
         })
         .collect();
+    let mut renamed: Vec<Rename> = Vec::new();
+    for statement in &mut statements {
+        for target in &mut statement.losses {
+            *target = target.before(renamed.iter());
+        }
+        renamed.extend(statement.renames.iter().cloned());
+    }
     for copy in copies {
         match statements.iter_mut().find(|statement| {
             statement.span.start < copy.semicolon && copy.semicolon <= statement.span.end + 1
@@ -198,15 +264,16 @@ fn check(kind: TokenKind, text: &str, at: usize) -> Result<(), ScriptError> {
     }
 }
 
-/// The statement's tokens without space and comments.
+/// The first of the statement's tokens, without space and comments: enough to know its kind.
 fn words(stmt: &Stmt) -> Vec<String> {
-    stmt.syntax()
-        .descendants_with_tokens()
+    tokens(stmt.syntax()).take(64).collect()
+}
+
+fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {
+    node.descendants_with_tokens()
         .filter_map(|element| element.into_token())
         .filter(|token| !token.kind().is_trivia())
         .map(|token| token.text().to_string())
-        .take(64)
-        .collect()
 }
 
 fn says(words: &[String], word: &str) -> bool {
@@ -265,32 +332,172 @@ fn classify(stmt: &Stmt, words: &[String]) -> Class {
 }
 
 fn losses(stmt: &Stmt, words: &[String]) -> Vec<Target> {
-    let named = |skip: &[&str]| names(words, skip);
+    let all = || tokens(stmt.syntax()).collect::<Vec<String>>();
+    let named = |skip: &[&str]| names(&all(), skip);
     match stmt {
         Stmt::DropTable(_) => {
             named(&["drop", "table", "if", "exists"]).into_iter().map(Target::Table).collect()
         }
-        Stmt::DropSchema(_) if says(words, "cascade") => {
+        Stmt::DropSchema(_) if says(&all(), "cascade") => {
             named(&["drop", "schema", "if", "exists"]).into_iter().map(Target::Schema).collect()
         }
         Stmt::Truncate(_) => {
             named(&["truncate", "table", "only"]).into_iter().map(Target::Table).collect()
         }
-        Stmt::Delete(_) => {
-            named(&["delete", "from", "only"]).into_iter().take(1).map(Target::Rows).collect()
+        Stmt::AlterTable(_) => dropped_columns(&all()),
+        // Columns of that type go too, wherever they are.
+        Stmt::DropExtension(_) if says(&all(), "cascade") => {
+            vec![Target::Unseen("DROP EXTENSION … CASCADE")]
         }
-        Stmt::AlterTable(_) => dropped_columns(words),
+        Stmt::DropType(_) | Stmt::DropDomain(_) if says(&all(), "cascade") => {
+            vec![Target::Unseen("DROP TYPE … CASCADE")]
+        }
+        Stmt::DropOwned(_) => vec![Target::Unseen("DROP OWNED")],
+        Stmt::DropDatabase(_) => vec![Target::Unseen("DROP DATABASE")],
+        Stmt::Explain(_) if says(words, "analyze") => vec![Target::Unseen("EXPLAIN ANALYZE")],
         Stmt::Do(_) => vec![Target::Unseen("DO block")],
         Stmt::Call(_) => vec![Target::Unseen("procedure call")],
         Stmt::Execute(_) => vec![Target::Unseen("prepared statement")],
-        Stmt::Select(_) | Stmt::CompoundSelect(_) | Stmt::ParenSelect(_)
-            if words.windows(2).any(|pair| {
-                pair[1] == "(" && pair[0].starts_with(|c: char| c.is_alphabetic() || c == '"')
-            }) =>
-        {
-            vec![Target::Unseen("function call")]
-        }
+        Stmt::Select(_)
+        | Stmt::CompoundSelect(_)
+        | Stmt::ParenSelect(_)
+        | Stmt::SelectInto(_)
+        | Stmt::CreateTableAs(_)
+        | Stmt::Values(_)
+        | Stmt::Insert(_)
+        | Stmt::Update(_)
+        | Stmt::Delete(_)
+        | Stmt::Merge(_) => lost_by_rows(stmt),
         _ => Vec::new(),
+    }
+}
+
+/// What a statement about rows deletes, in a WITH too, and whether it calls what nobody can see into.
+fn lost_by_rows(stmt: &Stmt) -> Vec<Target> {
+    let node = stmt.syntax();
+    let mut found: Vec<Target> = node
+        .descendants()
+        .filter_map(Delete::cast)
+        .filter_map(|delete| {
+            let words: Vec<String> = tokens(delete.syntax())
+                .skip_while(|word| !word.eq_ignore_ascii_case("delete"))
+                .take(16)
+                .collect();
+            names(&words, &["delete", "from", "only"]).into_iter().next()
+        })
+        .map(Target::Rows)
+        .collect();
+    if let Stmt::Merge(_) = stmt {
+        let words: Vec<String> = tokens(node).collect();
+        if says(&words, "delete") {
+            found.extend(names(&words, &["merge", "into", "only"]).into_iter().map(Target::Rows));
+        }
+    }
+    let unseen = |call: CallExpr| {
+        let name = call.expr().map(|name| name.syntax().text().to_string().to_lowercase());
+        name.is_some_and(|name| {
+            let plain = name.strip_prefix("pg_catalog.").unwrap_or(&name).trim();
+            !HARMLESS.contains(&plain)
+        })
+    };
+    if node.descendants().filter_map(CallExpr::cast).any(unseen) {
+        found.push(Target::Unseen("function call"));
+    }
+    found
+}
+
+/// Functions of PostgreSQL itself that change no data. Any other may do anything.
+const HARMLESS: &[&str] = &[
+    "abs",
+    "array_agg",
+    "avg",
+    "btrim",
+    "ceil",
+    "clock_timestamp",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "current_setting",
+    "currval",
+    "date_trunc",
+    "floor",
+    "format",
+    "gen_random_uuid",
+    "generate_series",
+    "greatest",
+    "jsonb_build_object",
+    "jsonb_set",
+    "json_build_object",
+    "least",
+    "left",
+    "length",
+    "lower",
+    "lpad",
+    "ltrim",
+    "max",
+    "md5",
+    "min",
+    "nextval",
+    "now",
+    "nullif",
+    "pg_sleep",
+    "random",
+    "regexp_replace",
+    "replace",
+    "right",
+    "round",
+    "row_number",
+    "rtrim",
+    "setval",
+    "split_part",
+    "string_agg",
+    "substr",
+    "substring",
+    "sum",
+    "to_char",
+    "to_date",
+    "to_jsonb",
+    "to_timestamp",
+    "to_tsvector",
+    "trim",
+    "unnest",
+    "upper",
+];
+
+fn renames(stmt: &Stmt) -> Vec<Rename> {
+    let words = words(stmt);
+    match stmt {
+        Stmt::Set(_) if says(&words, "search_path") => vec![Rename::Everything],
+        Stmt::AlterTable(_) => renamed(&words).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// `ALTER TABLE t RENAME TO u`, `… RENAME [COLUMN] a TO b`, `… SET SCHEMA s`.
+fn renamed(words: &[String]) -> Option<Rename> {
+    let table = names(words, &["alter", "table", "if", "exists", "only"]).into_iter().next()?;
+    let position = |word: &str| words.iter().position(|found| found.eq_ignore_ascii_case(word));
+    let (schema, name) = match table.rsplit_once('.') {
+        Some((schema, name)) => (format!("{schema}."), name.to_string()),
+        None => (String::new(), table.clone()),
+    };
+    if let Some(at) = position("schema")
+        && words[at - 1].eq_ignore_ascii_case("set")
+    {
+        let to = format!("{}.{name}", words.get(at + 1)?);
+        return Some(Rename::Table(table, to));
+    }
+    let at = position("rename")?;
+    let column = |from: usize| {
+        let (old, new) = (words.get(from)?.clone(), words.get(from + 2)?.clone());
+        Some(Rename::Column(table.clone(), old, new))
+    };
+    match words.get(at + 1)?.to_lowercase().as_str() {
+        "to" => Some(Rename::Table(table.clone(), format!("{schema}{}", words.get(at + 2)?))),
+        "column" => column(at + 2),
+        "constraint" => None,
+        _ => column(at + 1),
     }
 }
 
@@ -446,6 +653,25 @@ mod tests {
     }
 
     #[test]
+    fn losses_are_named_as_things_are_before_the_file() {
+        let of = |sql: &str| {
+            let statements = split(sql).expect(sql);
+            statements.into_iter().flat_map(|statement| statement.losses).collect::<Vec<_>>()
+        };
+        let table = |name: &str| [Target::Table(name.into())];
+        assert_eq!(of("alter table a rename to b; drop table B;"), table("a"));
+        assert_eq!(of("alter table s.a rename to b; drop table s.b;"), table("s.a"));
+        assert_eq!(of("alter table a set schema s; drop table s.a;"), table("a"));
+        assert_eq!(of("alter table a rename to b; drop table a;"), table("a"));
+        assert_eq!(
+            of("alter table t rename x to y; alter table t drop column y;"),
+            [Target::Column("t".into(), "x".into())]
+        );
+        assert_eq!(of("set search_path to s; drop table s.a;"), table("s.a"));
+        assert!(matches!(of("set search_path to s; drop table a;")[..], [Target::Unseen(_)]));
+    }
+
+    #[test]
     fn losses_are_seen() {
         let of = |sql: &str| split(sql).expect(sql).remove(0).losses;
         assert_eq!(
@@ -458,6 +684,34 @@ mod tests {
         );
         assert_eq!(of("delete from t where a = 1"), [Target::Rows("t".into())]);
         assert_eq!(of("drop schema s"), []);
+        let many: Vec<String> = (0..60).map(|at| format!("s.t{at}")).collect();
+        assert_eq!(of(&format!("drop table {}", many.join(", "))).len(), 60);
+        assert_eq!(
+            of(
+                "with gone as (delete from a.t where x returning *) insert into b select * from gone"
+            ),
+            [Target::Rows("a.t".into())]
+        );
+        assert_eq!(
+            of("merge into t using s on t.a = s.a when matched then delete"),
+            [Target::Rows("t".into())]
+        );
+        for sql in ["drop type mood cascade", "drop extension vector cascade", "drop owned by x"] {
+            assert!(matches!(of(sql)[..], [Target::Unseen(_)]), "{sql}");
+        }
+        for sql in ["insert into t select wipe()", "update t set a = wipe(b)", "values (wipe())"] {
+            assert_eq!(of(sql), [Target::Unseen("function call")], "{sql}");
+        }
+        for sql in [
+            "select count(*) from t",
+            "insert into t (a, b) values (now(), lower('X'))",
+            "update t set a = coalesce(b, 1) where c in (1, 2)",
+            "drop type mood",
+            "drop schema s",
+            "alter table t add column x numeric(10, 2) default 0",
+        ] {
+            assert_eq!(of(sql), [], "{sql}");
+        }
         assert_eq!(of("do $$ begin end $$"), [Target::Unseen("DO block")]);
         assert_eq!(of("select f(1)"), [Target::Unseen("function call")]);
         assert_eq!(of("create table t (a int)"), []);

@@ -32,6 +32,11 @@ impl Step {
         &self.text.text[self.span.clone()]
     }
 
+    /// Whether it brings COPY data along, which cannot be part of a message.
+    pub(super) fn streams(&self) -> bool {
+        self.statements.iter().any(|statement| statement.copy_data.is_some())
+    }
+
     /// Whether it may leave something behind in the session.
     pub(super) fn touches_session(&self) -> bool {
         self.statements.iter().any(|statement| statement.class == Class::Session)
@@ -40,6 +45,17 @@ impl Step {
     /// What it drops or empties.
     pub(super) fn losses(&self) -> impl Iterator<Item = &Target> {
         self.statements.iter().flat_map(|statement| &statement.losses)
+    }
+
+    /// The step as it stands before `earlier` ones are done: what it drops may be renamed by them.
+    pub(in crate::stores) fn before(&self, earlier: &[&Step]) -> Step {
+        let statements = earlier.iter().flat_map(|step| &step.statements);
+        let renames: Vec<_> = statements.flat_map(|statement| &statement.renames).collect();
+        let mut step = self.clone();
+        for target in step.statements.iter_mut().flat_map(|statement| &mut statement.losses) {
+            *target = target.before(renames.iter().copied());
+        }
+        step
     }
 
     /// What is dangerous about it, in words.
@@ -92,6 +108,7 @@ pub fn parse(script: &Script, rendered: &Rendered) -> Result<Vec<Unit>, ScriptEr
         label,
         span: 0..script.source.text.len(),
         atomic: true,
+        exclusive: unit.streams(),
         body: Body::Postgres(unit),
     }])
 }
@@ -141,6 +158,7 @@ fn apart(rendered: &Rendered, statement: Statement) -> Unit {
         label,
         span: rendered.span(span.clone()),
         atomic,
+        exclusive: true,
         body: Body::Postgres(Step {
             text: rendered.clone(),
             span,

@@ -1,27 +1,18 @@
 //! Applying a step to every master. All of them are safe to repeat but the raw command.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use redis::{Cmd, Value};
 
-use redis::{Cmd, Value, cmd};
-use serde::{Deserialize, Serialize};
-
-use super::connection::{Address, Node, number, text};
-use super::errors::{cancelled, failure, partial};
+use super::connection::{Address, Node};
+use super::errors::{cancelled, failure, partial, untouched};
 use super::probe::{function_code, setting_values};
-use super::server::{Server, command, expect_steady};
+use super::rewrite::rewrite;
+use super::server::{Server, command};
 use super::steps::Step;
 use super::steps::acl::Acl;
 use super::steps::command::RawCommand;
 use super::steps::config::{Config, same};
 use super::steps::function::Function;
-use super::steps::rewrite::{Change, Rewrite};
-use super::walk::{Route, Turn, Walk, share, size_of_all};
-use crate::stores::{Done, Effect, Failure, Job, Position, Progress, StoreError, Why};
-
-/// Positions are journalled no more often: a batch takes 2 ms, a journal entry as long, and what is
-/// done again after a crash costs no more than this.
-const JOURNAL_EVERY: Duration = Duration::from_millis(200);
+use crate::stores::{Done, Failure, Job, StoreError};
 
 /// Applies `step`.
 pub async fn apply(server: &Server, step: &Step, job: &Job<'_>) -> Result<Done, Failure> {
@@ -36,11 +27,6 @@ pub async fn apply(server: &Server, step: &Step, job: &Job<'_>) -> Result<Done, 
         Step::DeleteUser(user) => delete_user(server, user).await,
         Step::Command(raw) => raw_command(server, raw, job).await,
     }
-}
-
-/// Nothing was sent yet.
-fn untouched(source: StoreError) -> Failure {
-    Failure { effect: Effect::None, ..failure(source) }
 }
 
 /// What happened at the master number `at`, if the earlier ones took the change.
@@ -110,7 +96,9 @@ fn replicas(node: &Node, what: &str) -> Option<String> {
         0 => None,
         count => {
             let address = &node.address;
-            Some(format!("{address}: its replicas ({count}) keep {what} of their own"))
+            Some(format!(
+                "{address}: {what} are each server's own: set them on its replicas ({count}) too"
+            ))
         }
     }
 }
@@ -205,8 +193,20 @@ async fn raw_command(server: &Server, raw: &RawCommand, job: &Job<'_>) -> Result
         biased;
         answer = sent => answer.map_err(failure)?,
         () = job.cancel.cancelled() => return Err(cancelled(&raw.label())),
+        () = limit(job) => return Err(Failure::from(StoreError::unreachable(format!(
+            "no answer to {} within the file's statement_timeout",
+            raw.label()
+        )))),
     };
     Ok(Done { notices: alone(server, first, &words).await })
+}
+
+/// Over when the file's statement_timeout is; the server cannot be told to end a command.
+async fn limit(job: &Job<'_>) {
+    match job.limits.statement_timeout {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Sends the command to `node`, or where its redirection leads: a node that sends a command on has
@@ -254,202 +254,4 @@ async fn alone(server: &Server, node: &Node, words: &[&str]) -> Vec<String> {
         }
         Ok(_) | Err(_) => Vec::new(),
     }
-}
-
-// Rewrites
-
-/// Where a rewrite is, as it is journalled.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Reached {
-    /// By run id: a cursor means nothing to another process of the server.
-    masters: BTreeMap<String, At>,
-    /// How many keys were changed.
-    keys: u64,
-}
-
-/// Where a rewrite is on one master.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct At {
-    /// The slots that the master served: with others it holds keys that were not walked.
-    slots: String,
-    /// The cursor to go on from, as text, because it has 64 bits; `None`: all done.
-    cursor: Option<String>,
-}
-
-struct Course<'c> {
-    rewrite: &'c Rewrite,
-    job: &'c Job<'c>,
-    reached: Reached,
-    journalled: Instant,
-    first: bool,
-    walked: u64,
-    total: u64,
-}
-
-async fn rewrite(server: &Server, rewrite: &Rewrite, job: &Job<'_>) -> Result<Done, Failure> {
-    let masters = server.masters().await.map_err(untouched)?;
-    expect_steady(&masters).await.map_err(untouched)?;
-    let total = size_of_all(&masters).await.map_err(untouched)?;
-    // A position that cannot be read leads to the beginning, which is always right.
-    let position = job.resume.clone().map(|position| serde_json::from_value(position.0));
-    let reached = position.and_then(Result::ok).unwrap_or_default();
-    let journalled = Instant::now();
-    let mut course = Course { rewrite, job, reached, journalled, first: true, walked: 0, total };
-    for node in masters.iter() {
-        course.walk(node, server.is_cluster()).await?;
-    }
-    expect_same(server, &masters).await?;
-    let keys = course.reached.keys;
-    Ok(Done { notices: vec![format!("{}: {keys} keys changed", rewrite.label())] })
-}
-
-/// A key may have moved behind our back if slots did.
-async fn expect_same(server: &Server, walked: &[Node]) -> Result<(), Failure> {
-    if !server.is_cluster() {
-        return Ok(());
-    }
-    let now = server.masters().await.map_err(partial)?;
-    let same = now.len() == walked.len()
-        && now.iter().zip(walked).all(|(a, b)| a.address == b.address && a.slots == b.slots);
-    match same {
-        true => expect_steady(&now).await.map_err(partial),
-        false => Err(Failure {
-            why: Why::Retry,
-            ..partial(StoreError::refused("slots were moved between masters meanwhile"))
-        }),
-    }
-}
-
-impl Course<'_> {
-    async fn walk(&mut self, node: &Node, in_cluster: bool) -> Result<(), Failure> {
-        let size = super::walk::size(node).await.map_err(partial)?;
-        let before = self.walked;
-        if let Some(cursor) = self.start(node) {
-            let rewrite = self.rewrite;
-            let key_type = rewrite.key_type.as_deref();
-            let route = Route::of(&rewrite.matching, key_type, rewrite.count);
-            let mut walk = Walk::from(node, &route, cursor);
-            while let Some(turn) = self.turn(&mut walk).await? {
-                self.take(turn).map_err(partial)?;
-                self.walked = match (walk.reached, in_cluster) {
-                    (None, _) => before + size,
-                    (Some(cursor), false) => before + (share(cursor) * size as f64) as u64,
-                    // A newer server puts the slot into a cursor: counted, not calculated.
-                    (Some(_), true) => (self.walked + rewrite.count as u64).min(before + size),
-                };
-                self.journal(node, walk.reached).await?;
-            }
-        }
-        self.walked = before + size;
-        Ok(())
-    }
-
-    /// The cursor to begin with; `None` where this process of the server was walked already.
-    fn start(&self, node: &Node) -> Option<u64> {
-        match self.reached.masters.get(node.info.get("run_id")) {
-            Some(at) if at.slots == node.slots => {
-                at.cursor.as_ref().map(|cursor| cursor.parse().unwrap_or(0))
-            }
-            Some(_) | None => Some(0),
-        }
-    }
-
-    async fn turn(&self, walk: &mut Walk<'_>) -> Result<Option<Turn>, Failure> {
-        for key in walk.pending() {
-            expect_renamable(&self.rewrite.change, key).map_err(partial)?;
-        }
-        let change = &self.rewrite.change;
-        tokio::select! {
-            biased;
-            () = self.job.cancel.cancelled() => Err(cancelled(&self.rewrite.label())),
-            turn = walk.turn(|key| command_for(change, key)) => turn.map_err(partial),
-        }
-    }
-
-    fn take(&mut self, turn: Turn) -> Result<(), StoreError> {
-        for (key, answer) in turn.keys.iter().zip(turn.answers) {
-            self.reached.keys += changed(&self.rewrite.change, key, answer)?;
-        }
-        Ok(())
-    }
-
-    /// The first keys that were changed, the end of a master, and now and then between.
-    fn is_due(&self, cursor: Option<u64>) -> bool {
-        let first = self.first && self.reached.keys > 0;
-        first || cursor.is_none() || self.journalled.elapsed() >= JOURNAL_EVERY
-    }
-
-    async fn journal(&mut self, node: &Node, cursor: Option<u64>) -> Result<(), Failure> {
-        if !self.is_due(cursor) {
-            return Ok(());
-        }
-        let at = At { slots: node.slots.clone(), cursor: cursor.map(|cursor| cursor.to_string()) };
-        // A server that does not tell its run id is walked from the beginning each time.
-        match node.info.get("run_id") {
-            "" => {}
-            run_id => drop(self.reached.masters.insert(run_id.to_string(), at)),
-        }
-        let position = serde_json::to_value(&self.reached).map_err(|error| {
-            partial(StoreError::refused(format!("the position cannot be written: {error}")))
-        })?;
-        let progress = Progress { done: self.walked.min(self.total), total: Some(self.total) };
-        let told = self.job.pulse.reached(&Position(position), progress).await;
-        self.journalled = Instant::now();
-        self.first = false;
-        told.map_err(|_stop| cancelled(&self.rewrite.label()))
-    }
-}
-
-fn command_for(change: &Change, key: &[u8]) -> Cmd {
-    match change {
-        Change::Ttl(seconds) => cmd("EXPIRE").arg(key).arg(*seconds).take(),
-        Change::Persist => cmd("PERSIST").arg(key).take(),
-        Change::Delete => cmd("UNLINK").arg(key).take(),
-        Change::Rename { prefix, to } => {
-            cmd("RENAMENX").arg(key).arg(renamed(key, prefix, to)).take()
-        }
-    }
-}
-
-fn renamed(key: &[u8], prefix: &str, to: &str) -> Vec<u8> {
-    let rest = key.strip_prefix(prefix.as_bytes()).unwrap_or(key);
-    [to.as_bytes(), rest].concat()
-}
-
-/// A key whose new name has the old prefix again would be met again, or not, as SCAN pleases.
-fn expect_renamable(change: &Change, key: &[u8]) -> Result<(), StoreError> {
-    let Change::Rename { prefix, to } = change else { return Ok(()) };
-    let target = renamed(key, prefix, to);
-    match target.starts_with(prefix.as_bytes()) {
-        false => Ok(()),
-        true => Err(StoreError::refused(format!(
-            "{} would become {}, which begins with `{prefix}` again",
-            shown(key),
-            shown(&target)
-        ))
-        .hint("rename these keys in a step of their own, to another prefix")),
-    }
-}
-
-/// How many keys the answer says were changed: none where the key has gone meanwhile.
-fn changed(
-    change: &Change,
-    key: &[u8],
-    answer: Result<Value, StoreError>,
-) -> Result<u64, StoreError> {
-    match (change, answer) {
-        (Change::Rename { prefix, to }, Ok(Value::Int(0))) => Err(StoreError::refused(format!(
-            "{} cannot be renamed to {}, which is there already",
-            shown(key),
-            shown(&renamed(key, prefix, to))
-        ))
-        .hint("delete or rename one of the two; a later run goes on from here")),
-        (Change::Rename { .. }, Err(error)) if error.message.contains("no such key") => Ok(0),
-        (_, Ok(answer)) => Ok(u64::try_from(number(&answer).unwrap_or(0)).unwrap_or(0)),
-        (_, Err(error)) => Err(error.detail(format!("at the key {}", shown(key)))),
-    }
-}
-
-fn shown(key: &[u8]) -> String {
-    format!("`{}`", text(&Value::BulkString(key.to_vec())).unwrap_or_default())
 }

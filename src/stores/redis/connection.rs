@@ -18,7 +18,7 @@ use super::Settings;
 use super::errors::{store_error, unexpected};
 use crate::secret::Secret;
 use crate::stores::{StoreError, StoreErrorKind};
-use crate::tls::TlsFiles;
+use crate::tls::{self, Peer, Plain, TlsFiles};
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
@@ -71,6 +71,7 @@ pub struct Target {
 /// How connections are made.
 pub struct Dialer {
     tls: Option<TlsCertificates>,
+    tls_files: TlsFiles,
     connect_timeout: Duration,
     response_timeout: Duration,
     application: String,
@@ -107,6 +108,7 @@ impl Target {
             sentinel_login: Login { user: None, password, database: 0 },
             dialer: Dialer {
                 tls: tls.then(|| certificates(&settings.tls_files)).transpose()?,
+                tls_files: settings.tls_files.clone(),
                 connect_timeout: settings.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
                 response_timeout: settings.response_timeout.unwrap_or(RESPONSE_TIMEOUT),
                 application: client_name(application),
@@ -126,6 +128,22 @@ pub fn address(settings: &Settings) -> String {
             parts.map_or_else(|_| "Redis".to_string(), |parts| parts.address.to_string())
         }
     }
+}
+
+/// Whether what is sent can be read on its way, in words.
+pub fn plain_text(settings: &Settings) -> Option<String> {
+    let target = Target::of(settings, "").ok()?;
+    let hosts = match target.sentinels.is_empty() {
+        true => target.address.to_string(),
+        // They lead to a master of which nothing is known yet.
+        false => settings.sentinels.join(","),
+    };
+    let is_plain = target.dialer.tls.is_none() && tls::leaves_machine(&hosts);
+    is_plain.then(|| {
+        format!(
+            "{hosts} is spoken to in plain text: set `tls = true`, or write rediss:// in the URL"
+        )
+    })
 }
 
 struct Parts {
@@ -253,8 +271,23 @@ fn client_name(application: &str) -> String {
 impl Dialer {
     /// Connects, logs in, and reads INFO: two round trips, the handshakes of TCP and TLS apart.
     pub async fn dial(&self, address: &Address, login: &Login) -> Result<Node, StoreError> {
-        let attempt = tokio::time::timeout(self.connect_timeout, self.attempt(address, login));
-        attempt.await.unwrap_or_else(|_| Err(self.silence(address)))
+        let attempt = async {
+            let attempt = tokio::time::timeout(self.connect_timeout, self.attempt(address, login));
+            attempt.await.unwrap_or_else(|_| Err(self.silence(address)))
+        };
+        tls::explained(attempt, &self.peer(address)).await
+    }
+
+    fn peer(&self, address: &Address) -> Peer {
+        Peer {
+            addresses: vec![(address.host.clone(), address.port)],
+            tls: self.tls.as_ref().map(|_| self.tls_files.clone()),
+            setting: "`tls`, or rediss:// in the URL",
+            plain: Plain {
+                question: b"PING\r\n",
+                answers: |answer| answer.starts_with(b"+") || answer.starts_with(b"-"),
+            },
+        }
     }
 
     /// A server that speaks no TLS waits for the end of what it takes for a command.
@@ -291,6 +324,23 @@ impl Dialer {
         }
     }
 
+    /// A server that expects TLS hangs up on who speaks none, and on who shows no certificate where
+    /// it wants one; the driver keeps no more of it than that.
+    fn closed(&self, mut error: StoreError) -> StoreError {
+        if error.message.ends_with("closed the connection") {
+            error.message.push_str(" at once");
+            let hint = match &self.tls {
+                None => "if the server wants TLS, use rediss:// or set `tls = true`",
+                Some(files) if files.client_tls.is_none() => {
+                    "if the server wants a client certificate, set `cert_file` and `key_file`"
+                }
+                Some(_) => "see the server's log",
+            };
+            return error.hint(hint);
+        }
+        error
+    }
+
     fn client(&self, address: &Address) -> RedisResult<Client> {
         let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(30));
         let info: ConnectionInfo = self.addr(address).into_connection_info()?;
@@ -323,7 +373,7 @@ impl Dialer {
         }
         pipeline.cmd("PING").cmd("INFO");
         pipeline.cmd("CLIENT").arg("SETNAME").arg(&self.application);
-        let mut answers = node.ask_all(pipeline).await.map_err(closed_at_once)?;
+        let mut answers = node.ask_all(pipeline).await.map_err(|error| self.closed(error))?;
         // A name is a courtesy; a user may lack the right to set it.
         answers.pop();
         let answers: Vec<Value> =
@@ -332,13 +382,6 @@ impl Dialer {
             Some(info) => Ok(Info::parse(&info)),
             None => Err(unexpected("INFO")),
         }
-    }
-}
-
-fn closed_at_once(error: StoreError) -> StoreError {
-    match error.hint {
-        None => error.hint("if the server wants TLS, use rediss:// or set `tls = true`"),
-        Some(_) => error,
     }
 }
 
@@ -380,6 +423,11 @@ impl Node {
     pub async fn info_now(&self) -> Result<Info, StoreError> {
         let answer = self.ask(&cmd("INFO")).await?;
         text(&answer).map(|info| Info::parse(&info)).ok_or_else(|| unexpected("INFO"))
+    }
+
+    /// What tells this process of the server apart from any other; empty where it does not say.
+    pub fn run_id(&self) -> &str {
+        self.info.get("run_id")
     }
 
     /// Whether the connection has failed before: the driver does not mend it.

@@ -27,6 +27,11 @@ pub fn failure(source: StoreError) -> Failure {
     failure
 }
 
+/// A failure before anything was sent.
+pub fn untouched(source: StoreError) -> Failure {
+    Failure { effect: Effect::None, ..failure(source) }
+}
+
 /// A failed step that changed some of what it was to change: another master, earlier keys.
 pub fn partial(source: StoreError) -> Failure {
     Failure { effect: Effect::Unknown, ..failure(source) }
@@ -112,6 +117,9 @@ fn of_connection(address: &str, error: &RedisError) -> StoreError {
     }
     if error.is_timeout() {
         return StoreError::unreachable(format!("{address} did not answer in time"));
+    }
+    if said == "broken pipe" {
+        return StoreError::unreachable(format!("{address} closed the connection"));
     }
     StoreError::unreachable(message)
 }

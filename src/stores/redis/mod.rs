@@ -9,6 +9,7 @@ mod connection;
 mod errors;
 mod heal;
 mod probe;
+mod rewrite;
 mod server;
 mod shape;
 mod steps;
@@ -67,6 +68,11 @@ impl Settings {
     /// Host and port, or the master's name and its Sentinels; never a password.
     pub fn address(&self) -> String {
         connection::address(self)
+    }
+
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        connection::plain_text(self)
     }
 }
 

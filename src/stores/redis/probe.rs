@@ -71,7 +71,11 @@ pub async fn holds(server: &Server, step: &Step) -> Result<Vec<Loss>, StoreError
             lost_keys(server, rewrite).await
         }
         Step::Config(config) => evicted(server, config).await,
-        Step::Command(raw) => lost_by_command(server, raw.deletes()).await,
+        Step::Command(raw) if raw.is_harmless() => lost_by_command(server, raw.deletes()).await,
+        Step::Command(raw) => {
+            let what = format!("what `{}` does to data cannot be seen", raw.label());
+            Ok(vec![Loss { what, known: false }])
+        }
         Step::Keyspace(_)
         | Step::DropKeyspace(_)
         | Step::Rewrite(_)
@@ -187,7 +191,8 @@ async fn lost_keys(server: &Server, rewrite: &Rewrite) -> Result<Vec<Loss>, Stor
             keys += found.len();
         }
     }
-    let what = format!("{} matches {keys} keys", rewrite.matching.written);
+    let keys_word = if keys == 1 { "key" } else { "keys" };
+    let what = format!("{} matches {keys} {keys_word}", rewrite.matching.written);
     Ok(if keys == 0 { Vec::new() } else { vec![Loss { what, known: true }] })
 }
 
@@ -198,10 +203,13 @@ fn route(rewrite: &Rewrite) -> Route<'_> {
 async fn lost_by_command(server: &Server, keys: &[String]) -> Result<Vec<Loss>, StoreError> {
     let mut there = 0;
     for key in keys {
-        // One by one: in a cluster each may be on another master.
+        // One by one: in a cluster each may be on another master, and the others send it there.
         for node in server.masters().await?.iter() {
-            let exists = node.ask(&command(&["EXISTS", key])).await;
-            there += exists.ok().and_then(|answer| number(&answer)).unwrap_or(0);
+            match node.ask(&command(&["EXISTS", key])).await {
+                Ok(answer) => there += number(&answer).unwrap_or(0),
+                Err(error) if error.code.as_deref() == Some("MOVED") && server.is_cluster() => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     let what = format!("{there} of the keys that the command deletes are there");

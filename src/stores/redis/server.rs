@@ -1,6 +1,6 @@
 //! The servers that a step has to reach: the one, the master that the Sentinels name, or every
 //! master of the cluster. Connections that broke are made anew for the next step, and a cluster's
-//! map is read before each.
+//! map is read, or a Sentinel asked, before each.
 
 use std::sync::Arc;
 
@@ -71,13 +71,18 @@ impl Server {
     }
 
     async fn still_holds(&self, known: &[Node]) -> bool {
-        match known.first() {
-            Some(_) if known.iter().any(Node::broken) => false,
-            Some(first) if self.is_cluster() => {
-                map(first).await.is_ok_and(|now| is_still(known, &now))
+        let Some(first) = known.first() else { return false };
+        if known.iter().any(Node::broken) {
+            return false;
+        }
+        match &self.topology {
+            Topology::Single => true,
+            Topology::Cluster => map(first).await.is_ok_and(|now| is_still(known, &now)),
+            // For ten seconds after a failover the old master takes writes that will be lost.
+            Topology::Sentinel { master } => {
+                let now = self.by_sentinel(master).await;
+                now.is_ok_and(|now| now.address == first.address && now.run_id() == first.run_id())
             }
-            Some(_) => true,
-            None => false,
         }
     }
 
@@ -131,7 +136,9 @@ impl Server {
     }
 
     async fn ask_sentinel(&self, at: &Address, master: &str) -> Result<Node, StoreError> {
-        let sentinel = self.target.dialer.dial(at, &self.target.sentinel_login).await?;
+        let login = &self.target.sentinel_login;
+        let refused = |error: StoreError| error.detail(format!("said by the Sentinel {at}"));
+        let sentinel = self.target.dialer.dial(at, login).await.map_err(refused)?;
         let ask = command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", master]);
         let answer = sentinel.ask(&ask).await?;
         let address = match items(&answer) {
@@ -141,7 +148,8 @@ impl Server {
         let Some(address) = address else {
             return Err(StoreError::refused(format!("it knows no master `{master}`")));
         };
-        let node = self.node(&address).await?;
+        let refused = |error: StoreError| error.detail(format!("said by the master {address}"));
+        let node = self.node(&address).await.map_err(refused)?;
         // A Sentinel that was cut off may still name the old master.
         match node.info.get("role") {
             "slave" => Err(StoreError::unreachable(format!("{address} is a replica now"))),
@@ -203,6 +211,12 @@ fn slot_range(range: &Value, asked: &Node) -> Option<(Address, i64, i64)> {
     // A node that does not know its own name leaves it to us, who have just reached it.
     let host = text(host).filter(|host| !host.is_empty()).unwrap_or(asked.address.host.clone());
     Some((address(Some(host), number(port))?, number(from)?, number(to)?))
+}
+
+/// Whether both are the same servers, with the same slots.
+pub fn are_same(one: &[Node], other: &[Node]) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|(a, b)| a.run_id() == b.run_id() && a.slots == b.slots)
 }
 
 fn is_still(known: &[Node], now: &[(Address, String)]) -> bool {

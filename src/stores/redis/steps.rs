@@ -93,6 +93,27 @@ impl Step {
         }
     }
 
+    /// What is dangerous about it, in words.
+    pub fn hazards(&self) -> Vec<String> {
+        match self {
+            Step::Rewrite(rewrite) => match rewrite.change {
+                rewrite::Change::Delete => vec!["deletes every key that matches".into()],
+                rewrite::Change::Ttl(_) => vec!["every key that matches will expire".into()],
+                rewrite::Change::Rename { .. } | rewrite::Change::Persist => Vec::new(),
+            },
+            Step::Command(_) => {
+                vec!["a raw command: a run killed in it may need a person to settle it".into()]
+            }
+            Step::Keyspace(_)
+            | Step::DropKeyspace(_)
+            | Step::Config(_)
+            | Step::Function(_)
+            | Step::DeleteFunction(_)
+            | Step::Acl(_)
+            | Step::DeleteUser(_) => Vec::new(),
+        }
+    }
+
     /// What undoes the step over `before`, the value that `before` read; or why nothing does.
     pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         match self {

@@ -7,6 +7,7 @@ use super::compare::{self, Difference};
 use super::probe::{is_there, property_of, required, required_with_tenants, tenants_if_any};
 use super::schema::WAY_AROUND;
 use super::steps::{Step, Tenant};
+use crate::failpoint::effect;
 use crate::stores::{Done, Effect, Failure, StoreError, StoreErrorKind, Why};
 
 /// Applies `step`; one that is done already is left as it is.
@@ -28,7 +29,7 @@ async fn create_class(client: &Client, class: &str, wanted: &Value) -> Result<Do
     if let Some(live) = client.class(class).await.map_err(untouched)? {
         return already(&format!("class {class}"), wanted, &live).map_err(untouched);
     }
-    if let Err(error) = client.create_class(wanted).await {
+    if let Err(error) = effect!("weaviate_create", client.create_class(wanted)) {
         let live = made_meanwhile(&error, client.class(class)).await;
         return settled(error, wanted, live.as_ref()).map_err(failed);
     }
@@ -47,7 +48,7 @@ async fn add_property(
     if let Some(live) = property_of(&live, name) {
         return already(&what, wanted, live).map_err(untouched);
     }
-    if let Err(error) = client.add_property(class, wanted).await {
+    if let Err(error) = effect!("weaviate_property", client.add_property(class, wanted)) {
         let live = made_meanwhile(&error, client.class(class)).await;
         let live = live.as_ref().and_then(|live| property_of(live, name));
         return settled(error, wanted, live).map_err(failed);
@@ -80,13 +81,14 @@ async fn update_class(client: &Client, class: &str, set: &Value) -> Result<Done,
     }
     // What a PUT leaves out goes back to its default, so all of the class is sent.
     let whole = compare::merged(&compare::creatable(&live), set);
-    client.put_class(class, &whole).await.map_err(|error| failed(unchangeable(error)))?;
+    effect!("weaviate_put", client.put_class(class, &whole))
+        .map_err(|error| failed(unchangeable(error)))?;
     let live = client.class(class).await?.ok_or_else(|| vanished(&format!("class {class}")))?;
     taken(&format!("class {class}"), set, &live).map_err(in_doubt)
 }
 
 async fn delete_class(client: &Client, class: &str) -> Result<Done, Failure> {
-    client.delete_class(class).await.map_err(failed)?;
+    effect!("weaviate_delete", client.delete_class(class)).map_err(failed)?;
     match client.class(class).await? {
         None => Ok(Done::default()),
         Some(_) => Err(unheeded(format!("class {class} is still there"))),
@@ -101,7 +103,7 @@ async fn add_tenants(client: &Client, class: &str, wanted: &[Tenant]) -> Result<
     if new.is_empty() {
         return Ok(Done::default());
     }
-    client.add_tenants(class, &new).await.map_err(failed)?;
+    effect!("weaviate_tenants", client.add_tenants(class, &new)).map_err(failed)?;
     let live = client.tenants(class).await?;
     match new.iter().find(|one| !is_there(&one.name, &live)) {
         None => Ok(Done::default()),
@@ -115,7 +117,7 @@ async fn remove_tenants(client: &Client, class: &str, names: &[String]) -> Resul
     if there.is_empty() {
         return Ok(Done::default());
     }
-    client.remove_tenants(class, &there).await.map_err(failed)?;
+    effect!("weaviate_untenants", client.remove_tenants(class, &there)).map_err(failed)?;
     let live = client.tenants(class).await?;
     match there.iter().find(|name| is_there(name, &live)) {
         None => Ok(Done::default()),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::steps::Tenant;
 use crate::stores::{StoreError, StoreErrorKind};
+use crate::tls::{self, TlsFiles};
 
 /// A connection to one server.
 pub(super) struct Client {
@@ -15,6 +16,8 @@ pub(super) struct Client {
     pub(super) base: url::Url,
     /// Host and port, for messages.
     pub(super) address: String,
+    /// The certificates in use, for messages.
+    pub(super) tls: TlsFiles,
 }
 
 /// What the server answered.
@@ -170,14 +173,31 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, StoreError> {
-        let response = request.send().await.map_err(|error| broken(&self.address, &error))?;
+        let response = request.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
-        let text = response.text().await.map_err(|error| broken(&self.address, &error))?;
+        let text = response.text().await.map_err(|error| self.broken(&error))?;
         let body = match text.trim() {
             "" => Value::Null,
             text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
         };
         Ok(Answer { status, body })
+    }
+
+    /// A request that got no answer, with the innermost reason.
+    fn broken(&self, error: &reqwest::Error) -> StoreError {
+        if let Some(trouble) = tls::find(error) {
+            let error = tls::in_words(trouble, &self.address, &self.tls);
+            return match trouble {
+                rustls::Error::InvalidMessage(_) => error.hint("is `http://` meant?"),
+                // The library's list is open.
+                _ => error,
+            };
+        }
+        let reason = match error.is_timeout() {
+            true => "no answer in time".to_string(),
+            false => innermost(error),
+        };
+        StoreError::unreachable(format!("cannot reach Weaviate at {}: {reason}", self.address))
     }
 }
 
@@ -233,47 +253,10 @@ fn counted(counts: &Value, alias: &str) -> Result<u64, StoreError> {
         .ok_or_else(|| StoreError::refused("the server did not count the objects"))
 }
 
-/// A request that got no answer, with the innermost reason.
-fn broken(address: &str, error: &reqwest::Error) -> StoreError {
-    if let Some(tls) = tls_error(error) {
-        return tls_broken(address, tls);
-    }
-    let reason = match error.is_timeout() {
-        true => "no answer in time".to_string(),
-        false => innermost(error),
-    };
-    StoreError::unreachable(format!("cannot reach Weaviate at {address}: {reason}"))
-}
-
-fn tls_broken(address: &str, error: &rustls::Error) -> StoreError {
-    let message = format!("TLS with Weaviate at {address} failed: {error}");
-    match error {
-        rustls::Error::InvalidMessage(_) => StoreError::new(StoreErrorKind::Settings, message)
-            .hint("the server does not speak TLS there: is `http://` meant?"),
-        _ => StoreError::new(StoreErrorKind::Credentials, message)
-            .hint("set `ca_file` to the authority that signed the server's certificate"),
-    }
-}
-
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
     cause.to_string()
-}
-
-/// An I/O error's own `source` skips what it wraps, which may be another one: it is looked into.
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = next {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        next = match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => cause.source(),
-        };
-    }
-    None
 }

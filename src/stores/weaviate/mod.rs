@@ -24,7 +24,7 @@ use super::{
 };
 use crate::secret::Secret;
 use crate::shape::Shape;
-use crate::tls::TlsFiles;
+use crate::tls::{self, Peer, Plain, TlsFiles};
 
 /// Where the server is and what it takes to be let in.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +49,17 @@ impl Settings {
             Ok(url) => address(&url),
             Err(_) => String::new(),
         }
+    }
+
+    /// Whether what is sent can be read on its way, in words.
+    pub fn plain_text(&self) -> Option<String> {
+        let base = self.base().ok().filter(|base| base.scheme() == "http")?;
+        let address = address(&base);
+        tls::leaves_machine(&address).then(|| {
+            format!(
+                "{address} is spoken to in plain text, with the API key: write https:// in the URL"
+            )
+        })
     }
 
     /// The URL below which the interface lies. Errors don't repeat it: it may hold a password.
@@ -127,14 +138,29 @@ fn address(url: &url::Url) -> String {
 pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
     let base = settings.base()?;
     let address = address(&base);
-    let client = Client { http: settings.http(application)?, base, address };
-    let meta = client.meta(settings.connect_timeout()).await?;
+    let peer = peer(settings, &base);
+    let tls = settings.tls.clone();
+    let client = Client { http: settings.http(application)?, base, address, tls };
+    let meta = tls::explained(client.meta(settings.connect_timeout()), &peer).await?;
     match meta["version"].as_str() {
         Some(version) => Ok(Box::new(Weaviate { version: version.to_string(), client })),
         None => {
             let message = format!("{} answers, but not as Weaviate does", client.address);
             Err(StoreError::new(StoreErrorKind::Settings, message))
         }
+    }
+}
+
+fn peer(settings: &Settings, base: &url::Url) -> Peer {
+    let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
+    Peer {
+        addresses: base.port_or_known_default().map(|port| (host, port)).into_iter().collect(),
+        tls: (base.scheme() == "https").then(|| settings.tls.clone()),
+        setting: "https:// or http:// in the URL",
+        plain: Plain {
+            question: b"GET /v1/.well-known/live HTTP/1.0\r\n\r\n",
+            answers: |answer| answer.starts_with(b"HTTP/"),
+        },
     }
 }
 

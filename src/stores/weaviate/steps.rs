@@ -103,6 +103,20 @@ impl Step {
         }
     }
 
+    /// What is dangerous about it, in words.
+    pub fn hazards(&self) -> Vec<String> {
+        match self {
+            Step::CreateClass { .. } | Step::UpdateClass { .. } | Step::AddTenants { .. } => {
+                Vec::new()
+            }
+            Step::AddProperty { .. } => vec![
+                "cannot be undone, and objects that are there already are not in its index".into(),
+            ],
+            Step::DeleteClass { .. } => vec!["deletes the class with all its objects".into()],
+            Step::RemoveTenants { .. } => vec!["deletes the tenants with all their objects".into()],
+        }
+    }
+
     /// The steps that undo it, given what stood `before`; or why nothing does.
     pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         match self {
@@ -393,7 +407,7 @@ mod tests {
                 "dynamicEFMin",
                 "`dynamicEfMin`",
             ),
-            ("{updateClass: {class: 'A', sets: {}}}", "{class: 'A', sets: {}}", ""),
+            ("{updateClass: {class: 'A', sets: {}}}", "sets", "`set`"),
             ("{createClas: {class: 'A'}}", "createClas", "`createClass`"),
             ("{createClass: {class: 'A'}, deleteClass: 'B'}", "deleteClass", ""),
             ("{deleteClass: 'A', asRead: true}", "true", "take it out"),

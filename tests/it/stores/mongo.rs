@@ -145,7 +145,13 @@ impl Env {
 
 fn unit(step: &str) -> Unit {
     let step = Step::parse(&Node::parse(step).expect("JSON5")).expect(step);
-    Unit { label: step.label(), span: 0..0, atomic: false, body: Body::Mongo(step) }
+    Unit {
+        label: step.label(),
+        span: 0..0,
+        atomic: false,
+        exclusive: true,
+        body: Body::Mongo(step),
+    }
 }
 
 /// Records positions, and says stop after `allowed` of them.

@@ -140,7 +140,13 @@ impl Env {
 
 fn unit(step: &Value) -> Unit {
     let step = Step::parse(&Node::from_json(step)).expect("step");
-    Unit { label: step.label(), span: 0..0, atomic: false, body: Body::Weaviate(step) }
+    Unit {
+        label: step.label(),
+        span: 0..0,
+        atomic: false,
+        exclusive: true,
+        body: Body::Weaviate(step),
+    }
 }
 
 fn assert_probe(probe: Probe, wanted: &str) {

@@ -129,13 +129,27 @@ impl RawCommand {
     /// Its name and its first argument, which is a key in nearly every command: further ones may
     /// be secret.
     pub fn label(&self) -> String {
-        let shown = match self.words.first() {
-            Some(name) if CONTAINERS.contains(&name.to_uppercase().as_str()) => 3,
+        let shown = match self.words.first().map(|name| name.to_uppercase()) {
+            Some(name) if CONTAINERS.contains(&name.as_str()) => 3,
+            // Their second word is a script or a message, not a key.
+            Some(name) if ["EVAL", "EVAL_RO", "ECHO", "PUBLISH"].contains(&name.as_str()) => 1,
             Some(_) | None => 2,
         };
         let more = if self.words.len() > shown { " …" } else { "" };
         let words = &self.words[..self.words.len().min(shown)];
         format!("command {}{more}", words.join(" "))
+    }
+
+    /// Whether it is known to take nothing away; DEL and UNLINK are looked at key by key.
+    pub fn is_harmless(&self) -> bool {
+        let word = |at: usize| self.words.get(at).map(|word| word.to_uppercase());
+        let (name, second) = (word(0).unwrap_or_default(), word(1).unwrap_or_default());
+        match name.as_str() {
+            "XGROUP" => second != "DESTROY" && second != "DELCONSUMER",
+            "DEL" | "UNLINK" | "HSETNX" | "SETNX" | "SADD" | "ZADD" | "XADD" | "RPUSH"
+            | "LPUSH" | "APPEND" | "PERSIST" | "PING" | "PUBLISH" => true,
+            _ => false,
+        }
     }
 
     /// The keys that the command deletes whole.

@@ -240,7 +240,8 @@ mod tests {
     #[test]
     fn a_rename_turns_round() {
         let text = r#"{ match: "sess:*", rename: { prefix: "sess:", to: "session:" }, count: 7 }"#;
-        let back = json!({"match": "session:*", "rename": {"prefix": "session:", "to": "sess:"}, "count": 7});
+        let rename = json!({"prefix": "session:", "to": "sess:"});
+        let back = json!({"match": "session:*", "rename": rename, "count": 7});
         assert_eq!(inverse(text, reversible()), Ok(back));
         let text = r#"{ match: "a:{x}:b", rename: { prefix: "a:", to: "[b]:" }, type: "set" }"#;
         let back = inverse(text, reversible()).expect("inverse");

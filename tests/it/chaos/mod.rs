@@ -1,0 +1,172 @@
+//! What the tests of killed runs share: a project per store with every kind of step, a picture of
+//! where it stands, and a process that is killed at a failpoint.
+
+#![expect(clippy::print_stdout, reason = "the seed, which a failed test shows")]
+
+mod projects;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+pub use projects::{ALL, Project};
+
+use crate::support::TestEnv;
+
+/// Where a project stands: what must be equal after a killed and an undisturbed run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture(pub Vec<String>);
+
+/// What the ledger says of each migration and each store, and what the stores hold.
+pub fn picture(project: &Project) -> Picture {
+    let env = &project.env;
+    let mut lines = env.sql(
+        "SELECT 'row', store, kind, version, state, direction, steps_done, steps_total, checksum, \
+                before, position, error, count(*) OVER (PARTITION BY store, kind, version) \
+         FROM aiplat_migrate.ledger ORDER BY store, kind, version, id",
+    );
+    lines.extend(env.sql(
+        "SELECT 'event', store, kind, version, event, count(*) FROM aiplat_migrate.event \
+         WHERE event IN ('applied', 'undone') GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5",
+    ));
+    // The stores are shared by all tests: what is not called after this one is not looked at.
+    lines.extend(env.sql(
+        "SELECT 'shape', s.store, o.key, o.value FROM aiplat_migrate.shape s, jsonb_each(s.recorded) o \
+         WHERE s.store IN ('postgres', 'mongo') OR o.key ILIKE '%NAME%' ORDER BY 2, 3",
+    ));
+    lines.extend(env.sql(
+        "SELECT 'unrecorded', store FROM aiplat_migrate.shape WHERE before IS NOT NULL ORDER BY 2",
+    ));
+    lines.extend(drift(env));
+    lines.extend(project.facts());
+    Picture(lines)
+}
+
+/// What `validate` finds, as far as it concerns this test.
+fn drift(env: &TestEnv) -> Vec<String> {
+    let report = env.run(&["validate", "--output", "json"]).json();
+    let findings = report["findings"].as_array().cloned().unwrap_or_default();
+    findings
+        .iter()
+        .filter(|finding| finding["severity"] == "error")
+        .map(|finding| format!("finding {}", finding["message"]))
+        .filter(|line| {
+            let own = ["postgres", "mongo"].iter().any(|store| line.contains(store));
+            own || line.to_lowercase().contains(&env.name)
+        })
+        .collect()
+}
+
+/// The failpoints that an undisturbed `arguments` passes, each with its number: `claim:before@2`.
+pub fn passages(project: &Project, arguments: &[&str]) -> Vec<String> {
+    let log = project.env.path().join("failpoints");
+    let _ = std::fs::remove_file(&log);
+    let mut command = project.env.command(arguments);
+    command.env("AIPLAT_MIGRATE_FAIL_LOG", &log).stdin(Stdio::null());
+    let output = command.output().expect("binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {arguments:?}: {said}", project.store);
+    let passed = std::fs::read_to_string(&log).expect("failpoints");
+    passed.lines().map(str::to_string).collect()
+}
+
+/// Runs `arguments` and has it killed at `place`; fails unless it was.
+#[track_caller]
+pub fn killed_at(project: &Project, arguments: &[&str], place: &str) {
+    let mut command = project.env.command(arguments);
+    command.env("AIPLAT_MIGRATE_FAILPOINT", place).stdin(Stdio::null());
+    let output = command.output().expect("binary");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let killed = output.status.signal() == Some(9);
+    assert!(killed, "{}: {arguments:?} at {place}: {:?}\n{said}", project.store, output.status);
+}
+
+/// Starts `arguments` and kills it after `moment`; says whether it was still at work then.
+pub fn killed_within(project: &Project, arguments: &[&str], moment: std::time::Duration) -> bool {
+    let mut child = project.env.spawn(arguments);
+    std::thread::sleep(moment);
+    child.kill().expect("kill");
+    let output = child.wait_with_output().expect("output");
+    let killed = output.status.signal() == Some(9);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(killed || output.status.success(), "{arguments:?}: {:?}\n{said}", output.status);
+    killed
+}
+
+/// Runs `arguments` undisturbed; fails unless it ends well.
+#[track_caller]
+pub fn undisturbed(project: &Project, arguments: &[&str]) {
+    let finished = project.env.run(arguments);
+    let context = format!("{}: {arguments:?}", project.store);
+    assert_eq!(finished.code, 0, "{context}\n{}\n{}", finished.stdout, finished.stderr);
+}
+
+/// All names of failpoints in the source, so that one which no test passes is noticed.
+pub fn in_source() -> Vec<String> {
+    let mut names = Vec::new();
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).expect("source");
+        for (macro_name, sides) in [("effect!", true), ("failpoint!", false)] {
+            for (at, _) in text.match_indices(macro_name) {
+                let rest = text[at + macro_name.len()..].trim_start_matches('(').trim_start();
+                let Some(name) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next())
+                else {
+                    continue;
+                };
+                match sides {
+                    true => names.extend([format!("{name}:before"), format!("{name}:after")]),
+                    false => names.push(name.to_string()),
+                }
+            }
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Every source file but the one that defines failpoints.
+pub fn sources() -> Vec<PathBuf> {
+    let mut open = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut files = Vec::new();
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).expect("folder") {
+            let path = entry.expect("entry").path();
+            match path.is_dir() {
+                true => open.push(path),
+                false if path.ends_with("src/failpoint.rs") => {}
+                false => files.push(path),
+            }
+        }
+    }
+    files
+}
+
+/// Random numbers from a seed that is printed: CHAOS_SEED throws the same again.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Dice for `what`.
+    pub fn thrown(what: &str) -> Dice {
+        let given = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed: u64 = given.unwrap_or_else(rand::random);
+        println!("CHAOS_SEED={seed} throws the same again: {what}");
+        Dice(seed)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % end.max(1) as u64) as usize
+    }
+}
+
+/// What `up` is called with.
+pub const UP: &[&str] = &["up", "--quiet"];
+
+/// What `down` is called with: the tests' data may go.
+pub const DOWN: &[&str] = &["down", "--all", "--yes", "--allow-data-loss", "--quiet"];

@@ -1,0 +1,216 @@
+//! Killed anywhere, it goes on: one run is killed at each failpoint, the next ends where an
+//! undisturbed one would have.
+
+#![expect(clippy::print_stdout, reason = "the table that dev/chaos ends with")]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::chaos::{
+    ALL, DOWN, Dice, Picture, Project, UP, in_source, killed_at, killed_within, passages, picture,
+    sources, undisturbed,
+};
+
+/// What an undisturbed `up` and `down` pass, and where they end.
+struct Undisturbed {
+    up: Vec<String>,
+    applied: Picture,
+    down: Vec<String>,
+    undone: Picture,
+}
+
+fn undisturbed_run(project: &Project) -> Undisturbed {
+    project.reset();
+    let up = passages(project, UP);
+    let applied = picture(project);
+    let down = passages(project, DOWN);
+    let undone = picture(project);
+    Undisturbed { up, applied, down, undone }
+}
+
+/// One `up` and one `down` that are killed where they are told, each gone on with.
+fn cycle(project: &Project, expected: &Undisturbed, up: Option<&String>, down: Option<&String>) {
+    project.reset();
+    if let Some(place) = up {
+        killed_at(project, UP, place);
+    }
+    undisturbed(project, UP);
+    assert_eq!(picture(project), expected.applied, "{}: up killed at {up:?}", project.store);
+    if let Some(place) = down {
+        killed_at(project, DOWN, place);
+    }
+    undisturbed(project, DOWN);
+    assert_eq!(picture(project), expected.undone, "{}: down killed at {down:?}", project.store);
+}
+
+/// How many passages of one failpoint are tried: loops pass some of them often.
+const PASSAGES: u32 = 6;
+
+/// The passages of a run that are tried: all of them, or `few` at random.
+fn tried<'p>(passed: &'p [String], few: Option<usize>, dice: &mut Dice) -> Vec<&'p String> {
+    let number = |passage: &String| passage.split('@').nth(1).and_then(|n| n.parse::<u32>().ok());
+    let mut chosen: Vec<&String> =
+        passed.iter().filter(|passage| number(passage).is_some_and(|n| n <= PASSAGES)).collect();
+    while few.is_some_and(|few| chosen.len() > few) {
+        chosen.remove(dice.below(chosen.len()));
+    }
+    chosen
+}
+
+/// Kills runs of `store`'s project at all passages, or at `few` of `up` and of `down`. Gives the
+/// names of the failpoints that an undisturbed run passes, and how many runs were killed.
+fn everywhere(store: &str, few: Option<usize>) -> (BTreeSet<String>, usize) {
+    let mut dice = Dice::thrown(&format!("failpoints of {store}"));
+    let project = Project::of(store);
+    let expected = undisturbed_run(&project);
+    let name = |passage: &String| passage.split('@').next().unwrap_or_default().to_string();
+    let passed = expected.up.iter().chain(&expected.down).map(name).collect();
+    let ups = tried(&expected.up, few, &mut dice);
+    let downs = tried(&expected.down, few, &mut dice);
+    for at in 0..ups.len().max(downs.len()) {
+        cycle(&project, &expected, ups.get(at).copied(), downs.get(at).copied());
+    }
+    (passed, ups.len() + downs.len())
+}
+
+fn short(store: &str) {
+    let (_, killed) = everywhere(store, Some(4));
+    assert_eq!(killed, 8, "{store}");
+}
+
+#[test]
+fn killed_at_failpoints_postgres() {
+    short("postgres");
+}
+
+#[test]
+fn killed_at_failpoints_mongo() {
+    short("mongo");
+}
+
+#[test]
+fn killed_at_failpoints_weaviate() {
+    short("weaviate");
+}
+
+#[test]
+fn killed_at_failpoints_kafka() {
+    short("kafka");
+}
+
+#[test]
+fn killed_at_failpoints_redis() {
+    short("redis");
+}
+
+/// All failpoints, all stores; `dev/chaos` runs it.
+#[test]
+#[ignore = "takes minutes: dev/chaos"]
+fn chaos_all_failpoints() {
+    let threads = ALL.map(|store| std::thread::spawn(move || (store, everywhere(store, None))));
+    let mut passed = BTreeSet::new();
+    let mut table = Vec::new();
+    for thread in threads {
+        let (store, (names, killed)) = thread.join().expect("no failure");
+        table.push(format!(
+            "CHAOS failpoints {store:<9} {:>3} places, {killed:>4} of {killed} kills converged",
+            names.len()
+        ));
+        passed.extend(names);
+    }
+    println!("{}", table.join("\n"));
+    let elsewhere = |name: &&String| !BESIDE.iter().any(|other| name.starts_with(other));
+    let never: Vec<String> = in_source()
+        .into_iter()
+        .filter(|name| !passed.contains(name))
+        .filter(|name| elsewhere(&name))
+        .collect();
+    assert!(never.is_empty(), "no run of these tests passes {never:?}");
+}
+
+/// Effects that only other commands, or runs after a failure, have.
+const BESIDE: [&str; 0] = [];
+
+/// Kills runs of a project over all stores at random moments, one to three in a row, until `wanted`
+/// were killed; after each row the next run ends where an undisturbed one would have.
+fn at_random(wanted: usize) -> usize {
+    let mut dice = Dice::thrown("moments of random kills");
+    let project = Project::of_all();
+    let expected = undisturbed_run(&project);
+    let mut spans = [UP, DOWN].map(|_| Duration::ZERO);
+    let mut killed = 0;
+    while killed < wanted {
+        project.reset();
+        let ends = [(UP, &expected.applied), (DOWN, &expected.undone)];
+        for (at, (arguments, expected)) in ends.into_iter().enumerate() {
+            let mut row = Vec::new();
+            for _ in 0..=dice.below(3) {
+                // A run takes about a second, more while the machine is busy.
+                let span = spans[at].max(Duration::from_millis(700)).as_micros() as usize;
+                let moment = Duration::from_micros(dice.below(span) as u64);
+                if killed_within(&project, arguments, moment) {
+                    row.push(moment);
+                }
+            }
+            let began = Instant::now();
+            undisturbed(&project, arguments);
+            spans[at] = spans[at].max(began.elapsed());
+            assert_eq!(picture(&project), *expected, "{arguments:?} killed after {row:?}");
+            killed += row.len();
+        }
+    }
+    killed
+}
+
+#[test]
+fn killed_at_random_moments() {
+    at_random(20);
+}
+
+/// The long form; `dev/chaos` runs it.
+#[test]
+#[ignore = "takes minutes: dev/chaos"]
+fn chaos_random_kills() {
+    let killed = at_random(200);
+    println!("CHAOS random kills         {killed:>4} of {killed} converged");
+}
+
+/// Every write to the ledger, and every call of a store that may change it, lies between failpoints.
+#[test]
+fn every_effect_has_failpoints() {
+    let calls = [
+        ("src/ledger/", "self.one("),
+        ("src/ledger/", "self.exactly_one("),
+        ("src/ledger/", "client.execute("),
+        ("src/ledger/", "self.write_shape("),
+        ("src/execute/", "store.apply("),
+    ];
+    let mut seen = 0;
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).expect("source");
+        let text: String = text.split_whitespace().collect();
+        for (folder, call) in calls {
+            if !file.to_string_lossy().contains(folder) {
+                continue;
+            }
+            for (at, _) in text.match_indices(call) {
+                let before =
+                    &text[text[..at].char_indices().rev().nth(60).map_or(0, |(at, _)| at)..at];
+                // The two through which all the others go.
+                if ["count", "done"]
+                    .iter()
+                    .any(|own| before.ends_with(&format!("let{own}=self.ledger.session.")))
+                {
+                    continue;
+                }
+                seen += 1;
+                assert!(
+                    before.contains("effect!(") || before.contains("failpoint!("),
+                    "{}: `{call}` is not between failpoints: …{before}",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(seen > 15, "only {seen} effects were found");
+}

@@ -1,0 +1,295 @@
+//! The architecture's rules, held by reading the sources.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files below `folder`, as paths from the repository's root, with their texts.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![root().join(folder)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                std::fs::read_dir(&path).expect("folder").map(|e| e.expect("entry").path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let shown = path.strip_prefix(root()).expect("inside").display().to_string();
+            found.push((shown, std::fs::read_to_string(&path).expect("file")));
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found.sort();
+    found
+}
+
+/// The part of a source that is built: comments and unit tests left out.
+fn code(text: &str) -> String {
+    let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
+    lines.map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules of this crate that a source names: in `crate::<module>`.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = code(text);
+    let word = |rest: &str| -> String {
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let mut all: BTreeSet<String> = code.split("crate::").skip(1).map(word).collect();
+    // `use crate::{a, b::C};`
+    for group in code.split("crate::{").skip(1) {
+        let group = group.split(';').next().unwrap_or("");
+        all.extend(group.split(',').map(|part| word(part.trim())));
+    }
+    all.remove("");
+    all
+}
+
+/// Fails unless each source of `folder` names only `allowed` modules of this crate.
+#[track_caller]
+fn knows_only(folder: &str, allowed: &[&str]) {
+    for (path, text) in sources(folder) {
+        // A file of unit tests is no part of the product.
+        if path.ends_with("/tests.rs") {
+            continue;
+        }
+        let strange: Vec<String> =
+            imports(&text).into_iter().filter(|name| !allowed.contains(&name.as_str())).collect();
+        assert!(strange.is_empty(), "{path} knows {strange:?}; {folder} may know {allowed:?}");
+    }
+}
+
+#[test]
+fn who_may_know_whom() {
+    knows_only("src/error.rs", &[]);
+    knows_only("src/migration", &["error", "migration", "secret"]);
+    knows_only("src/shape.rs", &["error", "shape"]);
+    knows_only("src/secret.rs", &[]);
+    knows_only("src/plan.rs", &["error", "migration", "ledger"]);
+    knows_only(
+        "src/stores",
+        &["error", "migration", "failpoint", "postgres", "secret", "shape", "stores", "tls"],
+    );
+    knows_only("src/postgres", &["error", "postgres", "secret", "stores", "tls"]);
+    knows_only(
+        "src/ledger",
+        &["error", "failpoint", "migration", "postgres", "shape", "stores", "ledger"],
+    );
+    knows_only(
+        "src/config",
+        &["config", "error", "ledger", "migration", "postgres", "secret", "stores", "tls"],
+    );
+    knows_only(
+        "src/execute",
+        &[
+            "error",
+            "execute",
+            "failpoint",
+            "ledger",
+            "migration",
+            "plan",
+            "shape",
+            "signals",
+            "stores",
+        ],
+    );
+}
+
+#[test]
+fn stores_do_not_know_each_other() {
+    let stores = ["postgres", "mongo", "weaviate", "kafka", "redis"];
+    for store in stores {
+        for (path, text) in sources(&format!("src/stores/{store}")) {
+            for other in stores.iter().filter(|other| **other != store) {
+                let named = format!("stores::{other}::");
+                assert!(!code(&text).contains(&named), "{path} knows {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn drivers_are_known_where_they_belong() {
+    // `redis` is also the name of our own module, so that its driver is known by its words.
+    for (driver, home) in [
+        ("mongodb::", vec!["src/stores/mongo/"]),
+        ("rdkafka::", vec!["src/stores/kafka/"]),
+        ("rdkafka_sys::", vec!["src/stores/kafka/"]),
+        ("use redis::", vec!["src/stores/redis/"]),
+        ("redis::aio", vec!["src/stores/redis/"]),
+        ("redis::Client", vec!["src/stores/redis/"]),
+        ("redis::pipe", vec!["src/stores/redis/"]),
+        ("reqwest::", vec!["src/stores/weaviate/"]),
+        ("tokio_postgres::", vec!["src/stores/postgres/", "src/postgres/", "src/ledger/"]),
+        ("refinery::", vec!["src/ledger/"]),
+        ("clap::", vec!["src/cli.rs", "src/commands/", "src/main.rs"]),
+    ] {
+        let all = sources("src");
+        let users: Vec<&String> = all
+            .iter()
+            .filter(|(_, text)| code(text).contains(driver))
+            .map(|(path, _)| path)
+            .collect();
+        let stray = users.iter().find(|path| !home.iter().any(|home| path.starts_with(home)));
+        assert!(stray.is_none(), "{stray:?} uses {driver}; it belongs in {home:?}");
+    }
+}
+
+#[test]
+fn pure_parts_wait_for_nothing() {
+    for folder in ["src/plan.rs", "src/migration", "src/shape.rs", "src/error.rs"] {
+        for (path, text) in sources(folder) {
+            let code = code(&text);
+            for word in ["async ", ".await", "tokio"] {
+                assert!(!code.contains(word), "{path} has `{word}`");
+            }
+            if folder == "src/plan.rs" {
+                assert!(!code.contains("std::fs") && !code.contains("std::env"), "{path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_few_write_the_ledger() {
+    // Whoever names LockedLedger can write; the ledger's SQL is in its own folder alone.
+    let may = ["src/ledger/", "src/execute/", "src/migrator.rs", "src/lib.rs"];
+    let verbs = ["up", "down", "repair", "tag"];
+    for (path, text) in sources("src") {
+        let code = code(&text);
+        if code.contains("LockedLedger") {
+            let verb = verbs.iter().any(|verb| path == format!("src/commands/{verb}.rs"));
+            assert!(verb || may.iter().any(|may| path.starts_with(may)), "{path} can write");
+        }
+        for sql in ["INSERT INTO", "UPDATE ", "DELETE FROM"] {
+            let ours = code.contains(sql) && code.contains(".ledger");
+            assert!(!ours || path.starts_with("src/ledger/"), "{path} writes ledger SQL");
+        }
+    }
+}
+
+#[test]
+fn only_report_and_main_print() {
+    let words = ["println!", "eprintln!", "print!(", "stdout()", "stderr()", "process::exit"];
+    for (path, text) in sources("src") {
+        let prints: Vec<&str> =
+            words.iter().copied().filter(|word| code(&text).contains(word)).collect();
+        let may = path == "src/main.rs" || path.starts_with("src/report/");
+        assert!(prints.is_empty() || may, "{path} has {prints:?}");
+    }
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    for (path, _) in [sources("src"), sources("tests")].concat() {
+        for vague in ["util", "common", "helper", "misc"] {
+            assert!(!path.contains(vague), "{path}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_has_one_home() {
+    for (path, text) in sources("src") {
+        let has = code(&text).contains("unsafe ") || code(&text).contains("allow(unsafe_code)");
+        let home = path == "src/stores/kafka/ffi.rs" || path == "src/stores/kafka/mod.rs";
+        assert!(!has || home, "{path} has unsafe code");
+    }
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let rows = aiplat_migrate::config::documented();
+    assert!(rows.len() > 50, "{}", rows.len());
+    for row in &rows {
+        assert!(row.meaning.ends_with('.'), "{}.{} has no sentence", row.section, row.key);
+        assert!(row.variable.starts_with("AIPLAT_MIGRATE_"), "{}", row.variable);
+    }
+    // A variable that the product reads is a key or stands in the list of the others.
+    let known: BTreeSet<String> = rows
+        .iter()
+        .flat_map(|row| [Some(row.variable.clone()), row.file_variable.clone()])
+        .flatten()
+        .chain(aiplat_migrate::config::OTHER_VARIABLES.iter().map(|(n, _)| n.to_string()))
+        .collect();
+    let built = sources("src").into_iter().filter(|(path, _)| !path.ends_with("/tests.rs"));
+    for (path, text) in built {
+        for rest in code(&text).split("\"AIPLAT_MIGRATE_").skip(1) {
+            let name: String =
+                rest.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+            let name = format!("AIPLAT_MIGRATE_{name}");
+            let switch = aiplat_migrate::config::TEST_SWITCHES.iter().any(|switch| {
+                name.strip_prefix("AIPLAT_MIGRATE_").is_some_and(|rest| rest.starts_with(switch))
+            });
+            let prefix = switch || known.iter().any(|known| known.starts_with(&name));
+            assert!(prefix, "{path} reads {name}, which is documented nowhere");
+        }
+    }
+    // Where the README has its table of settings, the table is whole.
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap_or_default();
+    if readme.contains("AIPLAT_MIGRATE_MONGO_URL") {
+        for row in &rows {
+            let docs = std::fs::read_to_string(root().join("docs/configuration.md"));
+            let either = readme.contains(&row.variable)
+                || docs.is_ok_and(|docs| docs.contains(&row.variable));
+            assert!(either, "{} is not in README.md or docs/configuration.md", row.variable);
+        }
+    }
+}
+
+/// The files that git knows.
+fn tracked() -> Vec<PathBuf> {
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output();
+    let output = output.expect("git");
+    assert!(output.status.success(), "git ls-files");
+    let names = String::from_utf8(output.stdout).expect("names");
+    let files: Vec<PathBuf> =
+        names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect();
+    assert!(files.len() > 50, "{}", files.len());
+    files.into_iter().filter(|path| path.is_file()).collect()
+}
+
+#[test]
+fn no_file_holds_what_does_not_belong_in_it() {
+    // Written in pieces, so that this file passes its own test.
+    let forbidden = [
+        ["/wo", "rk/"].concat(),
+        ["../sha", "red"].concat(),
+        ["/ro", "ot/"].concat(),
+        ["changeThisTo", "SecurePassword"].concat(),
+        ["BEGIN PRIVATE", " KEY"].concat(),
+        ["BEGIN RSA PRIVATE", " KEY"].concat(),
+        ["TODO", ":"].concat(),
+        ["FIX", "ME"].concat(),
+        ["<<<<", "<<<"].concat(),
+        ["dbg", "!("].concat(),
+    ];
+    for path in tracked() {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for word in &forbidden {
+                assert!(!line.contains(word.as_str()), "{}:{}: {word}", path.display(), number + 1);
+            }
+            let trailing =
+                line.ends_with([' ', '\t']) && path.extension().is_none_or(|e| e != "md");
+            assert!(!trailing, "{}:{}: spaces at its end", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
+fn the_sum_file_of_the_repository_is_current() {
+    let output = Command::new(env!("CARGO_BIN_EXE_aiplat-migrate"))
+        .args(["validate", "--offline"])
+        .current_dir(root())
+        .env_clear()
+        .env("AIPLAT_MIGRATE_NO_DOTENV", "true")
+        .output()
+        .expect("binary");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
