@@ -34,7 +34,19 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
+/// The attribute that says which server described an object: a newer one may know more attributes,
+/// which nobody set.
+pub const SERVER: &str = "server version";
+
 impl Shape {
+    /// Says of every object that a server of this version described it.
+    pub fn seen_by(mut self, version: &str) -> Shape {
+        for attributes in self.objects.values_mut() {
+            attributes.insert(SERVER.to_string(), Value::from(version));
+        }
+        self
+    }
+
     /// Adds an object.
     pub fn insert(&mut self, object: impl Into<String>, attributes: Attributes) {
         self.objects.insert(object.into(), attributes);

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::junit::escaped;
-use super::validate::{Finding, Past, Picture, Severity, ValidateReport, looked};
+use super::validate::{Finding, Past, Picture, Severity, ValidateReport, counted, looked};
 use super::{Report, Style, render_error};
 use crate::commands::Finished;
 use crate::migration::StoreKind;
@@ -41,16 +41,16 @@ fn head(to: &mut String, finished: &Finished, report: &ValidateReport) {
         (Some(_), _, _) => ("error", "Not checked: the command failed".to_string()),
         (None, 0, Some(_)) => ("warning", "A run is in progress".to_string()),
         (None, 0, None) => ("good", "No difference".to_string()),
-        (None, 1, _) => ("error", "1 difference".to_string()),
-        (None, errors, _) => ("error", format!("{errors} differences")),
+        (None, errors, _) => ("error", counted(errors, "difference")),
     };
     // A String takes whatever is written to it.
     let _ = writeln!(to, "<header class=\"{class}\">\n<h1>{verdict}</h1>");
     let at = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
     let _ = writeln!(
         to,
-        "<p>{} files checked, {warnings} warnings, {at}, aiplat-migrate {}</p>",
-        report.files,
+        "<p>{} checked, {}, {at}, aiplat-migrate {}</p>",
+        counted(report.files, "file"),
+        counted(warnings, "warning"),
         env!("CARGO_PKG_VERSION")
     );
     for (store, audit) in &report.audits {
@@ -109,8 +109,7 @@ fn section(to: &mut String, store: StoreKind, report: &ValidateReport) {
     let differ = objects.values().flatten().filter(|finding| class(finding) == "error").count();
     let (state, count) = match differ {
         0 => ("good", "as recorded".to_string()),
-        1 => ("error", "1 difference".to_string()),
-        more => ("error", format!("{more} differences")),
+        more => ("error", counted(more, "difference")),
     };
     let _ = writeln!(
         to,
@@ -131,16 +130,20 @@ fn section(to: &mut String, store: StoreKind, report: &ValidateReport) {
 fn object(to: &mut String, name: &str, findings: &[&Finding], picture: Option<&Picture>) {
     let class = findings.first().map_or("warning", |finding| class(finding));
     let open = if class == "error" { " open" } else { "" };
-    let _ = writeln!(to, "<details class=\"{class}\"{open}>\n<summary>{}</summary>", escaped(name));
+    let _ = writeln!(
+        to,
+        "<details class=\"{class}\"{open}>\n<summary>{} <small>{}</small></summary>",
+        escaped(name),
+        escaped(&outline(findings))
+    );
+    for finding in findings.iter().filter(|finding| finding.change.is_none()) {
+        let _ = writeln!(to, "<p>{}</p>", escaped(&finding.message));
+    }
     let sides =
         picture.map(|picture| (picture.recorded.objects.get(name), picture.live.objects.get(name)));
     match sides {
         Some((recorded, live)) if recorded.is_some() || live.is_some() => table(to, recorded, live),
-        Some(_) | None => {
-            for finding in findings {
-                let _ = writeln!(to, "<p>{}</p>", escaped(&finding.message));
-            }
-        }
+        Some(_) | None => {}
     }
     let hints: BTreeSet<&str> = findings.iter().map(|finding| finding.hint.as_str()).collect();
     for hint in hints {
@@ -150,6 +153,20 @@ fn object(to: &mut String, name: &str, findings: &[&Finding], picture: Option<&P
         history(to, past);
     }
     let _ = writeln!(to, "</details>");
+}
+
+/// What is the matter with an object, in a few words.
+fn outline(findings: &[&Finding]) -> String {
+    let words = findings.iter().map(|finding| match &finding.change {
+        Some(change) => match (&change.attribute, &change.after) {
+            (Some(attribute), _) => attribute.clone(),
+            (None, Some(_)) => "not recorded".to_string(),
+            (None, None) => "absent".to_string(),
+        },
+        None => finding.kind.name().to_string(),
+    });
+    let words: BTreeSet<String> = words.collect();
+    words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn table(to: &mut String, recorded: Option<&Attributes>, live: Option<&Attributes>) {

@@ -244,15 +244,13 @@ impl ValidateReport {
             text.push_str(&format!("{} {holder}\n", style.warn("in progress:")));
         }
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
-        let files = self.files;
+        let (files, warnings) = (counted(self.files, "file"), counted(warnings, "warning"));
         text.push_str(&match errors {
-            0 => format!(
-                "{} {files} files checked, no difference, {warnings} warnings\n",
-                style.good("valid:")
-            ),
+            0 => format!("{} {files} checked, no difference, {warnings}\n", style.good("valid:")),
             _ => format!(
-                "{} {files} files checked, {errors} differences, {warnings} warnings\n",
-                style.bad("not valid:")
+                "{} {files} checked, {}, {warnings}\n",
+                style.bad("not valid:"),
+                counted(errors, "difference")
             ),
         });
         text
@@ -264,4 +262,12 @@ pub(super) fn looked(store: StoreKind, audit: &Audit) -> String {
     let (looked, total) = (audit.looked.min(audit.total), audit.total);
     let share = if total == 0 { 100.0 } else { looked as f64 * 100.0 / total as f64 };
     format!("{looked} of {total} keys in {store} ({share:.0} %)")
+}
+
+/// A number with its word: `1 file`, `2 files`.
+pub(super) fn counted(number: usize, word: &str) -> String {
+    match number {
+        1 => format!("1 {word}"),
+        _ => format!("{number} {word}s"),
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{kafka, mongo, postgres, redis, weaviate};
 use crate::migration::StoreKind;
-use crate::shape::{Attributes, Change, Shape};
+use crate::shape::{Attributes, Change, SERVER, Shape};
 
 /// What a store holds that the ledger does not say, and the other way round.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,6 +50,7 @@ pub fn drift(store: StoreKind, recorded: &Shape, live: &Shape, ignored: &Ignored
         let there = |shape: &Shape| owners.iter().any(|owner| shape.objects.contains_key(owner));
         match (known.is_some(), change.attribute.is_some() || change.after.is_some()) {
             (true, true) if unasked(store, &change) => {}
+            (true, true) if of_upgrade(known, live.objects.get(object), &change) => {}
             (true, true) => drift.changes.push(change),
             (true, false) if there(recorded) && !there(live) => {}
             (true, false) => drift.changes.push(change),
@@ -93,6 +94,13 @@ fn unasked(store: StoreKind, change: &Change) -> bool {
     };
     let one_sided = change.before.is_none() || change.after.is_none();
     one_sided && change.attribute.as_deref().is_some_and(|name| optional.contains(&name))
+}
+
+/// What a newer server says of an object by itself: its own version, and keys that it alone knows.
+fn of_upgrade(recorded: Option<&Attributes>, live: Option<&Attributes>, change: &Change) -> bool {
+    let version = |side: Option<&Attributes>| side.and_then(|side| side.get(SERVER)).cloned();
+    let added = change.attribute.is_some() && change.before.is_none();
+    change.attribute.as_deref() == Some(SERVER) || (added && version(recorded) != version(live))
 }
 
 /// What every server has from the beginning is nobody's.
@@ -166,6 +174,27 @@ mod tests {
         assert_eq!(found.unmanaged, ["table public.mine"]);
         let ignored = Ignored(vec!["public.mi*".to_string(), "column *.hotfix".to_string()]);
         assert_eq!(drift(StoreKind::Postgres, &recorded, &live, &ignored), Drift::default());
+    }
+
+    #[test]
+    fn keys_that_only_a_newer_server_knows_are_no_drift() {
+        let class = |version: &str, more: serde_json::Value| {
+            let mut class = json!({"ef": 1, "server version": version});
+            class
+                .as_object_mut()
+                .expect("object")
+                .extend(more.as_object().cloned().expect("object"));
+            shape(json!({ "class A": class }))
+        };
+        let old = class("1.28.2", json!({}));
+        let told =
+            |live: &Shape| told(&drift(StoreKind::Weaviate, &old, live, &Ignored::default()));
+        assert_eq!(told(&class("1.30.0", json!({"rq.enabled": false}))), Vec::<String>::new());
+        assert_eq!(told(&class("1.30.0", json!({"ef": 2, "rq.bits": 8}))), ["class A: ef 1 → 2"]);
+        assert_eq!(
+            told(&class("1.28.2", json!({"description": "x"}))),
+            ["class A: description absent → x"]
+        );
     }
 
     #[test]

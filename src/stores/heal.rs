@@ -89,7 +89,7 @@ impl Drifted<'_> {
 pub(super) fn gone_with_its_data(what: &str) -> Remedy {
     Remedy::person(format!(
         "{what} is gone with the data it held: bring it back from a backup; or record that it is \
-         gone with --accept-drift and make it anew by a migration"
+         gone with repair --accept-drift and make it anew by a migration"
     ))
 }
 

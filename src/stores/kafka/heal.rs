@@ -52,11 +52,11 @@ fn unchangeable(attribute: &str) -> &'static str {
     match attribute {
         "partitions" => {
             "Kafka cannot take partitions away, and more of them send keys elsewhere: record what \
-             is there with --accept-drift, or create a topic anew and copy the messages"
+             is there with repair --accept-drift, or create a topic anew and copy the messages"
         }
         _ => {
             "replicas are moved by a reassignment, which loads the brokers: start one with \
-             kafka-reassign-partitions, or record what is there with --accept-drift"
+             kafka-reassign-partitions, or record what is there with repair --accept-drift"
         }
     }
 }

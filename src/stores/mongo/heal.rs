@@ -148,13 +148,13 @@ fn restored(attribute: &str, before: Option<&Value>) -> Result<(&'static str, Va
             Ok(("changeStreamPreAndPostImages", or(json!({ "enabled": false }))))
         }
         "size" if before.is_some() => Err(
-            "a capped collection that is made smaller loses documents: record it with --accept-drift, \
+            "a capped collection that is made smaller loses documents: record it with repair --accept-drift, \
              or change `cappedSize` by a migration"
                 .to_string(),
         ),
         other => Err(format!(
             "`{other}` is given when a collection is made: make a new one and copy the documents, or \
-             record what is there with --accept-drift"
+             record what is there with repair --accept-drift"
         )),
     }
 }

@@ -60,7 +60,9 @@ pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
 }
 
 fn decide(why: &str) -> Remedy {
-    Remedy::person(format!("{why}: write a migration, or record what is there with --accept-drift"))
+    Remedy::person(format!(
+        "{why}: write a migration, or record what is there with repair --accept-drift"
+    ))
 }
 
 fn extension(object: &Drifted<'_>) -> Remedy {
@@ -95,7 +97,7 @@ fn values(attribute: &str) -> String {
     }
     format!(
         "{attribute}: putting it back would rewrite or lose values: write a migration, or record \
-         what is there with --accept-drift"
+         what is there with repair --accept-drift"
     )
 }
 
@@ -187,7 +189,7 @@ fn column(object: &Drifted<'_>) -> Remedy {
     if object.recorded.is_none() {
         return Remedy::person(format!(
             "it was added by hand: keep it by a migration with ALTER TABLE {table} ADD COLUMN IF NOT \
-             EXISTS {column} … and then --accept-drift, or drop it with the values it holds"
+             EXISTS {column} … and then repair --accept-drift, or drop it with the values it holds"
         ));
     }
     if object.is_absent() {

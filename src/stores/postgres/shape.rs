@@ -89,8 +89,9 @@ WHERE c.contype NOT IN ('t', 'n')
 UNION ALL
 SELECT 'index ' || r.name,
        pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_indexdef(r.oid), 'valid', i.indisvalid,
-         'table', (SELECT t.name FROM relation t WHERE t.oid = i.indrelid))
+         'table', t.name)
 FROM pg_catalog.pg_index i JOIN relation r ON r.oid = i.indexrelid
+LEFT JOIN relation t ON t.oid = i.indrelid
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c
                   WHERE c.conindid = i.indexrelid AND c.contype IN ('p', 'u', 'x'))
 UNION ALL
@@ -99,12 +100,12 @@ SELECT 'sequence ' || r.name,
          'type', pg_catalog.format_type(s.seqtypid, NULL),
          'start', s.seqstart, 'increment', s.seqincrement, 'minimum', s.seqmin, 'maximum', s.seqmax,
          'cycle', s.seqcycle,
-         'owned by', (SELECT pg_catalog.format('%s.%I', t.name, a.attname)
-           FROM pg_catalog.pg_depend d JOIN relation t ON t.oid = d.refobjid
-           JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-           WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.seqrelid
-           AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i'))))
+         'owned by', t.name || '.' || pg_catalog.quote_ident(a.attname)))
 FROM pg_catalog.pg_sequence s JOIN relation r ON r.oid = s.seqrelid
+LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.seqrelid
+  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+LEFT JOIN relation t ON t.oid = d.refobjid
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 UNION ALL
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || p.name,
        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Step;
 use super::schema::WAY_AROUND;
-use crate::shape::Attributes;
+use crate::shape::{Attributes, SERVER};
 use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
 
 pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
@@ -13,11 +13,11 @@ pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
         ("class", false, _) => class(object),
         (_, true, Some(recorded)) => property(object.name, recorded),
         (_, false, None) => Remedy::person(format!(
-            "Weaviate cannot drop a property: record it with --accept-drift and write a migration \
+            "Weaviate cannot drop a property: record it with repair --accept-drift and write a migration \
              that adds it elsewhere, or {WAY_AROUND}"
         )),
         (_, _, _) => Remedy::person(format!(
-            "Weaviate cannot change a property: record it with --accept-drift, or {WAY_AROUND}"
+            "Weaviate cannot change a property: record it with repair --accept-drift, or {WAY_AROUND}"
         )),
     }
 }
@@ -73,7 +73,7 @@ fn property(name: &str, recorded: &Attributes) -> Remedy {
         );
     }
     let mut definition = json!({ "name": property });
-    for (key, value) in recorded {
+    for (key, value) in recorded.iter().filter(|(key, _)| *key != SERVER) {
         definition[key] = value.clone();
     }
     Remedy::steps([json!({ "addProperty": { "class": class, "property": definition } })])

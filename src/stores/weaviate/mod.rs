@@ -143,7 +143,7 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
     let client = Client { http: settings.http(application)?, base, address, tls };
     let meta = tls::explained(client.meta(settings.connect_timeout()), &peer).await?;
     match meta["version"].as_str() {
-        Some(_) => Ok(Box::new(Weaviate { client })),
+        Some(version) => Ok(Box::new(Weaviate { version: version.to_string(), client })),
         None => {
             let message = format!("{} answers, but not as Weaviate does", client.address);
             Err(StoreError::new(StoreErrorKind::Settings, message))
@@ -166,6 +166,7 @@ fn peer(settings: &Settings, base: &url::Url) -> Peer {
 
 struct Weaviate {
     client: Client,
+    version: String,
 }
 
 impl Store for Weaviate {
@@ -220,7 +221,7 @@ impl Store for Weaviate {
         _recorded: &'a Shape,
         _depth: Depth,
     ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        Box::pin(async { Ok(shape::of(&self.client.classes().await?)) })
+        Box::pin(async { Ok(shape::of(&self.client.classes().await?).seen_by(&self.version)) })
     }
 }
 

@@ -305,6 +305,7 @@ fn the_history_can_be_filtered() {
     env.file("migrations/postgres/V2__b.sql", "create table b (id int);");
     env.run(&["up"]).expect(0);
     env.sql("alter table a alter column id drop default");
+    env.run(&["repair", "--reapply"]).expect(2).says(&["not confirmed", "nothing was changed"]);
     env.run(&["repair", "--reapply", "--yes"]).expect(0);
     let events = |arguments: &[&str]| -> Vec<String> {
         let all = [&["history", "--output", "json"], arguments].concat();
