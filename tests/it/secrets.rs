@@ -24,6 +24,7 @@ const RUNS: &[(&str, &[&[&str]])] = &[
     ("status", &[&[]]),
     ("validate", &[&[], &["--offline"]]),
     ("tag", &[&["second"]]),
+    ("redo", &[&["--dry-run"], &["--yes"]]),
     ("down", &[&["--dry-run"], &["--all", "--yes"]]),
     ("repair", &[&["--dry-run", "--accept-missing"], &["--accept-missing", "--yes"]]),
     ("history", &[&[]]),
