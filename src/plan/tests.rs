@@ -380,8 +380,8 @@ mod properties {
             for (item, number) in items.iter().zip(first..) {
                 after.push(row(number, files.get(&item.id).expect("its file"), State::Applied));
             }
-            let stood: Vec<i64> = rows.iter().map(|row| row.row).collect();
-            let undone = down(&after, &DownTarget::Rows(stood), &[]).expect("a plan");
+            let stood: BTreeSet<MigrationId> = rows.iter().map(|row| row.id.clone()).collect();
+            let undone = down(&after, &DownTarget::Back(stood), &[]).expect("a plan");
             let mut gone: BTreeSet<i64> = BTreeSet::new();
             for (row, _) in &undone {
                 let dependant = after.iter().find(|other| {
