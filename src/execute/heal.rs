@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Event, Listener, store_words};
 use crate::error::{Error, Result};
+use crate::failpoint::effect;
 use crate::ledger::LockedLedger;
 use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
@@ -72,7 +73,7 @@ impl Healing<'_> {
             if self.ledger.is_lost() {
                 return Err(LockedLedger::lost());
             }
-            match self.store.apply(self.job(unit, &before, details)).await {
+            match effect!("heal", self.store.apply(self.job(unit, &before, details))) {
                 Ok(done) => {
                     done.notices.iter().for_each(|notice| self.notice(notice));
                     return Ok(());

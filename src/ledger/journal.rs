@@ -412,7 +412,7 @@ impl LockedLedger {
         let run = &self.run;
         let parameters: [&(dyn ToSql + Sync); 6] =
             [&run.id, &kind, &store.name(), &run.host, &run.tool, details];
-        self.exactly_one(&sql, &parameters).await
+        effect!("repaired", self.exactly_one(&sql, &parameters))
     }
 
     /// Names the present point: the set of migrations that stand now. A name is given once.

@@ -99,7 +99,7 @@ impl LockedLedger {
         let run = &self.run;
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
             [&store.name(), &json!(recorded), &run.id, &run.host, &run.tool, &json!(details)];
-        self.write_shape(&sql, &parameters).await
+        effect!("accept_shape", self.write_shape(&sql, &parameters))
     }
 
     async fn write_shape(
