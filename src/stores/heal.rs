@@ -180,7 +180,7 @@ impl Heal {
         if self.script.is_empty() {
             return Ok(Vec::new());
         }
-        let nowhere = |error: crate::Error| ScriptError::new(0..0, error.to_string());
+        let nowhere = |error: crate::error::Error| ScriptError::new(0..0, error.to_string());
         let script = self.source(store).script(&Placeholders::default()).map_err(nowhere)?;
         parse(&script)
     }
