@@ -230,8 +230,9 @@ impl Migrator {
     /// The error of a command that ends because of a signal, before it did anything.
     pub(crate) fn interrupted(&self) -> Error {
         let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
-        Error::new(exit, "ended by a signal while stores were waited for")
-            .state("nothing was changed")
+        Error::new(exit, "stopped, as asked")
+            .state("this run has changed nothing")
+            .hint("run the same command again")
     }
 
     /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
