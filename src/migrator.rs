@@ -181,10 +181,10 @@ impl Migrator {
                 && Instant::now() + pause <= deadline
                 && !self.interrupt.is_stopping();
             if !again {
-                return Err(match self.interrupt.is_stopping() {
-                    true => self.interrupted(),
-                    false => ledger_error(&error, settings),
-                });
+                return match self.interrupt.is_stopping() {
+                    true => Err(self.stopped()),
+                    false => Err(ledger_error(&error, settings)),
+                };
             }
             let store = StoreKind::Postgres;
             self.tell(Event::StoreWait { store, attempt, error: error.to_string() });
@@ -219,19 +219,8 @@ impl Migrator {
     ) -> Result<Connected> {
         let secrets = self.config.placeholders.secrets();
         let listener = self.listener.as_ref();
-        tokio::select! {
-            connected = execute::connect_all(settings, application, wait, listener, &secrets) => {
-                connected
-            }
-            () = self.interrupt.stopping() => Err(self.interrupted()),
-        }
-    }
-
-    /// The error of a command that ends because of a signal, before it did anything.
-    pub(crate) fn interrupted(&self) -> Error {
-        let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
-        Error::new(exit, "ended by a signal while stores were waited for")
-            .state("nothing was changed")
+        let connecting = execute::connect_all(settings, application, wait, listener, &secrets);
+        self.unless_stopped(connecting).await?
     }
 
     /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
@@ -271,13 +260,15 @@ impl Migrator {
     pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             done = work => Ok(done),
-            () = self.interrupt.stopping() => {
-                let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
-                Err(Error::new(exit, "stopped, as asked")
-                    .state("this run has changed nothing")
-                    .hint("run the same command again"))
-            }
+            () = self.interrupt.stopping() => Err(self.stopped()),
         }
+    }
+
+    fn stopped(&self) -> Error {
+        let exit = self.interrupt.exit().unwrap_or(Exit::Interrupted);
+        Error::new(exit, "stopped, as asked")
+            .state("this run has changed nothing")
+            .hint("run the same command again")
     }
 
     /// The settings of `stores`, as a run uses them: PostgreSQL's sessions take their share of the

@@ -171,12 +171,8 @@ impl Migrator {
         };
         let settings = self.reading(settings);
         let listener = self.listener.as_ref();
-        let connected = tokio::select! {
-            connected = execute::connect(&settings, "aiplat-migrate validate", wait, listener) => {
-                connected
-            }
-            () = self.interrupt.stopping() => return Err(self.interrupted()),
-        };
+        let connecting = execute::connect(&settings, "aiplat-migrate validate", wait, listener);
+        let connected = self.unless_stopped(connecting).await?;
         let store = connected.map_err(|error| execute::connect_error(&settings, &error))?;
         let unreadable = |error: StoreError| {
             let message = format!("cannot read what is in {}", kind.title());
