@@ -92,6 +92,7 @@ fn who_may_know_whom() {
             "ledger",
             "migration",
             "plan",
+            "secret",
             "shape",
             "signals",
             "stores",
