@@ -31,6 +31,7 @@ pub struct Cli {
 
 /// The flags of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// The settings file [default: the nearest aiplat-migrate.toml upward]
     #[arg(long, global = true, value_name = "FILE")]
