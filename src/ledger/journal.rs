@@ -447,12 +447,8 @@ impl LockedLedger {
 
     /// SQL that is true while this run's leader lock is held: a lost lock makes every write count
     /// zero rows.
-    fn held(&self) -> String {
-        format!(
-            "EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
-             AND objsubid = 2 AND pid = {})",
-            self.leader_pid
-        )
+    fn held(&self) -> &str {
+        &self.held
     }
 
     /// A CTE that appends an event for the rows of the CTE `from`, its parameters from `$8` on.

@@ -27,7 +27,8 @@ use crate::stores::StoreError;
 pub struct LockedLedger {
     pub(super) ledger: Ledger,
     pub(super) run: Run,
-    pub(super) leader_pid: i32,
+    /// SQL that is true while the leader lock is held by this run's own session.
+    pub(super) held: String,
     pub(super) owner: serde_json::Value,
     leader: Arc<Session>,
     lost: Arc<AtomicBool>,
@@ -79,6 +80,15 @@ impl Keys {
         let hash = i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
         Keys { class: 0x6169_706d, leader: hash & !1, work: hash | 1 }
     }
+
+    /// SQL that is true while the session `pid` holds the leader lock.
+    fn held_by(self, pid: i32) -> String {
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
+             AND objsubid = 2 AND classid::bigint = {} AND objid::bigint = {} AND pid = {pid})",
+            self.class as u32, self.leader as u32
+        )
+    }
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -122,7 +132,8 @@ impl Ledger {
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
         let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
-        let locked = LockedLedger { ledger: self, run, leader_pid, owner, leader, lost, heartbeat };
+        let held = keys.held_by(leader_pid);
+        let locked = LockedLedger { ledger: self, run, held, owner, leader, lost, heartbeat };
         Ok((locked, snapshot))
     }
 
