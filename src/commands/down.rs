@@ -197,7 +197,9 @@ impl Migrator {
         );
         let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
+        let (pictures, _) =
+            execute::before_pictures(snapshot, &stores, &self.config.ignored).await?;
+        execute::keep_pictures(locked, &pictures).await?;
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),

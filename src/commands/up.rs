@@ -220,9 +220,10 @@ impl Migrator {
             unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
         );
         let stores = self.meet(touched, locked, snapshot, up.wait).await?;
-        let drift =
-            execute::before_pictures(locked, snapshot, &stores, &self.config.ignored).await?;
+        let (pictures, drift) =
+            execute::before_pictures(snapshot, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
+        execute::keep_pictures(locked, &pictures).await?;
         Ok(stores)
     }
 

@@ -22,7 +22,7 @@ pub(crate) use discreet::DiscreetListener;
 pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
-pub use shapes::{before_pictures, record};
+pub use shapes::{Pictures, before_pictures, keep_pictures, record};
 pub use task::{Task, Undoing, to_apply, to_undo};
 
 use crate::error::{Error, Exit, Place};

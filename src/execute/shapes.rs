@@ -9,33 +9,43 @@ use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
 use crate::stores::{self, Depth, Ignored, Unit};
 
-/// Takes the before-picture of each connected store and makes it durable. Gives back the drift that
-/// was there already: recorded against live.
+/// The pictures of the stores before a run's first effect.
+pub type Pictures = BTreeMap<StoreKind, Shape>;
+
+/// Takes the before-picture of each connected store, and tells the drift that was there already:
+/// recorded against live. [`keep_pictures`] makes them durable.
 ///
 /// A store whose picture an unfinished run left is not looked at: that run's own changes are no
 /// drift, and it has told of the drift that it met.
 pub async fn before_pictures(
-    ledger: &LockedLedger,
     snapshot: &Snapshot,
     stores: &Connected,
     ignored: &BTreeMap<StoreKind, Ignored>,
-) -> Result<BTreeMap<StoreKind, Vec<Change>>> {
-    let pictures = stores.iter().map(async |(kind, store)| {
-        let stored = snapshot.shapes.get(kind).cloned().unwrap_or_default();
-        let recorded = stored.recorded.clone();
+) -> Result<(Pictures, BTreeMap<StoreKind, Vec<Change>>)> {
+    let stored = |kind: &StoreKind| snapshot.shapes.get(kind).cloned().unwrap_or_default();
+    let fresh = stores.iter().filter(|(kind, _)| stored(kind).before.is_none());
+    let pictures = fresh.map(async |(kind, store)| {
+        let recorded = stored(kind).recorded;
         let live = store.inspect(&recorded, Depth::Structure).await;
-        (*kind, stored, live)
+        (*kind, recorded, live)
     });
-    let mut drift = BTreeMap::new();
-    for (kind, stored, live) in futures_util::future::join_all(pictures).await {
+    let (mut pictures_taken, mut drift) = (Pictures::new(), BTreeMap::new());
+    for (kind, recorded, live) in futures_util::future::join_all(pictures).await {
         let live = live.map_err(|error| inspect_error(kind, &error))?;
-        ledger.keep_before(kind, &live).await?;
-        let before = stored.before.unwrap_or(live);
         let nothing = Ignored::default();
         let ignored = ignored.get(&kind).unwrap_or(&nothing);
-        drift.insert(kind, stores::drift(kind, &stored.recorded, &before, ignored).changes);
+        drift.insert(kind, stores::drift(kind, &recorded, &live, ignored).changes);
+        pictures_taken.insert(kind, live);
     }
-    Ok(drift)
+    Ok((pictures_taken, drift))
+}
+
+/// Makes the pictures durable; the run's first effect comes after.
+pub async fn keep_pictures(ledger: &LockedLedger, pictures: &Pictures) -> Result<()> {
+    for (kind, live) in pictures {
+        ledger.keep_before(*kind, live).await?;
+    }
+    Ok(())
 }
 
 /// Records the shape of each connected store: the recorded one plus what this run changed, which is

@@ -198,3 +198,17 @@ fn a_shape_that_was_not_recorded_is_and_drift_is_not_laundered() {
     assert!(report.stdout.contains("public.a.n"), "{}", report.stdout);
     assert!(!report.stdout.contains("public.b"), "{}", report.stdout);
 }
+
+#[test]
+fn what_a_killed_run_did_itself_is_no_drift_to_the_next() {
+    let env = TestEnv::new().with(&["redis"]);
+    let contract = "{ keyspace: { pattern: 'NAME:*', type: 'hash', ttl: '1h', purpose: 'x' } }";
+    env.file("migrations/redis/V1__a.json5", &format!("{{ steps: [{contract}] }}"));
+    let mut command = env.command(&["up"]);
+    command.env("AIPLAT_MIGRATE_FAILPOINT", "record_shape:before");
+    let killed = command.output().expect("binary");
+    assert_eq!(killed.status.code(), None, "{killed:?}");
+    let next = env.run(&["up", "--on-drift", "fail"]).expect(0);
+    assert!(!next.stderr.contains("drift"), "{}", next.stderr);
+    env.run(&["validate", "--store", "redis"]).expect(0);
+}
