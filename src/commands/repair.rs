@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::validate::Look;
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Healing};
-use crate::ledger::{LockedLedger, Snapshot, State};
+use crate::ledger::{ANSWER, Ledger, LockedLedger, Snapshot, State, Wanted, answer};
 use crate::migration::{Files, MigrationId, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
@@ -60,6 +61,7 @@ impl Migrator {
         let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let snapshot = ledger.read().await?;
+        let repair = &unanswered(repair, &ledger, &snapshot).await?;
         let actions = actions(repair, &files, &snapshot)?;
         let looks = self.drifted(repair, &snapshot).await?;
         let mut report = planned(repair, &actions, &looks);
@@ -97,11 +99,11 @@ impl Migrator {
     ) -> Result<()> {
         for action in actions(repair, files, snapshot)? {
             match &action {
-                Action::Settle { id, row, done } => locked.settle_doubt(*row, id, *done).await?,
-                Action::Realign { id, row, checksum, script } => {
-                    locked.realign(*row, id, checksum, script).await?;
+                Action::Settle { row, done, .. } => locked.settle_doubt(*row, *done).await?,
+                Action::Realign { row, checksum, script, .. } => {
+                    locked.realign(*row, checksum, script).await?;
                 }
-                Action::Forget { id, row } => locked.forget(*row, id).await?,
+                Action::Forget { row, .. } => locked.forget(*row).await?,
             }
         }
         let looks = self.drifted(repair, snapshot).await?;
@@ -150,7 +152,8 @@ impl Migrator {
             let mut tried = Vec::new();
             for heal in look.heals().iter().filter(|heal| !heal.script.is_empty()) {
                 if self.interrupt.is_stopping() {
-                    errors.push(Error::new(Exit::Failed, "stopped").state(format!(
+                    let exit = self.interrupt.exit().unwrap_or(Exit::Failed);
+                    errors.push(Error::new(exit, "stopped, as asked").state(format!(
                         "{}: what stood before {} is put back",
                         look.kind, heal.object
                     )));
@@ -251,6 +254,25 @@ fn actions(repair: &Repair, files: &Files, snapshot: &Snapshot) -> Result<Vec<Ac
         }
     }
     Ok(actions)
+}
+
+/// `repair` without an answer that the ledger has already: a command that was killed after it gave
+/// the answer may be typed again.
+async fn unanswered(repair: &Repair, ledger: &Ledger, snapshot: &Snapshot) -> Result<Repair> {
+    let mut repair = repair.clone();
+    for (given, done) in [(&mut repair.done, true), (&mut repair.not_done, false)] {
+        let row = given.as_ref().and_then(|migration| snapshot.living(&migration.id()));
+        let Some(row) = row.filter(|row| row.state != State::InDoubt) else { continue };
+        let of_row = Wanted { migration: Some(row.id.clone()), ..Wanted::default() };
+        let newest = ledger.events(&of_row, 1).await?;
+        let same = |event: &Value| {
+            event["ledger_id"] == row.row && event["details"][ANSWER] == answer(done)
+        };
+        if newest.iter().any(same) {
+            *given = None;
+        }
+    }
+    Ok(repair)
 }
 
 fn settle(snapshot: &Snapshot, id: &MigrationId, done: bool) -> Result<Action> {

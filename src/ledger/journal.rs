@@ -9,9 +9,20 @@ use super::{LockedLedger, Row};
 use crate::error::Result;
 use crate::failpoint::effect;
 use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
-use crate::postgres::identifier;
+use crate::postgres::{identifier, literal};
 use crate::shape::Attributes;
 use crate::stores::{Before, Position};
+
+/// Where an event keeps what a person said of a step in doubt.
+pub const ANSWER: &str = "step in doubt";
+
+/// What a person said of a step in doubt, as an event keeps it.
+pub fn answer(done: bool) -> &'static str {
+    match done {
+        true => "done",
+        false => "not done",
+    }
+}
 
 /// What a row says of its migration when it is claimed.
 #[derive(Clone, Debug)]
@@ -321,56 +332,67 @@ impl LockedLedger {
     }
 
     /// Settles a step in doubt as a person says: done, or not done.
-    pub async fn settle_doubt(&self, row: i64, id: &MigrationId, done: bool) -> Result<()> {
+    pub async fn settle_doubt(&self, row: i64, done: bool) -> Result<()> {
         let sql = format!(
-            "UPDATE {}.ledger SET state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END, \
+            "WITH settled AS (UPDATE {}.ledger SET \
+             state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END, \
              run_id = $2, before = NULL, position = NULL, \
              steps_done = steps_done + CASE WHEN $3 THEN 1 ELSE 0 END, \
              down = CASE WHEN NOT $3 AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
                THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END \
-             WHERE id = $1 AND state = 'in doubt' AND {}",
+             WHERE id = $1 AND state = 'in doubt' AND {} RETURNING *), {} SELECT count(*) FROM settled",
             self.schema_sql(),
-            self.held()
+            self.held(),
+            self.event_from(4, "settled", EventKind::Repaired)
         );
-        effect!("settle_doubt", self.exactly_one(&sql, &[&row, &self.run.id, &done]))?;
-        let said = if done { "done" } else { "not done" };
-        self.event(EventKind::Repaired, Some(id), &json!({ "row": row, "step in doubt": said }))
-            .await
+        let details = json!({ "row": row, ANSWER: answer(done) });
+        let run = &self.run;
+        effect!(
+            "settle_doubt",
+            self.one(&sql, &[&row, &run.id, &done, &run.host, &run.tool, &details])
+        )
+        .map(|_| ())
     }
 
     /// Takes another text as what was applied.
-    pub async fn realign(
-        &self,
-        row: i64,
-        id: &MigrationId,
-        checksum: &str,
-        script: &str,
-    ) -> Result<()> {
+    pub async fn realign(&self, row: i64, checksum: &str, script: &str) -> Result<()> {
         let sql = format!(
-            "WITH old AS (SELECT id, checksum FROM {0}.ledger WHERE id = $1) \
-             UPDATE {0}.ledger l SET checksum = $2, script = $3 FROM old \
-             WHERE l.id = old.id AND l.state IN ('applied', 'baseline') AND {1} RETURNING l.id, old.checksum",
+            "WITH old AS (SELECT id, checksum FROM {0}.ledger WHERE id = $1), \
+             realigned AS (UPDATE {0}.ledger l SET checksum = $2, script = $3 FROM old \
+             WHERE l.id = old.id AND l.state IN ('applied', 'baseline') AND {1} \
+             RETURNING l.*, old.checksum AS former), {2} SELECT count(*) FROM realigned",
             self.schema_sql(),
-            self.held()
+            self.held(),
+            self.event_with(
+                4,
+                "realigned",
+                EventKind::Repaired,
+                "$6::jsonb || jsonb_build_object('before', former)"
+            )
         );
-        let old: String = effect!("realign", self.one(&sql, &[&row, &checksum, &script]))?.get(1);
-        let details = json!({ "row": row, "before": old, "after": checksum });
-        self.event(EventKind::Repaired, Some(id), &details).await
+        let details = json!({ "row": row, "after": checksum });
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&row, &checksum, &script, &run.host, &run.tool, &details];
+        effect!("realign", self.one(&sql, &parameters)).map(|_| ())
     }
 
     /// Takes it that a migration's file is meant to be gone: its row is history, what it made stays.
-    pub async fn forget(&self, row: i64, id: &MigrationId) -> Result<()> {
+    pub async fn forget(&self, row: i64) -> Result<()> {
         let sql = format!(
-            "UPDATE {}.ledger SET state = 'undone' WHERE id = $1 AND state IN ('applied', 'baseline') AND {}",
+            "WITH forgotten AS (UPDATE {}.ledger SET state = 'undone' \
+             WHERE id = $1 AND state IN ('applied', 'baseline') AND {} RETURNING *), {} \
+             SELECT count(*) FROM forgotten",
             self.schema_sql(),
-            self.held()
+            self.held(),
+            self.event_from(2, "forgotten", EventKind::Repaired)
         );
-        effect!("forget", self.exactly_one(&sql, &[&row]))?;
         let details = json!({ "row": row, "before": "applied", "after": "file gone, accepted" });
-        self.event(EventKind::Repaired, Some(id), &details).await
+        let parameters: [&(dyn ToSql + Sync); 4] = [&row, &self.run.host, &self.run.tool, &details];
+        effect!("forget", self.one(&sql, &parameters)).map(|_| ())
     }
 
-    /// Appends an event about `id`, or about the ledger as a whole.
+    /// Appends an event that no row comes with.
     pub async fn event(
         &self,
         kind: EventKind,
@@ -418,16 +440,19 @@ impl LockedLedger {
     /// Names the present point: the set of migrations that stand now. A name is given once.
     pub async fn tag(&self, name: &str, rows: &[i64]) -> Result<bool> {
         let sql = format!(
-            "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
-            self.schema_sql()
+            "WITH tagged AS (INSERT INTO {0}.tag (name, rows, run_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (name) DO NOTHING RETURNING name), \
+             told AS (INSERT INTO {0}.event (run_id, event, host, tool_version, details) \
+             SELECT $3, '{1}', $4, $5, jsonb_build_object('tag', name) FROM tagged) \
+             SELECT count(*) FROM tagged",
+            self.schema_sql(),
+            EventKind::Tagged.name()
         );
         let client = &self.ledger.session.client;
-        let count = effect!("tag", client.execute(&sql, &[&name, &rows, &self.run.id]));
-        let made = count.map_err(|error| self.error(&error))? == 1;
-        if made {
-            self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
-        }
-        Ok(made)
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 5] = [&name, &rows, &run.id, &run.host, &run.tool];
+        let tagged = effect!("tag", client.query_one(&sql, &parameters));
+        Ok(tagged.map_err(|error| self.error(&error))?.get::<_, i64>(0) == 1)
     }
 
     /// Records which server a store is, at first contact.
@@ -457,14 +482,19 @@ impl LockedLedger {
     }
 
     fn event_from(&self, parameter: usize, from: &str, kind: EventKind) -> String {
+        self.event_with(parameter, from, kind, &format!("${}", parameter + 2))
+    }
+
+    /// The same, where `details` is SQL over the rows of `from`.
+    fn event_with(&self, parameter: usize, from: &str, kind: EventKind, details: &str) -> String {
         format!(
             "event AS (INSERT INTO {}.event (run_id, event, store, kind, version, ledger_id, host, \
-             tool_version, details) SELECT run_id, '{}', store, kind, version, id, \
-             ${parameter}, ${}, ${} FROM {from})",
+             tool_version, details) SELECT {}, '{}', store, kind, version, id, \
+             ${parameter}, ${}, {details} FROM {from})",
             self.schema_sql(),
+            literal(&self.run.id),
             kind.name(),
             parameter + 1,
-            parameter + 2
         )
     }
 

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
 
-pub use journal::{Claim, EventKind, Settled};
+pub use journal::{ANSWER, Claim, EventKind, Settled, answer};
 pub use lock::{Holder, LockedLedger, Waiting};
 pub use rows::{Row, State};
 pub use shapes::StoredShape;
