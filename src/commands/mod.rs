@@ -1,5 +1,6 @@
 //! One file per verb, each read top to bottom. Commands return values; `report` shows them.
 
+mod anew;
 mod down;
 mod hash;
 mod history;
