@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::chaos::{
-    ALL, DOWN, Dice, Picture, Project, Tally, UP, by_people, in_source, killed_at,
+    ALL, DOWN, Dice, Picture, Project, Tally, UP, by_people, files, in_source, killed_at,
     killed_if_passed, killed_within, passages, picture, sources,
 };
 use crate::support::TestEnv;
@@ -299,7 +299,7 @@ fn killed_while_a_person_repairs() {
     by_people().1.check("by people");
 }
 
-/// Kills runs of projects over all stores at random moments, one to three in a row; after each row
+/// Kills runs of projects over all stores at random moments, up to eight in a row; after each row
 /// the next run ends where an undisturbed one would have. `worlds` projects side by side have
 /// `wanted` of their runs killed each.
 fn at_random(worlds: usize, wanted: usize) -> Tally {
@@ -310,18 +310,20 @@ fn at_random(worlds: usize, wanted: usize) -> Tally {
             std::thread::spawn(move || {
                 let mut world = World::of("all");
                 while world.tally.kills < wanted {
-                    let (spans, left) = (world.expected.spans, wanted - world.tally.kills);
-                    let mut left = left;
+                    let spans = world.expected.spans;
+                    let mut left = wanted - world.tally.kills;
                     world.cycle(|project, at| {
                         let mut row = Vec::new();
-                        for _ in 0..=dice.below(3).min(left.saturating_sub(1)) {
-                            let span = spans[at].as_micros() as usize;
+                        for _ in 0..(1 + dice.below(8)).min(left) {
+                            // What is gone on with takes less time than the whole.
+                            let span = spans[at].as_micros() as usize / (1 + dice.below(3));
                             let moment = Duration::from_micros(dice.below(span) as u64);
-                            if left > 0 && killed_within(project, [UP, DOWN][at], moment) {
-                                row.push(moment);
-                                left -= 1;
+                            if !killed_within(project, [UP, DOWN][at], moment) {
+                                break;
                             }
+                            row.push(moment);
                         }
+                        left -= row.len();
                         (row.len(), format!("after {row:?}"))
                     });
                     println!("{} of {wanted} killed in one of {worlds} worlds", world.tally.kills);
@@ -352,6 +354,28 @@ fn chaos_random_kills() {
     println!("{}", tally.line("random/all"));
     tally.check("random kills");
     assert_eq!(tally.kills, 200);
+}
+
+/// What is killed has every step that docs/migrations.md tells of.
+#[test]
+fn the_projects_have_every_kind_of_step() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/migrations.md");
+    let docs = std::fs::read_to_string(docs).expect("docs");
+    for (store, title) in
+        [("mongo", "MongoDB"), ("weaviate", "Weaviate"), ("kafka", "Kafka"), ("redis", "Redis")]
+    {
+        let section = docs.split(&format!("\n## {title}\n")).nth(1).expect(title);
+        let section = section.split("\n## ").next().expect(title);
+        let kind = |line: &'static str| line.strip_prefix("| `")?.split('`').next();
+        let section: &'static str = section.to_string().leak();
+        let kinds: Vec<&str> = section.lines().filter_map(kind).collect();
+        assert!(kinds.len() >= 4, "{title}: {kinds:?}");
+        for kind in kinds {
+            let step = format!("{{ {kind}:");
+            let there = files(store).iter().any(|(_, text)| text.contains(&step));
+            assert!(there, "no `{kind}` in the project of {store}");
+        }
+    }
 }
 
 /// Every write to the ledger, and every call of a store that may change it, lies between failpoints.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 pub use people::by_people;
-pub use projects::{ALL, Project};
+pub use projects::{ALL, Project, files};
 pub use tally::Tally;
 
 use crate::support::{Finished, TestEnv, finish};
@@ -57,8 +57,8 @@ pub fn ledger_and_drift(env: &TestEnv) -> Vec<String> {
 }
 
 /// What `validate` finds, as far as it concerns this test.
-fn drift(env: &TestEnv) -> Vec<String> {
-    let report = env.run(&["validate", "--output", "json"]).json();
+pub fn drift(env: &TestEnv) -> Vec<String> {
+    let report = env.run(&["validate", "--output", "json", "--wait", "60s"]).json();
     let findings = report["findings"].as_array().cloned().unwrap_or_default();
     findings
         .iter()
@@ -209,5 +209,6 @@ impl Dice {
 /// What `up` is called with.
 pub const UP: &[&str] = &["up", "--quiet"];
 
-/// What `down` is called with: the tests' data may go.
-pub const DOWN: &[&str] = &["down", "--all", "--yes", "--allow-data-loss", "--quiet"];
+/// What `down` is called with: the tests' data may go, and a busy machine may take its time.
+pub const DOWN: &[&str] =
+    &["down", "--all", "--yes", "--allow-data-loss", "--quiet", "--wait", "60s"];

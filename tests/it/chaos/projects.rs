@@ -93,15 +93,7 @@ impl Project {
     }
 
     fn write(&self, store: &str) {
-        let files: &[(&str, &str)] = match store {
-            "postgres" => POSTGRES,
-            "mongo" => MONGO,
-            "weaviate" => WEAVIATE,
-            "kafka" => KAFKA,
-            "redis" => REDIS,
-            other => panic!("no store {other}"),
-        };
-        for (name, text) in files {
+        for (name, text) in files(store) {
             let text = text.replace("SETTING", self.setting);
             self.env.file(&format!("migrations/{store}/{name}"), &text);
         }
@@ -223,6 +215,18 @@ impl Project {
             ("delete", _) => Some(self.documents("once", doc! {}) == 0),
             _ => None,
         }
+    }
+}
+
+/// The migrations of a store: name and text.
+pub fn files(store: &str) -> &'static [(&'static str, &'static str)] {
+    match store {
+        "postgres" => POSTGRES,
+        "mongo" => MONGO,
+        "weaviate" => WEAVIATE,
+        "kafka" => KAFKA,
+        "redis" => REDIS,
+        other => panic!("no store {other}"),
     }
 }
 
