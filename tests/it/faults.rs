@@ -583,14 +583,14 @@ fn chaos_fault_a_cable_that_is_cut() {
         },
         || {
             let redis = OwnRedis::start();
-            redis.fill(100_000);
+            redis.fill(30_000);
             let env = redis.project();
             let text =
                 "{ steps: [ { rewrite: { match: 'k:*', set: { ttl: '24h' }, count: 1 } } ] }";
             env.file("migrations/redis/V1__ttl.json5", text);
             let at_work = "position IS NOT NULL";
             let env = cable_cut(env, "AIPLAT_MIGRATE_REDIS_URL", at_work, &["Redis"]);
-            assert_eq!(redis.without_ttl(100_000), 0);
+            assert_eq!(redis.without_ttl(30_000), 0);
             assert_eq!(env.ledger(), ["redis 1 applied"]);
         },
     ];

@@ -1,5 +1,5 @@
-//! Every reader of what people write, given any text: it must answer, and never panic. The property
-//! tests and the fuzz targets share it.
+//! Every reader of what people write, given any text: it must answer, and never panic. It needs nothing of
+//! the other tests, so that whatever makes texts can use it.
 
 use aiplat_migrate::config::{Config, Environment};
 use aiplat_migrate::migration::{Node, Placeholders, Requirement, Source, StoreKind};
