@@ -56,7 +56,8 @@ impl Files {
 
     /// The migration `id`.
     pub fn get(&self, id: &MigrationId) -> Option<&Migration> {
-        self.migrations.iter().find(|migration| migration.id == *id)
+        let at = self.migrations.binary_search_by(|migration| migration.id.cmp(id));
+        at.ok().map(|at| &self.migrations[at])
     }
 }
 

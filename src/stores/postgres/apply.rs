@@ -21,7 +21,7 @@ use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
 const HYGIENE: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DEALLOCATE ALL; \
                        CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;";
 
-/// The class of the ledger's own assertions: the predecessor is not applied.
+/// The class of the ledger's own assertions: the one sent before is not settled.
 const PREDECESSOR_MISSING: &str = "AM001";
 
 /// A message and where in it the step's own text lies.
@@ -114,7 +114,8 @@ fn closing(step: &Step, seal: &Seal) -> String {
         true => ("SET SESSION AUTHORIZATION DEFAULT;\nRESET ROLE;\n", HYGIENE),
         false => ("", ""),
     };
-    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{reset}{};\nCOMMIT;\n{hygiene}", seal.close)
+    let Seal { close, settled, .. } = seal;
+    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{reset}{close};\nCOMMIT;\n{hygiene}{settled};")
 }
 
 async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
