@@ -195,8 +195,7 @@ impl Migrator {
         touched.extend(self.unfinished(snapshot));
         let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        let (pictures, _) =
-            execute::before_pictures(locked, &stores, &self.config.ignored).await?;
+        let (pictures, _) = execute::before_pictures(locked, &stores, &self.config.ignored).await?;
         execute::keep_pictures(locked, &pictures).await?;
         let context = Context {
             ledger: locked,

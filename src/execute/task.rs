@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{
-    Checksum, Down, Files, Inverse, Migration, MigrationId, Placeholders, Script, Source, StoreKind,
+    Down, Files, Inverse, Migration, MigrationId, Placeholders, Script, Source, StoreKind,
 };
 use crate::plan::Item;
 use crate::stores::{self, Limits, Unit};
@@ -163,8 +163,8 @@ fn limits(script: &Script) -> Limits {
 
 /// The hash of each unit's text as it stands in the file, placeholders unreplaced.
 fn hashes(source: &Source, units: &[Unit]) -> Vec<String> {
-    let text = |unit: &Unit| source.text.get(unit.span.clone()).unwrap_or_default();
-    units.iter().map(|unit| Checksum::of(text(unit)).as_str().to_string()).collect()
+    let hash = |unit: &Unit| source.checksum_of(unit.span.clone()).as_str().to_string();
+    units.iter().map(hash).collect()
 }
 
 /// A half-applied file may change from its first unfinished step on. A step that a dead run had
@@ -334,13 +334,12 @@ fn undo_source(
             if half {
                 remarks.push(whole(&file, row));
             }
-            let source = Source { store: id.store, file, text: text.clone() };
-            Ok((source, as_applied(placeholders, stored, id, remarks)))
+            Ok((Source::new(id.store, file, text), as_applied(placeholders, stored, id, remarks)))
         }
         Down::Steps { steps } => {
             let text = inverse_text(row, steps)?;
             let file = format!("the undo of {id} (as recorded in the ledger)");
-            Ok((Source { store: id.store, file, text }, Placeholders::default()))
+            Ok((Source::new(id.store, file, text), Placeholders::default()))
         }
         Down::Irreversible { reason } => Err(cannot(row, reason)),
         Down::None => Err(cannot(row, "it has no U file")

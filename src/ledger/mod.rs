@@ -151,7 +151,8 @@ impl Ledger {
         let shapes = format!("SELECT store, before IS NOT NULL FROM {}.shape", self.schema_sql());
         let (mut snapshot, shapes) = self.read_with(&shapes).await?;
         let unfinished = shapes.iter().filter(|row| row.get(1));
-        snapshot.unfinished = unfinished.filter_map(|row| row.get::<_, &str>(0).parse().ok()).collect();
+        snapshot.unfinished =
+            unfinished.filter_map(|row| row.get::<_, &str>(0).parse().ok()).collect();
         Ok(snapshot)
     }
 

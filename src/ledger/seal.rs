@@ -41,23 +41,15 @@ impl LockedLedger {
 
     /// Seals the undoing of the migration in `row`.
     pub fn seal_undone(&self, row: i64, after: Option<&Seal>) -> Seal {
-        let arguments = [
-            json(&self.owner),
-            row.to_string(),
-            literal(&self.run.host),
-            literal(self.run.tool),
-        ];
+        let arguments =
+            [json(&self.owner), row.to_string(), literal(&self.run.host), literal(self.run.tool)];
         self.seal(after, "close_undone", &arguments)
     }
 
     /// Seals a repair of `store`: its event is written in the repair's own transaction.
     pub fn seal_repair(&self, store: StoreKind, details: &Value) -> Seal {
-        let arguments = [
-            literal(store.name()),
-            literal(&self.run.host),
-            literal(self.run.tool),
-            json(details),
-        ];
+        let arguments =
+            [literal(store.name()), literal(&self.run.host), literal(self.run.tool), json(details)];
         self.seal(None, "close_repair", &arguments)
     }
 
@@ -74,7 +66,10 @@ impl LockedLedger {
         let run = literal(&self.run.id);
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
-            close: format!("SELECT {schema}.{close}({token}, {after}, {run}, {})", arguments.join(", ")),
+            close: format!(
+                "SELECT {schema}.{close}({token}, {after}, {run}, {})",
+                arguments.join(", ")
+            ),
             settled: format!("SET aiplat_migrate.sealed = {token}"),
             token,
         }

@@ -68,11 +68,8 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!(
-            "keep_before",
-            self.execute(&sql, &[&store.name(), &Json(before), &self.run.id])
-        )
-        .map(|_| ())
+        effect!("keep_before", self.execute(&sql, &[&store.name(), &Json(before), &self.run.id]))
+            .map(|_| ())
     }
 
     /// The recorded shape of `store` now.
@@ -92,11 +89,8 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!(
-            "record_shape",
-            self.execute(&sql, &[&store.name(), &Json(recorded), &self.run.id])
-        )
-        .map(|_| ())
+        effect!("record_shape", self.execute(&sql, &[&store.name(), &Json(recorded), &self.run.id]))
+            .map(|_| ())
     }
 
     /// Records the live shape of a store as it should be, with one event for each of `details`.
