@@ -88,7 +88,7 @@ pub fn to_apply(
 ) -> Result<Vec<Task>> {
     collect(items.iter().filter_map(|item| {
         let file = files.get(&item.id)?;
-        Some(apply_task(item, file, snapshot, placeholders))
+        Some(apply_task(item, file, snapshot.living(&item.id), placeholders))
     }))
 }
 
@@ -109,12 +109,11 @@ fn collect(tasks: impl Iterator<Item = Result<Task>>) -> Result<Vec<Task>> {
 fn apply_task(
     item: &Item,
     file: &Migration,
-    snapshot: &Snapshot,
+    living: Option<&Row>,
     placeholders: &Placeholders,
 ) -> Result<Task> {
     let script = file.source.script(placeholders)?;
     let units = parse(&script, placeholders)?;
-    let living = snapshot.living(&item.id);
     let row = living.filter(|row| matches!(row.state, State::Failed | State::Running)).cloned();
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
     let step_hashes = hashes(&file.source, &units);
@@ -126,6 +125,7 @@ fn apply_task(
         description: file.description.clone(),
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
+        content: stores::content(&file.source),
         down: down_of(file, placeholders)?,
         requires: file.header.requires.iter().map(|(requirement, _)| requirement.clone()).collect(),
         step_hashes,
@@ -204,6 +204,29 @@ fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
     }
 }
 
+/// The migration in `row`, which a run left in the middle, ready to be asked about; `down` is what the
+/// ledger kept to undo it.
+///
+/// Errors: its text is gone, or the step that was begun has another text now.
+pub fn left(row: &Row, files: &Files, down: Down, placeholders: &Placeholders) -> Result<Task> {
+    let state = match row.state {
+        State::InDoubt if row.undoing => State::Undoing,
+        State::InDoubt => State::Running,
+        state => state,
+    };
+    let row = Row { state, ..row.clone() };
+    let item = Item { id: row.id.clone(), after: Vec::new() };
+    match (row.undoing, files.get(&row.id)) {
+        (false, Some(file)) => apply_task(&item, file, Some(&row), placeholders),
+        (false, None) => {
+            Err(Error::new(Exit::Differ, format!("{} is half applied and gone", row.script)))
+        }
+        (true, file) => {
+            undo_task(Undoing { row: &row, item, down, file }, placeholders, &mut Vec::new())
+        }
+    }
+}
+
 /// One migration to be undone, with what the ledger kept to undo it.
 pub struct Undoing<'a> {
     /// The row.
@@ -262,6 +285,7 @@ fn undo_task(
             description: row.description.clone(),
             script: row.script.clone(),
             checksum: row.checksum.clone(),
+            content: None,
             down: undoing.down,
             requires: row.requires.clone(),
             step_hashes,

@@ -34,6 +34,7 @@ impl LockedLedger {
             literal(&self.run.host),
             literal(self.run.tool),
             replaces.map_or("NULL".to_string(), |row| row.to_string()),
+            claim.content.as_ref().map_or("NULL".to_string(), |content| literal(content.as_str())),
         ];
         self.seal(&token, after, State::Applied, "seal_applied", &arguments)
     }
