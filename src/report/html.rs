@@ -256,14 +256,22 @@ fn sides(recorded: Option<&Value>, live: Option<&Value>) -> (String, String) {
     (side(&recorded), side(&live))
 }
 
-/// How long the texts are the same from their beginnings on, and from their ends back, in bytes.
+/// How long the texts are the same from their beginnings on, and from their ends back, in bytes; no
+/// word is cut.
 fn differing(a: &str, b: &str) -> (usize, usize) {
     let same = |(a, b): &(char, char)| a == b;
-    let from: usize =
-        a.chars().zip(b.chars()).take_while(same).map(|(letter, _)| letter.len_utf8()).sum();
+    let length = |letters: &[char]| letters.iter().map(|letter| letter.len_utf8()).sum::<usize>();
+    let whole = |mut letters: Vec<char>| {
+        while letters.pop_if(|letter| letter.is_alphanumeric() || *letter == '_').is_some() {}
+        length(&letters)
+    };
+    if a == b {
+        return (a.len(), 0);
+    }
+    let from = whole(a.chars().zip(b.chars()).take_while(same).map(|(letter, _)| letter).collect());
     let (a, b) = (&a[from..], &b[from..]);
-    let pairs = a.chars().rev().zip(b.chars().rev());
-    (from, pairs.take_while(same).map(|(letter, _)| letter.len_utf8()).sum())
+    let ends = a.chars().rev().zip(b.chars().rev());
+    (from, whole(ends.take_while(same).map(|(letter, _)| letter).collect()))
 }
 
 fn text(value: &Value) -> String {
@@ -317,8 +325,9 @@ mod tests {
             (&a[from..a.len() - back], &b[from..b.len() - back])
         };
         assert_eq!(parts("return 2; end", "return 30; end"), ("2", "30"));
-        assert_eq!(parts("aa", "aaa"), ("", "a"));
-        assert_eq!(parts("größe", "grüße"), ("öß", "üß"));
+        assert_eq!(parts("a, a", "a, a, a"), ("", ", a"));
+        assert_eq!(parts("true", "false"), ("true", "false"));
+        assert_eq!(parts("die größe.", "die grüße."), ("größe", "grüße"));
         assert_eq!(parts("same", "same"), ("", ""));
         assert_eq!(parts("", "x"), ("", "x"));
     }

@@ -154,7 +154,7 @@ fn a_person_sees_what_differs_on_a_phone_and_on_a_desktop() {
         assert!(shown.starts_with("6 differences\n"), "{shown}");
         for object in [
             format!("column {table}.id"),
-            format!("column {table}.<script>alert(1)</script>"),
+            format!("column {table}.\"<script>alert(1)</script>\""),
             "function public.f()".to_string(),
             "table public.gone".to_string(),
             "index x on a".to_string(),
