@@ -321,8 +321,12 @@ fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
     }
     error
         .state("nothing was applied")
-        .hint(format!("look at the store; if the step was done: aiplat-migrate repair --done {id}"))
-        .hint(format!("if it was not: aiplat-migrate repair --not-done {id}"))
+        .hint("to ask the store once more: aiplat-migrate repair")
+        .hint(format!(
+            "or look there yourself; if the step was done: aiplat-migrate repair --done {}",
+            id.argument()
+        ))
+        .hint(format!("if it was not: aiplat-migrate repair --not-done {}", id.argument()))
 }
 
 fn checksums(entry: &Entry<'_>) -> String {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::changed::{self, Extent};
 use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Event};
 use crate::ledger::{Shapes, Snapshot, StoredShape, Wanted};
-use crate::migration::{Files, StoreKind, sum};
+use crate::migration::{Checksum, Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
@@ -55,11 +56,11 @@ impl Migrator {
         report.at_work = ledger.at_work().await?;
         let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
         let repairs = ledger.events(&repaired, REPAIRS).await?;
+        let entries = self.compare(&files, &snapshot.rows);
+        let contents = ledger.contents(&changed::rows(&entries)).await?;
         drop(ledger);
-        for entry in self.compare(&files, &snapshot.rows) {
-            if self.selected(entry.id.store) {
-                report.findings.extend(of_entry(&entry, report.at_work.is_some()));
-            }
+        for entry in entries.iter().filter(|entry| self.selected(entry.id.store)) {
+            report.findings.extend(of_entry(entry, &contents, report.at_work.is_some()));
         }
         if report.at_work.is_none() {
             let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
@@ -330,7 +331,11 @@ fn hint_of(heal: &Heal) -> String {
 }
 
 /// What is to be said of a migration whose file and row do not agree.
-fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
+fn of_entry(
+    entry: &Entry<'_>,
+    contents: &BTreeMap<i64, Checksum>,
+    at_work: bool,
+) -> Option<Finding> {
     let script = entry
         .file
         .map(|file| file.source.file.clone())
@@ -354,7 +359,10 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
             "give it a newer version, or apply it late: aiplat-migrate up --out-of-order",
         ),
         Status::Changed => error(
-            format!("{script} was changed after it was applied"),
+            format!(
+                "{script} was changed after it was applied: {}",
+                Extent::of(entry, contents).name()
+            ),
             "put it back, or take it as applied: aiplat-migrate repair --accept-changed",
         ),
         Status::Missing => error(
@@ -364,7 +372,7 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
         Status::Running | Status::Undoing if at_work => None,
         Status::Running => error(
             format!("{script} is half applied: its run died"),
-            "go on with it: aiplat-migrate up",
+            "go on with it: aiplat-migrate up; or settle it alone: aiplat-migrate repair",
         ),
         Status::Failed => error(
             format!("{script} failed after {} steps", entry.row.map_or(0, |row| row.steps_done)),
@@ -376,7 +384,7 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
         ),
         Status::InDoubt => error(
             format!("a step of {script} is in doubt"),
-            "look at the store, then: aiplat-migrate repair --done or --not-done",
+            "aiplat-migrate repair asks the store, and tells what to type where it cannot tell",
         ),
     }
 }

@@ -9,6 +9,7 @@
 
 mod connect;
 mod discreet;
+mod doubt;
 mod events;
 mod heal;
 mod journalled;
@@ -19,11 +20,12 @@ mod task;
 
 pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
 pub(crate) use discreet::DiscreetListener;
+pub use doubt::{probe, settle, settle_as};
 pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 pub use shapes::{Pictures, before_pictures, keep_pictures, record};
-pub use task::{Task, Undoing, to_apply, to_undo};
+pub use task::{Task, Undoing, left, to_apply, to_undo};
 
 use crate::error::{Error, Exit};
 use crate::ledger::LockedLedger;

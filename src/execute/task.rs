@@ -133,6 +133,7 @@ fn apply_task(
         description: file.description.clone(),
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
+        content: stores::content(&file.source),
         down: down_of(file, placeholders)?,
         requires: file.header.requires.iter().map(|(requirement, _)| requirement.clone()).collect(),
         step_hashes,
@@ -211,6 +212,29 @@ fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
     }
 }
 
+/// The migration in `row`, which a run left in the middle, ready to be asked about; `down` is what the
+/// ledger kept to undo it.
+///
+/// Errors: its text is gone, or the step that was begun has another text now.
+pub fn left(row: &Row, files: &Files, down: Down, placeholders: &Placeholders) -> Result<Task> {
+    let state = match row.state {
+        State::InDoubt if row.undoing => State::Undoing,
+        State::InDoubt => State::Running,
+        state => state,
+    };
+    let row = Row { state, ..row.clone() };
+    let item = Item { id: row.id.clone(), after: Vec::new() };
+    with_deep_stack(|| match (row.undoing, files.get(&row.id)) {
+        (false, Some(file)) => apply_task(&item, file, Some(&row), placeholders),
+        (false, None) => {
+            Err(Error::new(Exit::Differ, format!("{} is half applied and gone", row.script)))
+        }
+        (true, file) => {
+            undo_task(Undoing { row: &row, item, down, file }, placeholders, &mut Vec::new())
+        }
+    })
+}
+
 /// One migration to be undone, with what the ledger kept to undo it.
 pub struct Undoing<'a> {
     /// The row.
@@ -271,6 +295,7 @@ fn undo_task(
             description: row.description.clone(),
             script: row.script.clone(),
             checksum: row.checksum.clone(),
+            content: None,
             down: undoing.down,
             requires: row.requires.clone(),
             step_hashes,

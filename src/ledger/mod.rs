@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
 
-pub use journal::{Claim, EventKind, Settled};
+pub use journal::{Claim, EventKind, Said, Settled};
 pub use lock::{Holder, LockedLedger, Waiting};
 pub use rows::{Row, State};
 pub use shapes::{Shapes, StoredShape};
 
 use crate::error::{Error, Exit, Result};
-use crate::migration::{Down, MigrationId, StoreKind};
+use crate::migration::{Checksum, Down, MigrationId, StoreKind};
 use crate::postgres::{Session, Settings, identifier, store_error};
 use crate::stores::{StoreError, StoreErrorKind};
 
@@ -216,6 +216,29 @@ impl Ledger {
                 (row.get(0), down)
             })
             .collect())
+    }
+
+    /// The checksum of what each of `rows` did, apart from comments and white space, where that is
+    /// recorded: a ledger that only older tools wrote has no such column.
+    pub async fn contents(&self, rows: &[i64]) -> Result<BTreeMap<i64, Checksum>> {
+        let schema = identifier(&self.settings.schema);
+        let sql = format!(
+            "SELECT id, content_checksum FROM {schema}.ledger \
+             WHERE id = ANY ($1) AND content_checksum IS NOT NULL"
+        );
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match self.session.client.query(&sql, &[&rows]).await {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Ok(BTreeMap::new()),
+            found => {
+                let rows = found.map_err(|error| self.error(&error))?;
+                let one = |row: &tokio_postgres::Row| {
+                    (row.get(0), Checksum::stored(row.get::<_, String>(1)))
+                };
+                Ok(rows.iter().map(one).collect())
+            }
+        }
     }
 
     /// The events that `wanted` asks for, oldest first, as JSON objects; the newest `limit` of them.

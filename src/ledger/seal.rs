@@ -35,6 +35,7 @@ impl LockedLedger {
             literal(self.run.tool),
             replaces.map_or("NULL".to_string(), |row| row.to_string()),
             lazy.to_string(),
+            claim.content.as_ref().map_or("NULL".to_string(), |content| literal(content.as_str())),
         ];
         self.seal(after, "close_applied", &arguments)
     }

@@ -78,6 +78,33 @@ impl MigrationId {
     }
 }
 
+impl MigrationId {
+    /// As it is typed after a flag.
+    pub fn argument(&self) -> String {
+        match &self.key {
+            Key::Version(version) => format!("{}@{version}", self.store),
+            Key::Repeatable(description) => format!("'{}@{description}'", self.store),
+        }
+    }
+}
+
+/// Reads `redis@3`, and `redis@description` of a repeatable.
+impl std::str::FromStr for MigrationId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MigrationId, String> {
+        let (store, key) = text
+            .split_once('@')
+            .filter(|(_, key)| !key.trim().is_empty())
+            .ok_or_else(|| format!("`{text}` is not of the form `<store>@<version>`"))?;
+        let key = match key.trim().parse() {
+            Ok(version) => Key::Version(version),
+            Err(_) => Key::Repeatable(key.trim().to_string()),
+        };
+        Ok(MigrationId { store: store.trim().parse()?, key })
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -40,6 +40,7 @@ fn row(number: i64, file: &Migration, state: State) -> Row {
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
         state,
+        undoing: false,
         steps_total: 1,
         steps_done: 1,
         step_hashes: Vec::new(),

@@ -14,6 +14,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 pub(super) use heal::{heal, part_of, rank};
 pub(super) use shape::OPTIONAL;
+pub use split::content;
 pub use steps::{Step, parse};
 
 use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};

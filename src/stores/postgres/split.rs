@@ -158,6 +158,36 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
     Ok(statements)
 }
 
+/// What `text` does, apart from how it is written: its tokens and COPY data without space and
+/// comments. `None` where COPY data never ends.
+///
+/// The characters of operators keep their neighbours: `>=` is one operator, `> =` is two.
+pub fn content(text: &str) -> Option<String> {
+    let (masked, copies) = mask_copy_data(text).ok()?;
+    let mut content = String::with_capacity(text.len());
+    let (mut at, mut glues) = (0, false);
+    for token in tokenize(&masked) {
+        let word = &masked[at..at + token.len as usize];
+        at += word.len();
+        let is_space = matches!(
+            token.kind,
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. }
+        );
+        let is_operator = word.chars().all(|c| "+-*/<>=~!@#%^&|`?:".contains(c));
+        if !is_space {
+            // No file holds a NUL byte.
+            content.push_str(if glues && is_operator { "" } else { "\0" });
+            content.push_str(word);
+        }
+        glues = !is_space && is_operator;
+    }
+    for copy in copies {
+        content.push('\0');
+        content.push_str(&text[copy.data]);
+    }
+    Some(content)
+}
+
 struct Copy {
     semicolon: usize,
     data: Span,
@@ -510,6 +540,29 @@ mod tests {
 
     fn texts(sql: &str) -> Vec<&str> {
         split(sql).expect(sql).into_iter().map(|statement| &sql[statement.span]).collect()
+    }
+
+    #[test]
+    fn content_is_what_is_left_without_space_and_comments() {
+        let same = |a: &str, b: &str| content(a).expect(a) == content(b).expect(b);
+        for (a, b) in [
+            ("select 1;", "-- one\nselect /* a /* b */ */ 1 ;\n"),
+            ("select a.b, f(c,d)", "select a . b,f( c, d )"),
+            ("copy t from stdin;\n1\t2\n\\.\n", "copy  t from stdin ;\n1\t2\n\\.\n"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("select 'a  b'", "select 'a b'"),
+            ("select 1", "select 2"),
+            ("select a b", "select ab"),
+            ("select 1 >= 2", "select 1 > = 2"),
+            ("select 1 - -1", "select 1 --1\n"),
+            ("do $$ begin end $$", "do $$ begin /* */ end $$"),
+            ("copy t from stdin;\n1\t2\n\\.\n", "copy t from stdin;\n1\t 2\n\\.\n"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
     }
 
     #[test]

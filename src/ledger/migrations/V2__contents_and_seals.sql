@@ -1,3 +1,6 @@
+-- What a file does, apart from how it is written: its checksum without comments and white space.
+ALTER TABLE ledger ADD COLUMN content_checksum text;
+
 -- Seals in one call: what `open_seal` asked of the tables, the session's own settings tell as well. A
 -- run of an older tool goes on with the functions that it knows.
 DO $outer$
@@ -26,7 +29,7 @@ BEGIN
         CREATE FUNCTION %1$I.close_applied(token text, after text, run text, row_owner jsonb,
             row_kind text, row_version text, row_description text, row_script text,
             row_checksum text, row_down jsonb, row_requires jsonb, row_host text, row_tool text,
-            replaces bigint, lazy boolean)
+            replaces bigint, lazy boolean, row_content text)
         RETURNS void LANGUAGE plpgsql AS $body$
         DECLARE
             checked boolean := %1$I.check_seal(token, after);
@@ -42,11 +45,11 @@ BEGIN
                 UPDATE %1$I.ledger SET state = 'undone' WHERE id = replaces AND state = 'applied';
             END IF;
             INSERT INTO %1$I.ledger (run_id, owner, store, kind, version, description, script,
-                checksum, state, steps_total, steps_done, down, requires, host, tool_version,
-                started_at, finished_at, execution_ms)
+                checksum, content_checksum, state, steps_total, steps_done, down, requires, host,
+                tool_version, started_at, finished_at, execution_ms)
             VALUES (run, row_owner, 'postgres', row_kind, row_version, row_description, row_script,
-                row_checksum, 'applied', 1, 1, row_down, row_requires, row_host, row_tool,
-                began, ended, pg_catalog.date_part('epoch', ended - began) * 1000)
+                row_checksum, row_content, 'applied', 1, 1, row_down, row_requires, row_host,
+                row_tool, began, ended, pg_catalog.date_part('epoch', ended - began) * 1000)
             RETURNING id INTO new_id;
             INSERT INTO %1$I.event (run_id, event, store, kind, version, ledger_id, host, tool_version)
             VALUES (run, 'applied', 'postgres', row_kind, row_version, new_id, row_host, row_tool);
