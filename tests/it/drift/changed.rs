@@ -122,8 +122,8 @@ fn what_an_older_version_applied_cannot_be_told() {
 fn as_first_made(env: &TestEnv) {
     env.sql(
         "ALTER TABLE aiplat_migrate.ledger DROP COLUMN content_checksum; \
-         DROP FUNCTION aiplat_migrate.seal_applied(text, text, jsonb, text, text, text, text, text, \
-           jsonb, jsonb, text, text, bigint, text); \
+         SET search_path = aiplat_migrate; \
+         DROP FUNCTION close_applied, close_undone, close_step, close_repair, check_seal; \
          DELETE FROM aiplat_migrate.refinery_schema_history WHERE version = 2",
     );
 }
