@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Finished;
 use super::anew::{Apart, Waits};
-use super::up::{Up, join, unfinished_shapes};
+use super::up::{Up, join};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
@@ -116,7 +116,7 @@ impl Migrator {
         }
         plan.remarks.into_iter().for_each(|remark| self.warn(remark));
         // A run that was killed after its last effect has still to record what it changed.
-        if tasks.is_empty() && unfinished_shapes(&snapshot).next().is_none() {
+        if tasks.is_empty() && snapshot.unfinished.is_empty() {
             return Ok(());
         }
         // What was shown is what is undone, however often the run has to begin.
@@ -203,13 +203,10 @@ impl Migrator {
         let (tasks, _) = self.undo_tasks(&target, locked.reader(), files, snapshot).await?;
         refuse_unseen(&tasks, shown)?;
         let mut touched = touched(&tasks);
-        touched.extend(
-            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
-        );
+        touched.extend(self.unfinished(snapshot));
         let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        let (pictures, _) =
-            execute::before_pictures(snapshot, &stores, &self.config.ignored).await?;
+        let (pictures, _) = execute::before_pictures(locked, &stores, &self.config.ignored).await?;
         execute::keep_pictures(locked, &pictures).await?;
         Ok((tasks, stores))
     }

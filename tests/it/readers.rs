@@ -7,7 +7,7 @@ use aiplat_migrate::stores;
 
 /// Reads `text` as a file of `store`: its header, its placeholders, its steps, and what undoes them.
 pub fn file(store: StoreKind, text: &str) {
-    let source = Source { store, file: "f".into(), text: text.to_string() };
+    let source = Source::new(store, "f", text);
     let _ = source.header();
     let Ok(script) = source.script(&Placeholders::default()) else { return };
     let Ok(units) = stores::parse(&script) else { return };

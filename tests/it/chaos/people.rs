@@ -21,7 +21,7 @@ struct Scenario {
     events: bool,
 }
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     Scenario { prepare: applied, command: &["tag", "v1"], code: 0, own: &["tag"], events: true },
     Scenario {
         prepare: || pending(&["create table a (n int);"]),
@@ -73,6 +73,13 @@ const SCENARIOS: [Scenario; 11] = [
         events: false,
     },
     Scenario {
+        prepare: moved,
+        command: &["repair", "--accept-identity", "--yes"],
+        code: 0,
+        own: &["accept_identity"],
+        events: false,
+    },
+    Scenario {
         prepare: half_undone,
         command: &["up", "--finish-undo", "--quiet"],
         code: 0,
@@ -112,6 +119,12 @@ fn changed() -> TestEnv {
 fn missing() -> TestEnv {
     let env = applied();
     env.remove("migrations/postgres/V1__n.sql");
+    env
+}
+
+fn moved() -> TestEnv {
+    let env = applied();
+    env.sql("UPDATE aiplat_migrate.identity SET identity = 'another'");
     env
 }
 
