@@ -3,6 +3,7 @@
 //! Splitting and classifying is all that is asked of the parser: whether the SQL is right is for
 //! the server to say.
 
+use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
