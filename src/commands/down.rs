@@ -97,7 +97,7 @@ impl Migrator {
         let snapshot = ledger.read().await?;
         self.compare(&files, &snapshot.rows);
         let (tasks, remarks) = self.undo_tasks(down, &ledger, &files, &snapshot).await?;
-        let mut plan = PlanReport::of_tasks(&tasks);
+        let mut plan = PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets());
         plan.remarks = remarks;
         let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {
