@@ -123,7 +123,7 @@ impl Migrator {
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
-            report.plan = Some(PlanReport::of_tasks(&tasks));
+            report.plan = Some(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets()));
             return Ok(());
         }
         let unfinished = snapshot.shapes.values().any(|shape| shape.before.is_some());
@@ -134,7 +134,8 @@ impl Migrator {
             };
         }
         for attempt in 1.. {
-            let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
+            let left = |error: Error| if attempt == 1 { error } else { broken_off(error) };
+            let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await.map_err(left)?;
             let result = self.apply(up, &locked, &files, &snapshot, report).await;
             let lost = locked.is_lost();
             locked.release().await;
@@ -142,7 +143,8 @@ impl Migrator {
                 Err(Apart::Begun(error)) if attempt < ATTEMPTS && self.may_pass(&error, lost) => {
                     error
                 }
-                Err(Apart::Begun(error) | Apart::NotBegun(error)) => return Err(error),
+                Err(Apart::Begun(error)) => return Err(error),
+                Err(Apart::NotBegun(error)) => return Err(left(error)),
                 Ok(()) => return Ok(()),
             };
             // What a killed process leaves, a broken connection leaves too; the next run goes on
@@ -151,7 +153,8 @@ impl Migrator {
             self.unless_stopped(tokio::time::sleep(PAUSE)).await?;
             run = self.begin();
             report.run = Some(run.id.clone());
-            ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+            let ledger_again = self.unless_stopped(self.ledger(&run, up.wait)).await?;
+            ledger = ledger_again.map_err(broken_off)?;
         }
         Ok(())
     }
@@ -286,6 +289,13 @@ impl Migrator {
 /// The stores in which a run that was killed changed something and did not record it.
 pub(super) fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
     snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
+}
+
+/// The error of a run that could not be begun anew after its connections broke.
+fn broken_off(error: Error) -> Error {
+    error
+        .state("what this run applied before the connection broke is recorded")
+        .hint("run `aiplat-migrate up` again: it goes on where this run stopped")
 }
 
 fn future(entries: &[Entry<'_>]) -> Vec<String> {
