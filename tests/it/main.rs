@@ -18,5 +18,6 @@ mod drift;
 mod stores;
 mod support;
 mod tidy;
+mod topologies;
 mod up;
 mod witness;
