@@ -8,7 +8,7 @@ use super::validate::Look;
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Healing};
-use crate::ledger::{LockedLedger, Snapshot, State};
+use crate::ledger::{Ledger, LockedLedger, Snapshot, State};
 use crate::migration::{Files, MigrationId, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
@@ -61,7 +61,7 @@ impl Migrator {
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let snapshot = ledger.read().await?;
         let actions = actions(repair, &files, &snapshot)?;
-        let looks = self.drifted(repair, &snapshot).await?;
+        let looks = self.drifted(repair, &ledger).await?;
         let mut report = planned(repair, &actions, &looks);
         if report.actions.is_empty() || repair.dry_run {
             return Ok(Report::Repair(report));
@@ -81,9 +81,9 @@ impl Migrator {
     }
 
     /// What the stores look like, where this repair is about that.
-    async fn drifted(&self, repair: &Repair, snapshot: &Snapshot) -> Result<Vec<Look>> {
+    async fn drifted(&self, repair: &Repair, ledger: &Ledger) -> Result<Vec<Look>> {
         match repair.reapply || repair.accept_drift {
-            true => self.look(snapshot, Duration::ZERO, Depth::Structure).await,
+            true => self.look(&ledger.shapes().await?, Duration::ZERO, Depth::Structure).await,
             false => Ok(Vec::new()),
         }
     }
@@ -104,7 +104,7 @@ impl Migrator {
                 Action::Forget { id, row } => locked.forget(*row, id).await?,
             }
         }
-        let looks = self.drifted(repair, snapshot).await?;
+        let looks = self.drifted(repair, locked.reader()).await?;
         let looks: Vec<Look> =
             looks.into_iter().filter(|look| !look.drift.changes.is_empty()).collect();
         if repair.accept_drift {

@@ -9,7 +9,7 @@ use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Event};
-use crate::ledger::{Snapshot, StoredShape, Wanted};
+use crate::ledger::{Shapes, Snapshot, StoredShape, Wanted};
 use crate::migration::{Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
@@ -51,7 +51,7 @@ impl Migrator {
             return Ok(Report::Validate(report.sorted()));
         }
         let ledger = self.ledger(&self.begin(), validate.wait).await?;
-        let snapshot = ledger.read().await?;
+        let (snapshot, shapes) = ledger.read_whole().await?;
         report.at_work = ledger.at_work().await?;
         let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
         let repairs = ledger.events(&repaired, REPAIRS).await?;
@@ -64,7 +64,7 @@ impl Migrator {
         if report.at_work.is_none() {
             let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
             let depth = if validate.full { Depth::Full } else { Depth::Sample };
-            for look in self.look(&snapshot, validate.wait, depth).await? {
+            for look in self.look(&shapes, validate.wait, depth).await? {
                 let mut found = look.drifted();
                 found.extend(look.unmanaged(validate.strict));
                 found.extend(look.data(validate.strict_data));
@@ -127,12 +127,11 @@ impl Migrator {
     /// with all errors, at none.
     pub(super) async fn look(
         &self,
-        snapshot: &Snapshot,
+        shapes: &Shapes,
         wait: Duration,
         depth: Depth,
     ) -> Result<Vec<Look>> {
-        let chosen = snapshot
-            .shapes
+        let chosen = shapes
             .iter()
             .filter(|(kind, shape)| self.selected(**kind) && !shape.recorded.objects.is_empty());
         let looks = chosen.map(|(kind, shape)| self.look_at(*kind, shape, wait, depth));
@@ -220,8 +219,8 @@ impl Migrator {
     }
 
     /// `up --verify`: contacts every store, although nothing is pending.
-    pub(super) async fn verify_live(&self, snapshot: &Snapshot) -> Result<()> {
-        let looks = self.look(snapshot, Duration::ZERO, Depth::Structure).await?;
+    pub(super) async fn verify_live(&self, shapes: &Shapes) -> Result<()> {
+        let looks = self.look(shapes, Duration::ZERO, Depth::Structure).await?;
         let findings: Vec<Finding> = looks.iter().flat_map(Look::drifted).collect();
         if findings.is_empty() {
             return Ok(());

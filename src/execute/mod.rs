@@ -25,7 +25,7 @@ pub use lanes::{Outcome, run};
 pub use shapes::{Pictures, before_pictures, keep_pictures, record};
 pub use task::{Task, Undoing, to_apply, to_undo};
 
-use crate::error::{Error, Exit, Place};
+use crate::error::{Error, Exit};
 use crate::ledger::LockedLedger;
 use crate::signals::Interrupt;
 use crate::stores::{Effect, Failure, Loss, StoreError, Why};
@@ -67,7 +67,7 @@ fn step_error(task: &Task, step: usize, failure: &Failure) -> Error {
     let error = store_words(Error::new(exit, message), &failure.source);
     let error = match task.source.text.is_empty() {
         true => error,
-        false => error.at(Place::of(&task.source.file, &task.source.text, span)),
+        false => error.at(task.source.place(span)),
     };
     state_of(error, task, step, failure)
 }

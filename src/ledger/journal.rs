@@ -9,7 +9,6 @@ use super::{LockedLedger, Row};
 use crate::error::Result;
 use crate::failpoint::effect;
 use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
-use crate::postgres::identifier;
 use crate::shape::Attributes;
 use crate::stores::{Before, Position};
 
@@ -421,9 +420,8 @@ impl LockedLedger {
             "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
             self.schema_sql()
         );
-        let client = &self.ledger.session.client;
-        let count = effect!("tag", client.execute(&sql, &[&name, &rows, &self.run.id]));
-        let made = count.map_err(|error| self.error(&error))? == 1;
+        let count = effect!("tag", self.execute(&sql, &[&name, &rows, &self.run.id]));
+        let made = count? == 1;
         if made {
             self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
         }
@@ -436,13 +434,12 @@ impl LockedLedger {
             "INSERT INTO {}.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING",
             self.schema_sql()
         );
-        let client = &self.ledger.session.client;
-        let done = effect!("identify", client.execute(&sql, &[&store.name(), &identity]));
-        done.map(|_| ()).map_err(|error| self.error(&error))
+        let done = effect!("identify", self.execute(&sql, &[&store.name(), &identity]));
+        done.map(|_| ())
     }
 
     pub(super) fn schema_sql(&self) -> String {
-        identifier(self.schema())
+        self.ledger.schema_sql()
     }
 
     /// SQL that is true while this run's leader lock is held: a lost lock makes every write count
@@ -475,18 +472,33 @@ impl LockedLedger {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<tokio_postgres::Row> {
-        let row = self.ledger.session.client.query_opt(sql, parameters).await;
-        match row.map_err(|error| self.error(&error))? {
+        let row = async {
+            let statement = self.ledger.session.prepared(sql).await?;
+            self.ledger.session.client.query_opt(&statement, parameters).await
+        };
+        match row.await.map_err(|error| self.error(&error))? {
             Some(row) if row.get::<_, i64>(0) >= 1 => Ok(row),
             Some(_) | None => Err(LockedLedger::lost()),
         }
     }
 
     async fn exactly_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
-        let count = self.ledger.session.client.execute(sql, parameters).await;
-        match count.map_err(|error| self.error(&error))? {
+        match self.execute(sql, parameters).await? {
             1 => Ok(()),
             _ => Err(LockedLedger::lost()),
         }
+    }
+
+    /// Runs a statement; how many rows it wrote.
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64> {
+        let count = async {
+            let statement = self.ledger.session.prepared(sql).await?;
+            self.ledger.session.client.execute(&statement, parameters).await
+        };
+        count.await.map_err(|error| self.error(&error))
     }
 }

@@ -65,7 +65,7 @@ impl State {
 }
 
 /// One row: one migration as it was, or is being, executed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The row's number; rows are in the order in which they were begun.
     pub row: i64,

@@ -1,6 +1,7 @@
 //! What a migration is: its name, version, header, text and checksum. Knows no store's driver.
 
 pub mod checksum;
+pub mod copy_data;
 pub mod discovery;
 pub mod document;
 pub mod header;
@@ -14,6 +15,7 @@ pub mod version;
 use std::fmt;
 
 pub use checksum::{Checksum, normalized};
+pub use copy_data::LargeData;
 pub use discovery::{Files, Folder};
 pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
 pub use header::{Header, Requirement};

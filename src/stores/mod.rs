@@ -146,7 +146,7 @@ pub struct Loss {
     pub known: bool,
 }
 
-/// Two pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
+/// Pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
 /// Only the PostgreSQL store puts them around a file; it never reads them.
 #[derive(Clone, Debug)]
 pub struct Seal {
@@ -154,6 +154,11 @@ pub struct Seal {
     pub open: String,
     /// Goes right before COMMIT.
     pub close: String,
+    /// Goes after COMMIT, and after what brings the session back to order: the session knows by it
+    /// that this one is settled.
+    pub settled: String,
+    /// What tells it from every other, as a literal.
+    pub token: String,
 }
 
 /// A position inside a long step, opaque to all but its store.

@@ -3,10 +3,10 @@
 //! Splitting and classifying is all that is asked of the parser: whether the SQL is right is for
 //! the server to say.
 
-use squawk_lexer::{LiteralKind, TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
+use crate::migration::copy_data::{end_of_data, next_copy};
 use crate::migration::{ScriptError, Span};
 
 /// One statement of a file.
@@ -112,9 +112,6 @@ fn same(a: &str, b: &str) -> bool {
     plain(a) == plain(b)
 }
 
-/// Past this depth no human wrote the file.
-const DEEPEST: usize = 500;
-
 /// Splits `text` into statements.
 ///
 /// Errors: an unterminated quote, comment or dollar quote; a psql meta-command; nesting past 500
@@ -187,81 +184,6 @@ fn mask_copy_data(text: &str) -> Result<(String, Vec<Copy>), ScriptError> {
     }
     masked.push_str(&text[from..]);
     Ok((masked, copies))
-}
-
-fn end_of_data(text: &str, start: usize) -> Option<(usize, usize)> {
-    let mut at = start;
-    for line in text[start..].split_inclusive('\n') {
-        if line.trim_end_matches(['\n', '\r']) == "\\." {
-            return Some((at, at + line.len()));
-        }
-        at += line.len();
-    }
-    None
-}
-
-/// The offset of the semicolon that ends the next `COPY … FROM stdin` in `text`.
-fn next_copy(text: &str, base: usize) -> Result<Option<usize>, ScriptError> {
-    let mut at = 0;
-    let mut depth = 0usize;
-    let (mut first, mut saw_from, mut from_stdin) = (None::<bool>, false, false);
-    for token in tokenize(text) {
-        let span = at..at + token.len as usize;
-        at = span.end;
-        check(token.kind, &text[span.clone()], base + span.start)?;
-        match token.kind {
-            TokenKind::OpenParen | TokenKind::OpenBracket => depth += 1,
-            TokenKind::CloseParen | TokenKind::CloseBracket => depth = depth.saturating_sub(1),
-            TokenKind::Semi if first == Some(true) && from_stdin => {
-                return Ok(Some(base + span.start));
-            }
-            TokenKind::Semi => (first, saw_from, from_stdin) = (None, false, false),
-            TokenKind::Ident => {
-                let word = &text[span.clone()];
-                match first {
-                    None => first = Some(word.eq_ignore_ascii_case("copy")),
-                    Some(true) if saw_from && word.eq_ignore_ascii_case("stdin") => {
-                        from_stdin = true
-                    }
-                    Some(_) => {}
-                }
-                saw_from = word.eq_ignore_ascii_case("from");
-            }
-            TokenKind::Eof => break,
-            _ => {}
-        }
-        if depth > DEEPEST {
-            return Err(ScriptError::new(
-                base + span.start..base + span.end,
-                format!("nested more than {DEEPEST} levels deep"),
-            ));
-        }
-    }
-    Ok(None)
-}
-
-fn check(kind: TokenKind, text: &str, at: usize) -> Result<(), ScriptError> {
-    let open =
-        |what: &str| Err(ScriptError::new(at..at + 1, format!("this {what} is never closed")));
-    match kind {
-        TokenKind::BlockComment { terminated: false } => open("comment"),
-        TokenKind::QuotedIdent { terminated: false, .. } => open("quoted name"),
-        TokenKind::Literal { kind } => match kind {
-            LiteralKind::Str { terminated: false }
-            | LiteralKind::ByteStr { terminated: false }
-            | LiteralKind::BitStr { terminated: false }
-            | LiteralKind::UnicodeEscStr { terminated: false }
-            | LiteralKind::EscStr { terminated: false } => open("quote"),
-            LiteralKind::DollarQuotedString { terminated: false } => open("dollar quote"),
-            _ => Ok(()),
-        },
-        TokenKind::Unknown if text.starts_with('\\') => Err(ScriptError::new(
-            at..at + text.len(),
-            "this is a psql meta-command, which only psql understands",
-        )
-        .hint("delete the line; for data use COPY … FROM stdin, closed with `\\.`")),
-        _ => Ok(()),
-    }
 }
 
 /// The first of the statement's tokens, without space and comments: enough to know its kind.
