@@ -101,7 +101,7 @@ impl Migrator {
         let (tasks, more) = self.undo_tasks(&target, &ledger, &files, &snapshot).await?;
         let mut remarks = remarks(down, &snapshot, &tasks);
         remarks.extend(more);
-        let mut plan = PlanReport::of_tasks(&tasks);
+        let mut plan = PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets());
         plan.remarks = remarks;
         let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {

@@ -111,7 +111,7 @@ impl Migrator {
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
-            report.plan = Some(PlanReport::of_tasks(&tasks));
+            report.plan = Some(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets()));
             return Ok(());
         }
         if tasks.is_empty() && snapshot.unfinished.is_empty() && up.tag.is_none() {

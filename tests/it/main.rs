@@ -20,5 +20,6 @@ mod readers;
 mod stores;
 mod support;
 mod tidy;
+mod topologies;
 mod up;
 mod witness;

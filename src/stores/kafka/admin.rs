@@ -67,8 +67,9 @@ impl Admin {
         broker: Option<i32>,
         cancel: &CancellationToken,
     ) -> Result<Option<Topic>, Fault> {
-        let (ask, name) = (self.glance(broker, cancel), name.to_string());
-        self.run(move |link| link.describe_topic(&ask, &name)).await
+        let (ask, topic) = (self.glance(broker, cancel), name.to_string());
+        let described = self.run(move |link| link.describe_topic(&ask, &topic)).await;
+        described.map_err(|fault| fault.for_want_of("Describe", name))
     }
 
     /// The configs of a topic as `broker` shows them; `None` where it shows no such topic.
@@ -83,7 +84,7 @@ impl Admin {
         match described.into_iter().next() {
             Some((_, Ok(configs))) => Ok(Some(configs)),
             Some((_, Err(said))) if said.code == Code::UnknownTopicOrPartition => Ok(None),
-            Some((_, Err(said))) => Err(Fault::Said(said)),
+            Some((_, Err(said))) => Err(Fault::Said(said).for_want_of("DescribeConfigs", topic)),
             None => Ok(None),
         }
     }
@@ -140,8 +141,9 @@ impl Admin {
         topic: &CreateTopic,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, topic) = (self.ask(cancel), topic.clone());
-        self.run(move |link| link.create_topic(&ask, &topic)).await
+        let (ask, wanted) = (self.ask(cancel), topic.clone());
+        let created = self.run(move |link| link.create_topic(&ask, &wanted)).await;
+        created.map_err(|fault| fault.for_want_of("Create", &topic.name))
     }
 
     /// Changes configs of a topic.
@@ -150,8 +152,9 @@ impl Admin {
         change: &AlterConfigs,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, change) = (self.ask(cancel), change.clone());
-        self.run(move |link| link.alter_configs(&ask, &change)).await
+        let (ask, wanted) = (self.ask(cancel), change.clone());
+        let altered = self.run(move |link| link.alter_configs(&ask, &wanted)).await;
+        altered.map_err(|fault| fault.for_want_of("AlterConfigs", &change.topic))
     }
 
     /// Grows a topic.
@@ -160,8 +163,9 @@ impl Admin {
         grown: &CreatePartitions,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, grown) = (self.ask(cancel), grown.clone());
-        self.run(move |link| link.create_partitions(&ask, &grown)).await
+        let (ask, wanted) = (self.ask(cancel), grown.clone());
+        let done = self.run(move |link| link.create_partitions(&ask, &wanted)).await;
+        done.map_err(|fault| fault.for_want_of("Alter", &grown.topic))
     }
 
     /// Deletes a topic.
@@ -170,8 +174,9 @@ impl Admin {
         topic: &str,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, topic) = (self.ask(cancel), topic.to_string());
-        self.run(move |link| link.delete_topic(&ask, &topic)).await
+        let (ask, doomed) = (self.ask(cancel), topic.to_string());
+        let deleted = self.run(move |link| link.delete_topic(&ask, &doomed)).await;
+        deleted.map_err(|fault| fault.for_want_of("Delete", topic))
     }
 
     fn ask(&self, cancel: &CancellationToken) -> Ask {
