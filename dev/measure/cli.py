@@ -80,7 +80,12 @@ def run(options):
             failed.append(name)
             say(describe(name, error))
             continue
-        figures["about"] = {**results.machine(), "quick": options.quick, "binary": bench.version()}
+        figures["about"] = {
+            **results.machine(),
+            "quick": options.quick,
+            "binary": bench.version(),
+            "versions": bench.versions(),
+        }
         results.store(name, figures)
         say(f"== {name}: {time.monotonic() - began:.0f} s")
     if failed:

@@ -1,13 +1,9 @@
 """How each program is driven: what it reads, how it goes up, how it tells its state, where it keeps its ledger."""
 
-from stack.errors import StackError
 from stack.process import clean_environment
 
 from . import workloads
 from .timing import timed
-
-LEDGER = "aiplat_migrate.ledger WHERE state = 'applied'"
-
 
 class Tool:
     """A program that applies a folder of migrations to a PostgreSQL database."""
@@ -28,16 +24,16 @@ class Tool:
         """Command and variables of showing the state of every migration; None if there is no such thing."""
         return None
 
-    def run(self, what, folder, place):
-        """Runs `up` or `status` and measures it."""
-        command, variables = getattr(self, what)(folder, place)
-        return timed(command, folder, clean_environment(**variables))
+    def run(self, work, folder, place, more=None):
+        """Runs `up`, `status` or whatever else the tool has a method for, and measures it."""
+        command, variables = getattr(self, work)(folder, place)
+        return timed(command, folder, clean_environment(**variables, **(more or {})))
 
 
 class Ours(Tool):
     name = "ours"
     title = "aiplat-migrate"
-    ledger = LEDGER
+    ledger = "aiplat_migrate.ledger WHERE state = 'applied'"
 
     def __init__(self, binary):
         self.binary = binary
@@ -106,10 +102,3 @@ class PgDump(Tool):
 
     def dump(self, folder, place):
         return [self.pg_dump, "--schema-only", "--file", "/dev/null"], place.variables()
-
-
-def named(tools, name):
-    for tool in tools:
-        if tool.name == name:
-            return tool
-    raise StackError(f"{name} is not among the tools")
