@@ -129,8 +129,9 @@ class Bench:
                 sample = tool.run(work, folder, place.through(port), variables)
             sample |= {"far": latency, **counts}
         sample["server_cpu"] = self.postgres.seconds() - server
-        others = machine_seconds()[0] - busy - sample["server_cpu"] - sample["cpu"]
-        sample["others"] = max(0.0, round(others / (sample["wall"] * os.cpu_count()), 3))
+        if variables is None:  # otherwise more servers than PostgreSQL are at work
+            others = machine_seconds()[0] - busy - sample["server_cpu"] - sample["cpu"]
+            sample["others"] = max(0.0, round(others / (sample["wall"] * os.cpu_count()), 3))
         return sample
 
     def in_rounds(self, rounds, measures):

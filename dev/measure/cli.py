@@ -10,7 +10,7 @@ from stack.errors import StackError
 from stack.layout import CHECKOUT
 from stack.packages import describe
 
-from . import peers, results, suites
+from . import causes, page, peers, results, suites
 from .bench import Bench
 
 HELP = """\
@@ -20,6 +20,7 @@ Measures aiplat-migrate against its lower bounds and its peers, on real servers 
                    them, which takes many minutes
   run [SUITE...]   runs the named suites, or all of them, and keeps the raw figures in
                    target/bench/results.json; needs dev/stores up --set bench
+  report           writes docs/performance.md and docs/performance.svg of the raw figures
 """
 
 
@@ -50,6 +51,9 @@ def parser():
     run_verb.add_argument("--tools", help="only these, by name, separated by commas (`ours` is always there)")
     run_verb.add_argument("--seed", type=int, default=1, help="of the order in which the tools take turns")
     run_verb.set_defaults(act=run)
+    report_verb = verbs.add_parser("report", help="write the page")
+    report_verb.add_argument("--into", type=Path, default=CHECKOUT / "docs", metavar="FOLDER")
+    report_verb.set_defaults(act=report)
     return found
 
 
@@ -57,6 +61,15 @@ def get_peers(options):
     missing = peers.install(options.names, speaker())
     if missing:
         raise StackError(f"not had: {', '.join(missing)}")
+    return 0
+
+
+def report(options):
+    found = results.load()
+    if not found:
+        raise StackError("nothing has been measured", hint="dev/bench run")
+    for bar in page.write(found, options.into, causes.CAUSES).values():
+        print(bar.row())
     return 0
 
 
