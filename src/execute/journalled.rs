@@ -20,8 +20,8 @@ use crate::ledger::{LockedLedger, Row, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::shape::Shape;
 use crate::stores::{
-    self, Before, Done, Effect, Failure, Job, Loss, Position, Probe, Progress, Pulse, Standing,
-    Stop, Store, StoreError, Unit, Why,
+    self, Before, Done, Effect, Failure, Job, Limits, Loss, Position, Probe, Progress, Pulse,
+    Standing, Stop, Store, StoreError, Unit, Why,
 };
 
 /// How a migration that did not fail ended.
@@ -402,7 +402,7 @@ impl Work<'_> {
             seal: None,
             before,
             resume,
-            limits: self.task.limits,
+            limits: Limits { rate: self.context.rate, ..self.task.limits },
             run: &self.context.ledger.run().id,
             pulse,
             cancel: self.context.interrupt.cancel.clone(),
