@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
-use super::ffi::{Ask, Cluster, Described, Fault, Link, Said, Topic, TopicConfigs};
+use super::ffi::{Ask, Cluster, Described, Fault, Link, Refused, Said, Topic, TopicConfigs};
 use super::steps::{AlterConfigs, CreatePartitions, CreateTopic};
 use crate::stores::{StoreError, StoreErrorKind};
 
@@ -39,7 +39,8 @@ impl Admin {
         timeout: Duration,
         patience: Duration,
     ) -> Result<Admin, StoreError> {
-        let ask = Ask { timeout, broker: None, hasty: true, cancel: CancellationToken::new() };
+        let cancel = CancellationToken::new();
+        let ask = Ask { timeout, broker: None, hasty: true, only_check: false, cancel };
         let mut admin = Admin { link: Arc::new(link), address, cluster_id: None, patience };
         let cluster = admin
             .run(move |link| link.describe_cluster(&ask))
@@ -67,8 +68,19 @@ impl Admin {
         broker: Option<i32>,
         cancel: &CancellationToken,
     ) -> Result<Option<Topic>, Fault> {
-        let (ask, name) = (self.glance(broker, cancel), name.to_string());
-        self.run(move |link| link.describe_topic(&ask, &name)).await
+        let shown = self.topics(vec![name.to_string()], broker, cancel).await?;
+        Ok(shown.into_iter().next().and_then(|(_, topic)| topic))
+    }
+
+    /// Many topics as `broker` shows them, or any broker where none is named.
+    pub(super) async fn topics(
+        &self,
+        names: Vec<String>,
+        broker: Option<i32>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
+        let ask = self.glance(broker, cancel);
+        self.run(move |link| link.describe_topics(&ask, &names)).await
     }
 
     /// The configs of a topic as `broker` shows them; `None` where it shows no such topic.
@@ -140,8 +152,19 @@ impl Admin {
         topic: &CreateTopic,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, topic) = (self.ask(cancel), topic.clone());
-        self.run(move |link| link.create_topic(&ask, &topic)).await
+        let refused = self.create_topics(std::slice::from_ref(topic), false, cancel).await?;
+        refused.into_iter().next().map_or(Ok(()), |(_, said)| Err(Fault::Said(said)))
+    }
+
+    /// Creates topics, or only asks whether they could be; what was said against those that were not.
+    pub(super) async fn create_topics(
+        &self,
+        topics: &[CreateTopic],
+        only_check: bool,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Refused>, Fault> {
+        let (ask, topics) = (Ask { only_check, ..self.ask(cancel) }, topics.to_vec());
+        self.run(move |link| link.create_topics(&ask, &topics)).await
     }
 
     /// Changes configs of a topic.
@@ -175,12 +198,12 @@ impl Admin {
     }
 
     fn ask(&self, cancel: &CancellationToken) -> Ask {
-        Ask { timeout: self.patience, broker: None, hasty: false, cancel: cancel.clone() }
+        let (timeout, cancel) = (self.patience, cancel.clone());
+        Ask { timeout, broker: None, hasty: false, only_check: false, cancel }
     }
 
     fn glance(&self, broker: Option<i32>, cancel: &CancellationToken) -> Ask {
-        let timeout = self.patience.min(GLANCE);
-        Ask { timeout, broker, hasty: false, cancel: cancel.clone() }
+        Ask { timeout: self.patience.min(GLANCE), broker, ..self.ask(cancel) }
     }
 
     /// librdkafka's calls block, so they run on a thread that may.
