@@ -2,8 +2,8 @@
 
 import math
 
-WIDTH, HEIGHT = 860, 520
-LEFT, RIGHT, TOP, BOTTOM = 70, 170, 30, 60
+WIDTH, HEIGHT = 900, 520
+LEFT, RIGHT, TOP, BOTTOM = 70, 200, 20, 60
 
 # Told apart on white and on black, and without colours by the dashes.
 COLOURS = ("#e4572e", "#3a86c8", "#2a9d8f", "#c77d0a", "#9b5de5", "#d1478c", "#6c8c3c", "#7a7f87", "#1fa3b5", "#a0674b")

@@ -178,9 +178,9 @@ def mongo(bench):
         bench.expect(done.modified_count, count, "documents changed")
         return {"wall": wall}
 
-    def ours():
+    def ours(**more):
         mark = next(rounds)
-        step = {"updateInBatches": "documents", "filter": {}, "update": {"$set": {"mark": mark}}, "batch": 10_000}
+        step = {"updateInBatches": "documents", "filter": {}, "update": {"$set": {"mark": mark}}, **more}
         folder = bench.stores_folder("mongo", {"mongo": [step]})
         place = bench.postgres.fresh("bench_mongo")
         sample = bench.measured(bench.ours, "up", folder, place, variables=server.variables("bench"))
@@ -188,7 +188,11 @@ def mongo(bench):
         bench.postgres.drop("bench_mongo")
         return sample
 
-    measures = [Every(1, "ours", ours), Every(1, "updateMany", many)]
+    measures = [
+        Every(1, "ours", ours),
+        Every(1, "ours, 10,000 a batch", lambda: ours(batch=10_000)),
+        Every(1, "updateMany", many),
+    ]
     many()
     figures = {"samples": bench.in_rounds(bench.rounds(3, 2), measures), "documents": count}
     server.client.drop_database("bench")
@@ -196,25 +200,35 @@ def mongo(bench):
 
 
 def kafka(bench):
-    """1,000 topics."""
+    """1,000 topics by one step, and a tenth of them by a step each."""
     count = bench.size(1000, 100)
     servers = others.Stores()
     numbers = iter(range(1, 1000))
 
-    def ours():
-        prefix = f"run{next(numbers)}"
-        steps = [{"createTopic": {"name": f"{prefix}.{n}", "partitions": 1, "replicationFactor": 1}} for n in range(count)]
-        folder = bench.stores_folder("kafka", {"kafka": steps})
-        place = bench.postgres.fresh("bench_kafka")
-        sample = bench.measured(bench.ours, "up", folder, place, variables=servers.variables("kafka"))
-        done = bench.postgres.ask("bench_kafka", "SELECT steps_done FROM aiplat_migrate.ledger WHERE state = 'applied'")
-        bench.expect(done, [str(count)], "steps done")
-        bench.postgres.drop("bench_kafka")
-        servers.anew("kafka")
-        return sample
+    def measure(count, steps_of):
+        def run():
+            prefix = f"run{next(numbers)}"
+            topics = [{"name": f"{prefix}.{n}", "partitions": 1, "replicationFactor": 1} for n in range(count)]
+            steps = steps_of(topics)
+            folder = bench.stores_folder("kafka", {"kafka": steps})
+            place = bench.postgres.fresh("bench_kafka")
+            sample = bench.measured(bench.ours, "up", folder, place, variables=servers.variables("kafka"))
+            done = bench.postgres.ask("bench_kafka", "SELECT steps_done FROM aiplat_migrate.ledger WHERE state = 'applied'")
+            bench.expect(done, [str(len(steps))], "steps done")
+            shape = "aiplat_migrate.shape, jsonb_object_keys(recorded) AS topic WHERE store = 'kafka'"
+            bench.expect(bench.postgres.count("bench_kafka", shape), count, "topics in the recorded shape")
+            bench.postgres.drop("bench_kafka")
+            servers.anew("kafka")
+            return {"count": count, **sample}
+
+        return run
 
     servers.anew("kafka")
-    return {"samples": bench.in_rounds(bench.rounds(2, 1), [Every(1, "ours", ours)]), "topics": count}
+    measures = [
+        Every(1, "ours", measure(count, lambda topics: [{"createTopics": topics}])),
+        Every(1, "one by one", measure(count // 10, lambda topics: [{"createTopic": topic} for topic in topics])),
+    ]
+    return {"samples": bench.in_rounds(bench.rounds(2, 1), measures)}
 
 
 def lanes(bench):
