@@ -70,6 +70,7 @@ fn applied((file, number): (&aiplat_migrate::migration::Migration, i64)) -> Row 
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
         state: State::Applied,
+        undoing: false,
         steps_total: 1,
         steps_done: 1,
         step_hashes: Vec::new(),

@@ -321,8 +321,12 @@ fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
     }
     error
         .state("nothing was applied")
-        .hint(format!("look at the store; if the step was done: aiplat-migrate repair --done {id}"))
-        .hint(format!("if it was not: aiplat-migrate repair --not-done {id}"))
+        .hint("to ask the store once more: aiplat-migrate repair")
+        .hint(format!(
+            "or look there yourself; if the step was done: aiplat-migrate repair --done {}",
+            id.argument()
+        ))
+        .hint(format!("if it was not: aiplat-migrate repair --not-done {}", id.argument()))
 }
 
 fn checksums(entry: &Entry<'_>) -> String {
@@ -529,7 +533,8 @@ pub fn down<'a>(
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(chosen.iter().map(|row| (*row, undo_item(row, &chosen))).collect())
+    let items = undo_items(&chosen);
+    Ok(chosen.into_iter().zip(items).collect())
 }
 
 /// The repeatables that stand in `stores` and that no `down` undoes.
@@ -599,9 +604,10 @@ fn choose<'a>(living: &[&'a Row], target: &DownTarget, stores: &[StoreKind]) -> 
 fn with_dependants<'a>(living: &[&'a Row], mut chosen: Vec<&'a Row>) -> Vec<&'a Row> {
     loop {
         let ids: BTreeSet<&MigrationId> = chosen.iter().map(|row| &row.id).collect();
+        let below = Below::of(&chosen);
         let stands_on = |row: &Row| {
             row.requires.iter().any(|requirement| ids.contains(&requirement.id()))
-                || chosen.iter().any(|below| is_above(row, below))
+                || below.any_under(row)
         };
         let new = living.iter().filter(|row| !ids.contains(&row.id) && stands_on(row));
         let more: Vec<&Row> = new.copied().collect();
@@ -613,18 +619,52 @@ fn with_dependants<'a>(living: &[&'a Row], mut chosen: Vec<&'a Row>) -> Vec<&'a 
     }
 }
 
-/// Whether `row` is newer than `below` in the same store, by version and by the ledger's order: one
-/// that was applied late, out of order, may be undone by itself.
-fn is_above(row: &Row, below: &Row) -> bool {
-    row.id.store == below.id.store && row.id.key > below.id.key && row.row > below.row
+/// By store and version, the lowest row number among the rows of that version and below.
+struct Below<'a>(BTreeMap<StoreKind, BTreeMap<&'a Key, i64>>);
+
+impl<'a> Below<'a> {
+    fn of(rows: &[&'a Row]) -> Below<'a> {
+        let mut below = Below(BTreeMap::new());
+        for row in rows {
+            below.0.entry(row.id.store).or_default().insert(&row.id.key, row.row);
+        }
+        for store in below.0.values_mut() {
+            let mut lowest = i64::MAX;
+            for row in store.values_mut() {
+                lowest = lowest.min(*row);
+                *row = lowest;
+            }
+        }
+        below
+    }
+
+    /// Whether `row` is newer than one of these in its store, by version and by the ledger's order:
+    /// one that was applied late, out of order, may be undone by itself.
+    fn any_under(&self, row: &Row) -> bool {
+        let store = self.0.get(&row.id.store);
+        let under = store.and_then(|store| store.range::<&Key, _>(..&row.id.key).next_back());
+        under.is_some_and(|(_, lowest)| row.row > *lowest)
+    }
 }
 
-/// A row waits for those that require it, and for the ones applied after it in its own store.
-fn undo_item(row: &Row, chosen: &[&Row]) -> Item {
-    let requires = |other: &Row| other.requires.iter().any(|wanted| wanted.id() == row.id);
-    let newer = |other: &Row| other.id.store == row.id.store && other.row > row.row;
-    let after = chosen.iter().filter(|other| requires(other) || newer(other));
-    Item { id: row.id.clone(), after: after.map(|other| other.id.clone()).collect() }
+/// In the order in which `chosen` are undone, newest first: each waits for those that require it,
+/// and for the one before it in its own store, which waits for all that are newer.
+fn undo_items(chosen: &[&Row]) -> Vec<Item> {
+    let mut requiring: BTreeMap<MigrationId, Vec<&MigrationId>> = BTreeMap::new();
+    for row in chosen {
+        for requirement in &row.requires {
+            requiring.entry(requirement.id()).or_default().push(&row.id);
+        }
+    }
+    let mut last: BTreeMap<StoreKind, &MigrationId> = BTreeMap::new();
+    let mut items = Vec::with_capacity(chosen.len());
+    for row in chosen {
+        let previous = last.insert(row.id.store, &row.id);
+        let requiring = requiring.get(&row.id).into_iter().flatten().copied();
+        let after: BTreeSet<&MigrationId> = previous.into_iter().chain(requiring).collect();
+        items.push(Item { id: row.id.clone(), after: after.into_iter().cloned().collect() });
+    }
+    items
 }
 
 impl Requirement {

@@ -106,6 +106,40 @@ impl Shape {
         }
         self
     }
+
+    /// This shape with what became different between `before` and `live`, of the objects that are
+    /// `ours`, and with the live objects that were `found` to be ours though nothing changed. The
+    /// same as [`Shape::with`] the changes, but what is new is moved, not copied: a run may have made
+    /// thousands of objects.
+    pub fn with_effect(
+        mut self,
+        before: &Shape,
+        live: Shape,
+        ours: impl Fn(&str) -> bool,
+        found: impl Fn(&str) -> bool,
+    ) -> Shape {
+        let gone = before.objects.keys().filter(|name| !live.objects.contains_key(*name));
+        for name in gone.filter(|name| ours(name)) {
+            self.objects.remove(name);
+        }
+        for (name, attributes) in live.objects {
+            match before.objects.get(&name) {
+                None if ours(&name) => {
+                    self.objects.insert(name, attributes);
+                }
+                Some(before) if *before != attributes && ours(&name) => {
+                    let mut changes = Vec::new();
+                    attribute_changes(&name, before, &attributes, &mut changes);
+                    self = self.with(&changes);
+                }
+                Some(_) | None if !self.objects.contains_key(&name) && found(&name) => {
+                    self.objects.insert(name, attributes);
+                }
+                Some(_) | None => {}
+            }
+        }
+        self
+    }
 }
 
 fn as_value(attributes: &Attributes) -> Value {
@@ -194,6 +228,18 @@ mod tests {
         ) {
             let [a, b] = [a, b].map(|map| shape(json!(map)));
             proptest::prop_assert_eq!(a.clone().with(&a.changes_to(&b)), b);
+        }
+
+        #[test]
+        fn an_effect_is_its_changes(
+            shapes in proptest::collection::vec(proptest::collection::btree_map(
+                "[abc]", proptest::collection::btree_map("[xy]", 0..3, 0..3), 0..4), 3),
+        ) {
+            let [recorded, before, live] = [0, 1, 2].map(|at| shape(json!(shapes[at])));
+            let mut changes = before.changes_to(&live);
+            changes.retain(|change| change.object != "c");
+            let effect = recorded.clone().with_effect(&before, live, |name| name != "c", |_| false);
+            proptest::prop_assert_eq!(effect, recorded.with(&changes));
         }
     }
 }

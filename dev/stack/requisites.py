@@ -1,10 +1,12 @@
 """What must be on the machine before a store can be prepared, and how it gets there."""
 
+import fcntl
 import os
 import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from ctypes.util import find_library
@@ -15,6 +17,7 @@ from typing import Callable
 from .errors import StackError
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+INSTALLING = Path(tempfile.gettempdir()) / "aiplat-migrate-install.lock"
 _one_install_at_a_time = threading.Lock()
 
 
@@ -31,7 +34,7 @@ class Requisite:
         command = " ".join(self.install)
         if os.geteuid() != 0 or not shutil.which(self.install[0]):
             raise StackError(f"{self.name} is missing", hint=f"install it with: sudo {command}")
-        with _one_install_at_a_time:
+        with one_install_at_a_time():
             if self.present():
                 return
             say(f"installing {self.name}: {command}")
@@ -54,6 +57,14 @@ def _root(*command):
     )
     if done.returncode != 0:
         raise StackError(f"`{' '.join(command)}` failed:\n{done.stdout.strip()[-2000:]}")
+
+
+@contextmanager
+def one_install_at_a_time():
+    """Several sets are brought up side by side, in processes of their own; apt lets one in at a time."""
+    with _one_install_at_a_time, open(INSTALLING, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
@@ -109,6 +120,8 @@ PGBOUNCER = Requisite(
     lambda: shutil.which("pgbouncer") is not None or os.path.exists("/usr/sbin/pgbouncer"),
     apt("pgbouncer"),
 )
+# A test opens the HTML report in it.
+CHROMIUM = command("chromium", "chromium")
 REDIS_SERVER = command("redis-server", "redis-server")
 OPENSSL = command("openssl", "openssl")
 PIP = Requisite("pip", _pip_works, apt("python3-pip"))

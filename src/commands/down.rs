@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
-use super::up::{Up, join, unfinished_shapes};
+use super::up::{Up, join};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
@@ -116,7 +116,7 @@ impl Migrator {
         }
         plan.remarks.into_iter().for_each(|remark| self.warn(remark));
         // A run that was killed after its last effect has still to record what it changed.
-        if tasks.is_empty() && unfinished_shapes(&snapshot).next().is_none() {
+        if tasks.is_empty() && snapshot.unfinished.is_empty() {
             return Ok(());
         }
         let (locked, snapshot) = self.lock(ledger, run, down.lock_wait).await?;
@@ -196,13 +196,10 @@ impl Migrator {
     ) -> Result<()> {
         let (tasks, _) = self.undo_tasks(down, locked.reader(), files, snapshot).await?;
         let mut touched = touched(&tasks);
-        touched.extend(
-            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
-        );
+        touched.extend(self.unfinished(snapshot));
         let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        let (pictures, _) =
-            execute::before_pictures(snapshot, &stores, &self.config.ignored).await?;
+        let (pictures, _) = execute::before_pictures(locked, &stores, &self.config.ignored).await?;
         execute::keep_pictures(locked, &pictures).await?;
         let context = Context {
             ledger: locked,

@@ -131,16 +131,19 @@ impl Migrator {
             report.plan = Some(PlanReport::of_tasks(&tasks));
             return Ok(());
         }
-        let unfinished = snapshot.shapes.values().any(|shape| shape.before.is_some());
-        if tasks.is_empty() && !unfinished && up.tag.is_none() {
+        if tasks.is_empty() && snapshot.unfinished.is_empty() && up.tag.is_none() {
             return match up.verify {
-                true => self.verify_live(&snapshot).await,
+                true => self.verify_live(&ledger.shapes().await?).await,
                 false => Ok(()),
             };
         }
+        let mut planned = Some((snapshot, tasks));
         for attempt in 1.. {
             let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
-            let result = self.apply(up, &locked, &files, &snapshot, report).await;
+            // What was planned without the lock holds if the ledger is still the same.
+            let planned = planned.take().filter(|(before, _)| *before == snapshot);
+            let tasks = planned.map(|(_, tasks)| tasks);
+            let result = self.apply(up, &locked, &files, &snapshot, tasks, report).await;
             let lost = locked.is_lost();
             locked.release().await;
             let error = match result {
@@ -193,9 +196,11 @@ impl Migrator {
         locked: &LockedLedger,
         files: &Files,
         snapshot: &Snapshot,
+        tasks: Option<Vec<Task>>,
         report: &mut RunReport,
     ) -> Result<(), Apart> {
-        let tasks = self.tasks(up, files, snapshot, report).map_err(Apart::NotBegun)?;
+        let tasks = tasks.map_or_else(|| self.tasks(up, files, snapshot, report), Ok);
+        let tasks = tasks.map_err(Apart::NotBegun)?;
         self.check_tag_to_give(up, snapshot, &tasks).map_err(Apart::NotBegun)?;
         let stores = self.prepare(up, locked, snapshot, &tasks).await.map_err(Apart::NotBegun)?;
         self.execute(up, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
@@ -221,15 +226,20 @@ impl Migrator {
         tasks: &[Task],
     ) -> Result<Connected> {
         let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
-        touched.extend(
-            unfinished_shapes(snapshot).filter(|store| self.config.stores.contains_key(store)),
-        );
+        touched.extend(self.unfinished(snapshot));
         let stores = self.meet(touched, locked, snapshot, up.wait).await?;
         let (pictures, drift) =
-            execute::before_pictures(snapshot, &stores, &self.config.ignored).await?;
+            execute::before_pictures(locked, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
         execute::keep_pictures(locked, &pictures).await?;
         Ok(stores)
+    }
+
+    /// The stores in which a run that was killed changed something and did not record it, as far as
+    /// they are configured.
+    pub(super) fn unfinished(&self, snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
+        let unfinished = snapshot.unfinished.iter().copied();
+        unfinished.filter(|store| self.config.stores.contains_key(store))
     }
 
     async fn execute(
@@ -287,11 +297,6 @@ impl Migrator {
             }
         }
     }
-}
-
-/// The stores in which a run that was killed changed something and did not record it.
-pub(super) fn unfinished_shapes(snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
-    snapshot.shapes.iter().filter(|(_, shape)| shape.before.is_some()).map(|(kind, _)| *kind)
 }
 
 fn future(entries: &[Entry<'_>]) -> Vec<String> {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::changed::{self, Extent};
 use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Event};
-use crate::ledger::{Snapshot, StoredShape, Wanted};
-use crate::migration::{Files, StoreKind, sum};
+use crate::ledger::{Shapes, Snapshot, StoredShape, Wanted};
+use crate::migration::{Checksum, Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
@@ -51,20 +52,20 @@ impl Migrator {
             return Ok(Report::Validate(report.sorted()));
         }
         let ledger = self.ledger(&self.begin(), validate.wait).await?;
-        let snapshot = ledger.read().await?;
+        let (snapshot, shapes) = ledger.read_whole().await?;
         report.at_work = ledger.at_work().await?;
         let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
         let repairs = ledger.events(&repaired, REPAIRS).await?;
+        let entries = self.compare(&files, &snapshot.rows);
+        let contents = ledger.contents(&changed::rows(&entries)).await?;
         drop(ledger);
-        for entry in self.compare(&files, &snapshot.rows) {
-            if self.selected(entry.id.store) {
-                report.findings.extend(of_entry(&entry, report.at_work.is_some()));
-            }
+        for entry in entries.iter().filter(|entry| self.selected(entry.id.store)) {
+            report.findings.extend(of_entry(entry, &contents, report.at_work.is_some()));
         }
         if report.at_work.is_none() {
             let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
             let depth = if validate.full { Depth::Full } else { Depth::Sample };
-            for look in self.look(&snapshot, validate.wait, depth).await? {
+            for look in self.look(&shapes, validate.wait, depth).await? {
                 let mut found = look.drifted();
                 found.extend(look.unmanaged(validate.strict));
                 found.extend(look.data(validate.strict_data));
@@ -127,12 +128,11 @@ impl Migrator {
     /// with all errors, at none.
     pub(super) async fn look(
         &self,
-        snapshot: &Snapshot,
+        shapes: &Shapes,
         wait: Duration,
         depth: Depth,
     ) -> Result<Vec<Look>> {
-        let chosen = snapshot
-            .shapes
+        let chosen = shapes
             .iter()
             .filter(|(kind, shape)| self.selected(**kind) && !shape.recorded.objects.is_empty());
         let looks = chosen.map(|(kind, shape)| self.look_at(*kind, shape, wait, depth));
@@ -220,8 +220,8 @@ impl Migrator {
     }
 
     /// `up --verify`: contacts every store, although nothing is pending.
-    pub(super) async fn verify_live(&self, snapshot: &Snapshot) -> Result<()> {
-        let looks = self.look(snapshot, Duration::ZERO, Depth::Structure).await?;
+    pub(super) async fn verify_live(&self, shapes: &Shapes) -> Result<()> {
+        let looks = self.look(shapes, Duration::ZERO, Depth::Structure).await?;
         let findings: Vec<Finding> = looks.iter().flat_map(Look::drifted).collect();
         if findings.is_empty() {
             return Ok(());
@@ -331,7 +331,11 @@ fn hint_of(heal: &Heal) -> String {
 }
 
 /// What is to be said of a migration whose file and row do not agree.
-fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
+fn of_entry(
+    entry: &Entry<'_>,
+    contents: &BTreeMap<i64, Checksum>,
+    at_work: bool,
+) -> Option<Finding> {
     let script = entry
         .file
         .map(|file| file.source.file.clone())
@@ -355,7 +359,10 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
             "give it a newer version, or apply it late: aiplat-migrate up --out-of-order",
         ),
         Status::Changed => error(
-            format!("{script} was changed after it was applied"),
+            format!(
+                "{script} was changed after it was applied: {}",
+                Extent::of(entry, contents).name()
+            ),
             "put it back, or take it as applied: aiplat-migrate repair --accept-changed",
         ),
         Status::Missing => error(
@@ -365,7 +372,7 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
         Status::Running | Status::Undoing if at_work => None,
         Status::Running => error(
             format!("{script} is half applied: its run died"),
-            "go on with it: aiplat-migrate up",
+            "go on with it: aiplat-migrate up; or settle it alone: aiplat-migrate repair",
         ),
         Status::Failed => error(
             format!("{script} failed after {} steps", entry.row.map_or(0, |row| row.steps_done)),
@@ -377,7 +384,7 @@ fn of_entry(entry: &Entry<'_>, at_work: bool) -> Option<Finding> {
         ),
         Status::InDoubt => error(
             format!("a step of {script} is in doubt"),
-            "look at the store, then: aiplat-migrate repair --done or --not-done",
+            "aiplat-migrate repair asks the store, and tells what to type where it cannot tell",
         ),
     }
 }

@@ -109,8 +109,8 @@ pub async fn identify(
                 .state("nothing was applied")
                 .hint("check the addresses: one of them is of another environment")
                 .hint(format!(
-                    "after a restore or a move on purpose: DELETE FROM {}.identity WHERE store = '{kind}'",
-                    ledger.schema()
+                    "after a restore or a move on purpose: \
+                     aiplat-migrate repair --accept-identity --store {kind}"
                 )));
             }
         }

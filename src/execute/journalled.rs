@@ -5,23 +5,24 @@
 //! the store what became of it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
+use super::doubt::{self, Answer, Claimed, Unsettled, is_edited};
 use super::{
     Context, Direction, Event, StepEnd, Task, loss_error, sealed, step_error, store_words,
 };
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
-use crate::ledger::{LockedLedger, Row, Settled, State};
+use crate::ledger::{LockedLedger, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::shape::Shape;
 use crate::stores::{
-    self, Before, Done, Effect, Failure, Job, Limits, Loss, Position, Probe, Progress, Pulse,
-    Standing, Stop, Store, StoreError, Unit, Why,
+    self, Before, Done, Effect, Failure, Job, Limits, Loss, Position, Progress, Pulse, Standing,
+    Stop, Store, StoreError, Unit, Why,
 };
 
 /// How a migration that did not fail ended.
@@ -47,17 +48,8 @@ struct Work<'a> {
     row: i64,
 }
 
-/// What an earlier run left of the step that it was at.
-struct Claimed {
-    before: Before,
-    position: Option<Position>,
-}
-
 /// How often a step is tried again that could not get a lock, or whose store went away.
 const ATTEMPTS: u32 = 8;
-
-/// How long the operation of a dead run may go on before this run gives up.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Applies or undoes `task`.
 pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task) -> Result<End> {
@@ -72,11 +64,7 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
         done,
     });
     let work = Work { context, store, task, row };
-    let open = |row: &&Row| done < task.units.len() && !is_edited(task, row);
-    let mut claimed = task.row.as_ref().filter(open).and_then(|row| {
-        let before = row.claimed.clone()?;
-        Some(Claimed { before, position: row.position.clone() })
-    });
+    let mut claimed = Claimed::of(task);
     if let Some(left) = claimed.as_ref().filter(|left| left.position.is_some()) {
         let label = &task.units[done].label;
         work.pulse().notice(&format!("goes on inside `{label}`, where an earlier run stopped"));
@@ -103,14 +91,6 @@ pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task)
         took: began.elapsed(),
     });
     Ok(End::Settled)
-}
-
-/// Whether the step that is to be gone on with has another text than when it was claimed.
-fn is_edited(task: &Task, row: &Row) -> bool {
-    let done = task.done_before();
-    task.direction == Direction::Up
-        && row.claimed.is_some()
-        && row.step_hashes.get(done) != task.claim.step_hashes.get(done)
 }
 
 async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
@@ -283,45 +263,13 @@ impl Work<'_> {
         Ok(before)
     }
 
-    /// Asks the store what became of a step in doubt, for as long as a dead run's operation is
-    /// still at work there.
+    /// Asks the store what became of a step in doubt; what it cannot tell is for a person.
     async fn ask(&self, step: usize, unit: &Unit, claimed: &Claimed) -> Result<Answer> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let probe = match self.store.probe(unit, &claimed.before).await {
-                Ok(probe) => probe,
-                Err(error) => {
-                    let failure = Failure { effect: Effect::Unknown, ..Failure::from(error) };
-                    return Err(self.failed(step, failure, State::Failed).await);
-                }
-            };
-            match probe {
-                Probe::Done => return Ok(Answer::Done),
-                Probe::NotDone => return Ok(Answer::GoOn(claimed.position.clone())),
-                Probe::Partial(position) => return Ok(Answer::GoOn(Some(position))),
-                Probe::Rebuild(wreckage) => {
-                    let pulse = self.pulse();
-                    let job = self.job(&wreckage, &claimed.before, None, &pulse);
-                    pulse.notice(&wreckage.label);
-                    if let Err(failure) = effect!("rebuild", self.store.apply(job)) {
-                        return Err(self.failed(step, failure, State::Failed).await);
-                    }
-                }
-                Probe::Running if Instant::now() < deadline => {
-                    self.pulse()
-                        .notice("an earlier run's operation is still at work on the server");
-                    tokio::select! {
-                        () = tokio::time::sleep(Duration::from_secs(2)) => {}
-                        () = self.context.interrupt.stopping() => return Ok(Answer::Stopped),
-                    }
-                }
-                Probe::Running => {
-                    let error = StoreError::refused("an earlier run's operation does not end");
-                    let failure = Failure { effect: Effect::Unknown, ..Failure::from(error) };
-                    return Err(self.failed(step, failure, State::Failed).await);
-                }
-                Probe::Unknown(reason) => return Err(self.in_doubt(step, unit, &reason).await),
-            }
+        let pulse = self.pulse();
+        match doubt::ask(self.context, self.store, (self.task, step), claimed, &pulse).await {
+            Ok(answer) => Ok(answer),
+            Err(Unsettled::Unknown(reason)) => Err(self.in_doubt(step, unit, &reason).await),
+            Err(Unsettled::Failed(failure)) => Err(self.failed(step, failure, State::Failed).await),
         }
     }
 
@@ -361,8 +309,11 @@ impl Work<'_> {
         ))
         .because(reason)
         .state(format!("{id} is in doubt; the steps before it are done and recorded"))
-        .hint(format!("look at the store; if the step was done: aiplat-migrate repair --done {id}"))
-        .hint(format!("if it was not: aiplat-migrate repair --not-done {id}"));
+        .hint(format!(
+            "look at the store; if the step was done: aiplat-migrate repair --done {}",
+            id.argument()
+        ))
+        .hint(format!("if it was not: aiplat-migrate repair --not-done {}", id.argument()));
         match self.context.ledger.fail(self.row, State::InDoubt, &details, false).await {
             Ok(()) => error,
             Err(also) => error.because(format!("and the ledger could not be told: {also}")),
@@ -430,13 +381,6 @@ impl Work<'_> {
         let error = sealed::with_details(error);
         self.context.listener.event(Event::Retry { id, attempt, error });
     }
-}
-
-/// What the store answered about a step in doubt.
-enum Answer {
-    Done,
-    GoOn(Option<Position>),
-    Stopped,
 }
 
 fn inverse(unit: &Unit, before: &Before) -> Inverse {

@@ -31,7 +31,10 @@ pub(super) struct Board {
 }
 
 /// The board as the lanes use it.
-pub(super) struct Lanes(watch::Sender<Board>);
+pub(super) struct Lanes {
+    board: watch::Sender<Board>,
+    stores: usize,
+}
 
 /// Whether a migration may begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +48,11 @@ pub(super) enum Start {
 }
 
 impl Lanes {
+    /// Whether the run touches one store only.
+    pub(super) fn is_alone(&self) -> bool {
+        self.stores == 1
+    }
+
     pub(super) fn start(&self, context: &Context<'_>, task: &Task) -> Start {
         self.start_except(context, task, &|_| false)
     }
@@ -56,7 +64,7 @@ impl Lanes {
         task: &Task,
         given: &dyn Fn(&MigrationId) -> bool,
     ) -> Start {
-        let board = self.0.borrow();
+        let board = self.board.borrow();
         if board.stopped || context.interrupt.is_stopping() || context.ledger.is_lost() {
             return Start::Never;
         }
@@ -68,7 +76,7 @@ impl Lanes {
 
     /// Waits until `task` may begin, or until nothing more may.
     pub(super) async fn wait(&self, context: &Context<'_>, task: &Task) -> Start {
-        let mut board = self.0.subscribe();
+        let mut board = self.board.subscribe();
         loop {
             board.mark_unchanged();
             match self.start(context, task) {
@@ -84,7 +92,7 @@ impl Lanes {
     }
 
     pub(super) fn settled(&self, id: &MigrationId) {
-        self.0.send_modify(|board| {
+        self.board.send_modify(|board| {
             board.settled.push(id.clone());
             board.settled_ids.insert(id.clone());
         });
@@ -92,7 +100,7 @@ impl Lanes {
 
     pub(super) fn failed(&self, context: &Context<'_>, id: &MigrationId, error: Error) {
         context.listener.event(Event::Failed { id: id.clone() });
-        self.0.send_modify(|board| {
+        self.board.send_modify(|board| {
             board.failed.push((id.clone(), error));
             board.stopped = true;
         });
@@ -105,7 +113,7 @@ pub async fn run(context: &Context<'_>, tasks: &[Task], stores: &Connected) -> O
     for task in tasks {
         by_store.entry(task.id().store).or_default().push(task);
     }
-    let lanes = Lanes(watch::Sender::new(Board::default()));
+    let lanes = Lanes { board: watch::Sender::new(Board::default()), stores: by_store.len() };
     let work = by_store.iter().map(async |(kind, tasks)| match stores.get(kind) {
         Some(store) => lane(context, &lanes, store.as_ref(), tasks).await,
         None => {
@@ -114,7 +122,7 @@ pub async fn run(context: &Context<'_>, tasks: &[Task], stores: &Connected) -> O
         }
     });
     futures_util::future::join_all(work).await;
-    let board = lanes.0.send_replace(Board::default());
+    let board = lanes.board.send_replace(Board::default());
     let touched = |id: &MigrationId| {
         board.settled_ids.contains(id) || board.failed.iter().any(|(failed, _)| failed == id)
     };

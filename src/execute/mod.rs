@@ -9,6 +9,7 @@
 
 mod connect;
 mod discreet;
+mod doubt;
 mod events;
 mod heal;
 mod journalled;
@@ -19,13 +20,14 @@ mod task;
 
 pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
 pub(crate) use discreet::DiscreetListener;
+pub use doubt::{probe, settle, settle_as};
 pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 pub use shapes::{Pictures, before_pictures, keep_pictures, record};
-pub use task::{Task, Undoing, to_apply, to_undo};
+pub use task::{Task, Undoing, left, to_apply, to_undo};
 
-use crate::error::{Error, Exit, Place};
+use crate::error::{Error, Exit};
 use crate::ledger::LockedLedger;
 use crate::signals::Interrupt;
 use crate::stores::{Effect, Failure, Loss, StoreError, Why};
@@ -69,7 +71,7 @@ fn step_error(task: &Task, step: usize, failure: &Failure) -> Error {
     let error = store_words(Error::new(exit, message), &failure.source);
     let error = match task.source.text.is_empty() {
         true => error,
-        false => error.at(Place::of(&task.source.file, &task.source.text, span)),
+        false => error.at(task.source.place(span)),
     };
     state_of(error, task, step, failure)
 }

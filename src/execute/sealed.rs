@@ -27,6 +27,7 @@ pub(super) struct Ended;
 /// A migration on its way.
 struct Flight<'a> {
     task: &'a Task,
+    seal: Seal,
     began: Instant,
     answer: BoxFuture<'a, Result<Done, Failure>>,
 }
@@ -74,10 +75,12 @@ pub(super) async fn apply(
                 break;
             }
             waiting.pop_front();
-            let after = flying.back().map(|(_, last)| last.task.id());
+            // Where no other store waits for it, a migration need not be on disk before the last one is.
+            let lazy = lanes.is_alone() && !waiting.is_empty();
+            let seal = seal(context, task, flying.back().map(|(_, last)| &last.seal), lazy);
             let job = Job {
                 unit: &task.units[0],
-                seal: Some(seal(context, task, after)),
+                seal: Some(seal.clone()),
                 before: &nothing,
                 resume: None,
                 limits: task.limits,
@@ -88,7 +91,7 @@ pub(super) async fn apply(
             failpoint!("sealed_sent:before");
             let answer = store.apply(job);
             failpoint!("sealed_sent:after");
-            flying.push_back((at, Flight { task, began: Instant::now(), answer }));
+            flying.push_back((at, Flight { task, seal, began: Instant::now(), answer }));
         }
         let Some((at, flight)) = flying.pop_front() else {
             return if waiting.is_empty() && lanes.start(context, tasks[0]) != Start::Never {
@@ -110,7 +113,7 @@ pub(super) async fn apply(
                 tell_retry(context, flight.task, attempts, &failure);
                 let mut again = vec![at];
                 for (behind, other) in flying.drain(..) {
-                    // It cannot have been applied: its seal asserts that this one was.
+                    // It cannot have been applied: its seal asserts that this one is settled.
                     let _ = other.answer.await;
                     again.push(behind);
                 }
@@ -143,11 +146,11 @@ fn start_behind(context: &Context<'_>, lanes: &Lanes, task: &Task, before: Optio
     lanes.start_except(context, task, &in_flight)
 }
 
-fn seal(context: &Context<'_>, task: &Task, after: Option<&MigrationId>) -> Seal {
+fn seal(context: &Context<'_>, task: &Task, after: Option<&Seal>, lazy: bool) -> Seal {
     match (task.direction, &task.row) {
         (Direction::Down, Some(row)) => context.ledger.seal_undone(row.row, after),
         (Direction::Down, None) | (Direction::Up, _) => {
-            context.ledger.seal_applied(&task.claim, after, task.replaces)
+            context.ledger.seal_applied(&task.claim, after, task.replaces, lazy)
         }
     }
 }

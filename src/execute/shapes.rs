@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Connected, Direction, Event, Listener, Outcome, Task, store_words};
 use crate::error::{Error, Result};
-use crate::ledger::{LockedLedger, Snapshot};
+use crate::ledger::{LockedLedger, Snapshot, StoredShape};
 use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
 use crate::stores::{self, Depth, Ignored, Unit};
@@ -18,14 +18,16 @@ pub type Pictures = BTreeMap<StoreKind, Shape>;
 /// A store whose picture an unfinished run left is not looked at: that run's own changes are no
 /// drift, and it has told of the drift that it met.
 pub async fn before_pictures(
-    snapshot: &Snapshot,
+    ledger: &LockedLedger,
     stores: &Connected,
     ignored: &BTreeMap<StoreKind, Ignored>,
 ) -> Result<(Pictures, BTreeMap<StoreKind, Vec<Change>>)> {
-    let stored = |kind: &StoreKind| snapshot.shapes.get(kind).cloned().unwrap_or_default();
-    let fresh = stores.iter().filter(|(kind, _)| stored(kind).before.is_none());
-    let pictures = fresh.map(async |(kind, store)| {
-        let recorded = stored(kind).recorded;
+    let mut stored = ledger.reader().shapes().await?;
+    let fresh = stores.iter().filter_map(|(kind, store)| {
+        let stored = stored.remove(kind).unwrap_or_default();
+        stored.before.is_none().then_some((kind, store, stored.recorded))
+    });
+    let pictures = fresh.map(async |(kind, store, recorded)| {
         let live = store.inspect(&recorded, Depth::Structure).await;
         (*kind, recorded, live)
     });
@@ -60,12 +62,11 @@ pub async fn record(
     stores: &Connected,
     listener: &dyn Listener,
 ) -> Result<()> {
-    let snapshot = ledger.read().await?;
+    let mut stored = ledger.reader().shapes().await?;
     let pictures = stores.iter().filter_map(|(kind, store)| {
-        let stored = snapshot.shapes.get(kind)?;
-        let before = stored.before.as_ref()?;
-        let recorded = stored.recorded.clone();
-        let resumed = begun.shapes.get(kind).is_some_and(|shape| shape.before.is_some());
+        let StoredShape { recorded, before } = stored.remove(kind)?;
+        let before = before?;
+        let resumed = begun.unfinished.contains(kind);
         let units: Vec<&Unit> = units_of(tasks, *kind).collect();
         let applied =
             |task: &&Task| task.direction == Direction::Up && outcome.settled.contains(task.id());
@@ -80,9 +81,9 @@ pub async fn record(
             let ours =
                 |object: &str| resumed || units.iter().any(|unit| stores::touches(unit, object));
             let recorded = live.map(|live| {
-                let mut changes = before.changes_to(&live);
-                changes.retain(|change| ours(&change.object));
-                with_found(recorded.clone().with(&changes), &live, &made)
+                // What an applied migration found there already, equal, is its own from now on.
+                let found = |object: &str| made.iter().any(|unit| stores::makes(unit, object));
+                recorded.with_effect(&before, live, ours, found)
             });
             (*kind, recorded)
         })
@@ -96,17 +97,6 @@ pub async fn record(
         }
     }
     Ok(())
-}
-
-/// What an applied migration found there already, equal, is the migration's from now on.
-fn with_found(mut recorded: Shape, live: &Shape, made: &[&Unit]) -> Shape {
-    for (object, attributes) in &live.objects {
-        let found = || made.iter().any(|unit| stores::makes(unit, object));
-        if !recorded.objects.contains_key(object) && found() {
-            recorded.insert(object.clone(), attributes.clone());
-        }
-    }
-    recorded
 }
 
 fn units_of(tasks: &[Task], kind: StoreKind) -> impl Iterator<Item = &Unit> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{
-    Checksum, Down, Files, Inverse, Migration, MigrationId, Placeholders, Script, Source, StoreKind,
+    Down, Files, Inverse, Migration, MigrationId, Placeholders, Script, Source, StoreKind,
 };
 use crate::plan::Item;
 use crate::stores::{self, Limits, Unit};
@@ -53,29 +53,34 @@ impl Task {
     }
 }
 
-/// Parses `script` on a thread whose stack no file can exhaust; neither a label nor a mistake shows
-/// what a secret placeholder stands for.
-fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
+/// Does `work`, which parses scripts, on a thread whose stack no file can exhaust.
+fn with_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     const STACK: usize = 256 << 20;
-    let parsed = std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().stack_size(STACK);
-        let thread = builder.spawn_scoped(scope, || stores::parse(script));
-        thread.ok().and_then(|thread| thread.join().ok())
-    });
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        let cannot = || Error::failed("the migrations cannot be parsed");
+        let thread = thread.map_err(|error| cannot().because(error))?;
+        thread.join().unwrap_or_else(|_| Err(cannot()))
+    })
+}
+
+/// Parses `script`; neither a label nor a mistake shows what a secret placeholder stands for.
+fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
+    let parsed = std::panic::catch_unwind(|| stores::parse(script));
     let secrets = placeholders.secrets();
     match parsed {
-        Some(Ok(mut units)) => {
+        Ok(Ok(mut units)) => {
             for unit in &mut units {
                 unit.label = secrets.hide(&unit.label);
             }
             Ok(units)
         }
-        Some(Err(mut mistake)) => {
+        Ok(Err(mut mistake)) => {
             mistake.message = secrets.hide(&mistake.message);
             mistake.hint = mistake.hint.map(|hint| secrets.hide(&hint));
             Err(script.source.error(mistake))
         }
-        None => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
+        Err(_) => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
     }
 }
 
@@ -86,10 +91,13 @@ pub fn to_apply(
     snapshot: &Snapshot,
     placeholders: &Placeholders,
 ) -> Result<Vec<Task>> {
-    collect(items.iter().filter_map(|item| {
-        let file = files.get(&item.id)?;
-        Some(apply_task(item, file, snapshot, placeholders))
-    }))
+    let living = snapshot.all_living();
+    with_deep_stack(|| {
+        collect(items.iter().filter_map(|item| {
+            let file = files.get(&item.id)?;
+            Some(apply_task(item, file, living.get(&item.id).copied(), placeholders))
+        }))
+    })
 }
 
 fn collect(tasks: impl Iterator<Item = Result<Task>>) -> Result<Vec<Task>> {
@@ -109,12 +117,11 @@ fn collect(tasks: impl Iterator<Item = Result<Task>>) -> Result<Vec<Task>> {
 fn apply_task(
     item: &Item,
     file: &Migration,
-    snapshot: &Snapshot,
+    living: Option<&Row>,
     placeholders: &Placeholders,
 ) -> Result<Task> {
     let script = file.source.script(placeholders)?;
     let units = parse(&script, placeholders)?;
-    let living = snapshot.living(&item.id);
     let row = living.filter(|row| matches!(row.state, State::Failed | State::Running)).cloned();
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
     let step_hashes = hashes(&file.source, &units);
@@ -126,6 +133,7 @@ fn apply_task(
         description: file.description.clone(),
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
+        content: stores::content(&file.source),
         down: down_of(file, placeholders)?,
         requires: file.header.requires.iter().map(|(requirement, _)| requirement.clone()).collect(),
         step_hashes,
@@ -157,8 +165,8 @@ fn limits(script: &Script) -> Limits {
 
 /// The hash of each unit's text as it stands in the file, placeholders unreplaced.
 fn hashes(source: &Source, units: &[Unit]) -> Vec<String> {
-    let text = |unit: &Unit| source.text.get(unit.span.clone()).unwrap_or_default();
-    units.iter().map(|unit| Checksum::of(text(unit)).as_str().to_string()).collect()
+    let hash = |unit: &Unit| source.checksum_of(unit.span.clone()).as_str().to_string();
+    units.iter().map(hash).collect()
 }
 
 /// A half-applied file may change from its first unfinished step on. A step that a dead run had
@@ -205,6 +213,29 @@ fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
     }
 }
 
+/// The migration in `row`, which a run left in the middle, ready to be asked about; `down` is what the
+/// ledger kept to undo it.
+///
+/// Errors: its text is gone, or the step that was begun has another text now.
+pub fn left(row: &Row, files: &Files, down: Down, placeholders: &Placeholders) -> Result<Task> {
+    let state = match row.state {
+        State::InDoubt if row.undoing => State::Undoing,
+        State::InDoubt => State::Running,
+        state => state,
+    };
+    let row = Row { state, ..row.clone() };
+    let item = Item { id: row.id.clone(), after: Vec::new() };
+    with_deep_stack(|| match (row.undoing, files.get(&row.id)) {
+        (false, Some(file)) => apply_task(&item, file, Some(&row), placeholders),
+        (false, None) => {
+            Err(Error::new(Exit::Differ, format!("{} is half applied and gone", row.script)))
+        }
+        (true, file) => {
+            undo_task(Undoing { row: &row, item, down, file }, placeholders, &mut Vec::new())
+        }
+    })
+}
+
 /// One migration to be undone, with what the ledger kept to undo it.
 pub struct Undoing<'a> {
     /// The row.
@@ -223,10 +254,12 @@ pub fn to_undo(
     undoings: Vec<Undoing<'_>>,
     placeholders: &Placeholders,
 ) -> Result<(Vec<Task>, Vec<String>)> {
-    let mut remarks = Vec::new();
-    let tasks = undoings.into_iter().map(|undoing| undo_task(undoing, placeholders, &mut remarks));
-    let tasks = collect(tasks.collect::<Vec<_>>().into_iter())?;
-    Ok((tasks, remarks))
+    with_deep_stack(|| {
+        let mut remarks = Vec::new();
+        let undo = |undoing| undo_task(undoing, placeholders, &mut remarks);
+        let tasks = collect(undoings.into_iter().map(undo))?;
+        Ok((tasks, remarks))
+    })
 }
 
 fn undo_task(
@@ -263,6 +296,7 @@ fn undo_task(
             description: row.description.clone(),
             script: row.script.clone(),
             checksum: row.checksum.clone(),
+            content: None,
             down: undoing.down,
             requires: row.requires.clone(),
             step_hashes,
@@ -326,13 +360,12 @@ fn undo_source(
             if half {
                 remarks.push(whole(&file, row));
             }
-            let source = Source { store: id.store, file, text: text.clone() };
-            Ok((source, as_applied(placeholders, stored, id, remarks)))
+            Ok((Source::new(id.store, file, text), as_applied(placeholders, stored, id, remarks)))
         }
         Down::Steps { steps } => {
             let text = inverse_text(row, steps)?;
             let file = format!("the undo of {id} (as recorded in the ledger)");
-            Ok((Source { store: id.store, file, text }, Placeholders::default()))
+            Ok((Source::new(id.store, file, text), Placeholders::default()))
         }
         Down::Irreversible { reason } => Err(cannot(row, reason)),
         Down::None => Err(cannot(row, "it has no U file")

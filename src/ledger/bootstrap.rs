@@ -1,9 +1,9 @@
 //! Makes the ledger's own tables, and evolves them: refinery's work, under our lock.
 
-use super::{LedgerSettings, ledger_error};
+use super::{LedgerSettings, absent, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
-use crate::postgres::{Session, identifier, store_error};
+use crate::postgres::{Session, identifier, literal, store_error};
 
 mod embedded {
     refinery::embed_migrations!("src/ledger/migrations");
@@ -16,15 +16,18 @@ mod embedded {
 pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) -> Result<()> {
     let schema = identifier(&settings.schema);
     let failed = |error: tokio_postgres::Error| ledger_error(&store_error(&error), settings);
-    let there = "SELECT pg_catalog.to_regnamespace($1::text) IS NOT NULL";
-    let there = session.client.query_one(there, &[&schema]).await.map_err(failed)?;
-    if !there.get::<_, bool>(0) {
+    let (there, newest) = stand(session, &schema).await.map_err(failed)?;
+    let mut runner = embedded::migrations::runner().set_abort_missing(false).set_grouped(true);
+    let ours = runner.get_migrations().iter().map(|migration| migration.version()).max();
+    if newest >= ours.map(i64::from) {
+        return Ok(());
+    }
+    if !there {
         let create = format!("CREATE SCHEMA {schema}");
         effect!("create_schema", session.client.batch_execute(&create)).map_err(failed)?;
     }
     let path = format!("SET search_path TO {schema}");
     session.client.batch_execute(&path).await.map_err(failed)?;
-    let mut runner = embedded::migrations::runner().set_abort_missing(false);
     runner.set_migration_table_name(format!("{}.refinery_schema_history", settings.schema));
     let report = effect!("refinery", runner.run_async(&mut session.client));
     session.client.batch_execute("RESET search_path").await.map_err(failed)?;
@@ -37,4 +40,23 @@ pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) 
                 .hint("the ledger's role must own the ledger's schema"))
         }
     }
+}
+
+/// Whether the schema is there, and the newest of refinery's versions in it.
+async fn stand(
+    session: &Session,
+    schema: &str,
+) -> Result<(bool, Option<i64>), tokio_postgres::Error> {
+    let there = format!("SELECT pg_catalog.to_regnamespace({}) IS NOT NULL", literal(schema));
+    let newest = format!("SELECT max(version)::bigint FROM {schema}.refinery_schema_history");
+    let (there, newest) = futures_util::future::join(
+        session.client.query_typed_one(&there, &[]),
+        session.client.query_typed_one(&newest, &[]),
+    )
+    .await;
+    let newest = match newest {
+        Err(error) if absent(&error) => None,
+        newest => newest?.get(0),
+    };
+    Ok((there?.get(0), newest))
 }

@@ -9,7 +9,6 @@ use super::{LockedLedger, Row};
 use crate::error::Result;
 use crate::failpoint::effect;
 use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
-use crate::postgres::identifier;
 use crate::shape::Attributes;
 use crate::stores::{Before, Position};
 
@@ -24,6 +23,9 @@ pub struct Claim {
     pub script: String,
     /// The checksum of the file.
     pub checksum: Checksum,
+    /// The checksum of what the file does, apart from comments and white space; `None` where that
+    /// cannot be told.
+    pub content: Option<Checksum>,
     /// What undoes it, as far as it is known before its first step.
     pub down: Down,
     /// What it requires.
@@ -35,6 +37,10 @@ pub struct Claim {
 impl Claim {
     pub(super) fn down_json(&self) -> Value {
         serde_json::to_value(&self.down).unwrap_or_default()
+    }
+
+    fn content(&self) -> Option<&str> {
+        self.content.as_ref().map(Checksum::as_str)
     }
 
     pub(super) fn requires_json(&self) -> Value {
@@ -49,6 +55,33 @@ pub enum Settled {
     Applied,
     /// All inverse steps are done.
     Undone,
+}
+
+/// What is said of a step that was in doubt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// It was done.
+    Done,
+    /// It was not done.
+    NotDone,
+    /// It was done up to here.
+    Partly(Position),
+}
+
+impl Said {
+    /// In words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Said::Done => "done",
+            Said::NotDone => "not done",
+            Said::Partly(_) => "done in part",
+        }
+    }
+}
+
+/// What a step declares, as [`LockedLedger::declaring`] reads it.
+fn declared(declares: &[(String, Option<Attributes>)]) -> Value {
+    declares.iter().map(|(name, object)| json!([name, object])).collect()
 }
 
 /// The kinds of event.
@@ -94,8 +127,8 @@ impl LockedLedger {
             "WITH replaced AS (UPDATE {0}.ledger SET state = 'undone' \
              WHERE id = $15 AND state = 'applied' RETURNING id) \
              INSERT INTO {0}.ledger (run_id, owner, store, kind, version, description, script, checksum, \
-             state, steps_total, step_hashes, down, requires, host, tool_version) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $12, $13, $14 \
+             state, steps_total, step_hashes, down, requires, host, tool_version, content_checksum) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11, $12, $13, $14, $16 \
              WHERE {1} AND ($15::bigint IS NULL OR EXISTS (SELECT FROM replaced)) RETURNING id",
             self.schema_sql(),
             self.held()
@@ -120,6 +153,7 @@ impl LockedLedger {
                     &self.run.host,
                     &self.run.tool,
                     &replaces,
+                    &claim.content(),
                 ],
             )
         )?;
@@ -132,7 +166,7 @@ impl LockedLedger {
     pub async fn resume(&self, row: &Row, claim: &Claim, edited: bool) -> Result<()> {
         let sql = format!(
             "WITH resumed AS (UPDATE {0}.ledger SET run_id = $2, owner = $3, state = 'running', \
-             error = NULL, script = $4, checksum = $5, steps_total = $6, step_hashes = $7, \
+             error = NULL, script = $4, checksum = $5, content_checksum = $12, steps_total = $6, step_hashes = $7, \
              down = CASE WHEN $11 AND before IS NOT NULL AND down->>'from' = 'steps' \
                THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
              before = CASE WHEN $11 THEN NULL ELSE before END, \
@@ -159,6 +193,7 @@ impl LockedLedger {
                     &self.run.tool,
                     &json!({ "steps_done": row.steps_done, "run": row.run }),
                     &edited,
+                    &claim.content(),
                 ],
             )
         )
@@ -229,19 +264,14 @@ impl LockedLedger {
         store: StoreKind,
         declares: &[(String, Option<Attributes>)],
     ) -> Result<()> {
-        let schema = self.schema_sql();
-        let declared: Value = declares.iter().map(|(name, object)| json!([name, object])).collect();
         let sql = format!(
-            "WITH settled AS (UPDATE {schema}.ledger SET steps_done = $3 + 1, before = NULL, position = NULL \
+            "WITH settled AS (UPDATE {}.ledger SET steps_done = $3 + 1, before = NULL, position = NULL \
              WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND state IN ('running', 'undoing') RETURNING id), \
-             declared AS (SELECT e->>0 AS object, e->1 AS attributes FROM jsonb_array_elements($5::jsonb) e), \
-             recorded AS (INSERT INTO {schema}.shape AS s (store, recorded, run_id) \
-               SELECT $4, coalesce(jsonb_object_agg(object, attributes) FILTER (WHERE attributes <> 'null'), '{{}}'), $2 \
-               FROM declared HAVING count(*) > 0 \
-               ON CONFLICT (store) DO UPDATE SET updated_at = clock_timestamp(), recorded = \
-               (s.recorded - (SELECT array_agg(object) FROM declared)) || excluded.recorded RETURNING 1) \
-             SELECT count(*) FROM settled"
+             {} SELECT count(*) FROM settled",
+            self.schema_sql(),
+            self.declaring()
         );
+        let declared = declared(declares);
         let step = i32::try_from(step).unwrap_or(i32::MAX);
         effect!(
             "settle_step",
@@ -320,54 +350,88 @@ impl LockedLedger {
         effect!("unclaim", self.exactly_one(&sql, &[&row, &self.run.id]))
     }
 
-    /// Settles a step in doubt as a person says: done, or not done.
-    pub async fn settle_doubt(&self, row: i64, id: &MigrationId, done: bool) -> Result<()> {
+    /// Settles a step in doubt as the store or a person `said`: the next run goes on from there. What
+    /// the step declares, and the event, are written with it.
+    pub async fn settle_doubt(
+        &self,
+        row: &Row,
+        said: &Said,
+        declares: &[(String, Option<Attributes>)],
+        details: &Value,
+    ) -> Result<()> {
         let sql = format!(
-            "UPDATE {}.ledger SET state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END, \
-             run_id = $2, before = NULL, position = NULL, \
-             steps_done = steps_done + CASE WHEN $3 THEN 1 ELSE 0 END, \
-             down = CASE WHEN NOT $3 AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
-               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END \
-             WHERE id = $1 AND state = 'in doubt' AND {}",
+            "WITH settled AS (UPDATE {}.ledger SET state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END, \
+             run_id = $2, steps_done = steps_done + CASE $3 WHEN 'done' THEN 1 ELSE 0 END, \
+             down = CASE WHEN $3 = 'not done' AND before IS NOT NULL AND direction = 'up' AND down->>'from' = 'steps' \
+               THEN jsonb_set(down, '{{steps}}', (down->'steps') - (-1)) ELSE down END, \
+             before = CASE WHEN $3 = 'done in part' THEN before END, position = $6 \
+             WHERE id = $1 AND state IN ('running', 'failed', 'undoing', 'in doubt') AND {} RETURNING *), \
+             {}, {} SELECT count(*) FROM settled",
             self.schema_sql(),
-            self.held()
+            self.held(),
+            self.declaring(),
+            self.event_from(7, "settled", EventKind::Repaired)
         );
-        effect!("settle_doubt", self.exactly_one(&sql, &[&row, &self.run.id, &done]))?;
-        let said = if done { "done" } else { "not done" };
-        self.event(EventKind::Repaired, Some(id), &json!({ "row": row, "step in doubt": said }))
-            .await
+        let position = match said {
+            Said::Partly(position) => Some(&position.0),
+            Said::Done | Said::NotDone => None,
+        };
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &row.row,
+            &self.run.id,
+            &said.name(),
+            &row.id.store.name(),
+            &declared(declares),
+            &position,
+            &self.run.host,
+            &self.run.tool,
+            details,
+        ];
+        effect!("settle_doubt", self.one(&sql, &parameters)).map(|_| ())
     }
 
     /// Takes another text as what was applied.
     pub async fn realign(
         &self,
         row: i64,
-        id: &MigrationId,
-        checksum: &str,
-        script: &str,
+        (script, checksum, content): (&str, &Checksum, Option<&Checksum>),
+        details: &Value,
     ) -> Result<()> {
         let sql = format!(
-            "WITH old AS (SELECT id, checksum FROM {0}.ledger WHERE id = $1) \
-             UPDATE {0}.ledger l SET checksum = $2, script = $3 FROM old \
-             WHERE l.id = old.id AND l.state IN ('applied', 'baseline') AND {1} RETURNING l.id, old.checksum",
+            "WITH realigned AS (UPDATE {}.ledger SET checksum = $6, content_checksum = $7, script = $8 \
+             WHERE id = $1 AND state IN ('applied', 'baseline') AND {} RETURNING *), \
+             {} SELECT count(*) FROM realigned",
             self.schema_sql(),
-            self.held()
+            self.held(),
+            self.repaired_row("realigned")
         );
-        let old: String = effect!("realign", self.one(&sql, &[&row, &checksum, &script]))?.get(1);
-        let details = json!({ "row": row, "before": old, "after": checksum });
-        self.event(EventKind::Repaired, Some(id), &details).await
+        let content = content.map(Checksum::as_str);
+        let parameters: [&(dyn ToSql + Sync); 8] = [
+            &row,
+            &self.run.id,
+            &self.run.host,
+            &self.run.tool,
+            details,
+            &checksum.as_str(),
+            &content,
+            &script,
+        ];
+        effect!("realign", self.one(&sql, &parameters)).map(|_| ())
     }
 
     /// Takes it that a migration's file is meant to be gone: its row is history, what it made stays.
-    pub async fn forget(&self, row: i64, id: &MigrationId) -> Result<()> {
+    pub async fn forget(&self, row: i64, details: &Value) -> Result<()> {
         let sql = format!(
-            "UPDATE {}.ledger SET state = 'undone' WHERE id = $1 AND state IN ('applied', 'baseline') AND {}",
+            "WITH forgotten AS (UPDATE {}.ledger SET state = 'undone' \
+             WHERE id = $1 AND state IN ('applied', 'baseline') AND {} RETURNING *), \
+             {} SELECT count(*) FROM forgotten",
             self.schema_sql(),
-            self.held()
+            self.held(),
+            self.repaired_row("forgotten")
         );
-        effect!("forget", self.exactly_one(&sql, &[&row]))?;
-        let details = json!({ "row": row, "before": "applied", "after": "file gone, accepted" });
-        self.event(EventKind::Repaired, Some(id), &details).await
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 5] = [&row, &run.id, &run.host, &run.tool, details];
+        effect!("forget", self.one(&sql, &parameters)).map(|_| ())
     }
 
     /// Appends an event about `id`, or about the ledger as a whole.
@@ -421,9 +485,8 @@ impl LockedLedger {
             "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
             self.schema_sql()
         );
-        let client = &self.ledger.session.client;
-        let count = effect!("tag", client.execute(&sql, &[&name, &rows, &self.run.id]));
-        let made = count.map_err(|error| self.error(&error))? == 1;
+        let count = effect!("tag", self.execute(&sql, &[&name, &rows, &self.run.id]));
+        let made = count? == 1;
         if made {
             self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
         }
@@ -436,19 +499,62 @@ impl LockedLedger {
             "INSERT INTO {}.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING",
             self.schema_sql()
         );
-        let client = &self.ledger.session.client;
-        let done = effect!("identify", client.execute(&sql, &[&store.name(), &identity]));
-        done.map(|_| ()).map_err(|error| self.error(&error))
+        let done = effect!("identify", self.execute(&sql, &[&store.name(), &identity]));
+        done.map(|_| ())
+    }
+
+    /// Takes another server as the one that this ledger belongs with.
+    pub async fn accept_identity(
+        &self,
+        store: StoreKind,
+        identity: &str,
+        details: &Value,
+    ) -> Result<()> {
+        let sql = format!(
+            "WITH told AS (INSERT INTO {0}.event (run_id, event, store, host, tool_version, details) \
+             VALUES ($1, 'repaired', $2, $3, $4, $5)) \
+             UPDATE {0}.identity SET identity = $6, first_seen = clock_timestamp() \
+             WHERE store = $2 AND {1}",
+            self.schema_sql(),
+            self.held()
+        );
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&run.id, &store.name(), &run.host, &run.tool, details, &identity];
+        effect!("accept_identity", self.exactly_one(&sql, &parameters))
     }
 
     pub(super) fn schema_sql(&self) -> String {
-        identifier(self.schema())
+        self.ledger.schema_sql()
     }
 
     /// SQL that is true while this run's leader lock is held: a lost lock makes every write count
     /// zero rows.
     fn held(&self) -> &str {
         &self.held
+    }
+
+    /// CTEs that record what a step of the store `$4` declares, as [`declared`] in `$5`, for the run `$2`.
+    fn declaring(&self) -> String {
+        let schema = self.schema_sql();
+        format!(
+            "declared AS (SELECT e->>0 AS object, e->1 AS attributes FROM jsonb_array_elements($5::jsonb) e), \
+             recorded AS (INSERT INTO {schema}.shape AS s (store, recorded, run_id) \
+               SELECT $4, coalesce(jsonb_object_agg(object, attributes) FILTER (WHERE attributes <> 'null'), '{{}}'), $2 \
+               FROM declared HAVING count(*) > 0 \
+               ON CONFLICT (store) DO UPDATE SET updated_at = clock_timestamp(), recorded = \
+               (s.recorded - (SELECT array_agg(object) FROM declared)) || excluded.recorded RETURNING 1)"
+        )
+    }
+
+    /// A CTE that appends an event about a repair of the row in the CTE `from`, by the run `$2` on the
+    /// host `$3` with the tool `$4`, its details in `$5`; the row itself keeps the run that applied it.
+    fn repaired_row(&self, from: &str) -> String {
+        format!(
+            "event AS (INSERT INTO {}.event (run_id, event, store, kind, version, ledger_id, host, \
+             tool_version, details) SELECT $2, 'repaired', store, kind, version, id, $3, $4, $5 FROM {from})",
+            self.schema_sql()
+        )
     }
 
     /// A CTE that appends an event for the rows of the CTE `from`, its parameters from `$8` on.
@@ -475,18 +581,33 @@ impl LockedLedger {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<tokio_postgres::Row> {
-        let row = self.ledger.session.client.query_opt(sql, parameters).await;
-        match row.map_err(|error| self.error(&error))? {
+        let row = async {
+            let statement = self.ledger.session.prepared(sql).await?;
+            self.ledger.session.client.query_opt(&statement, parameters).await
+        };
+        match row.await.map_err(|error| self.error(&error))? {
             Some(row) if row.get::<_, i64>(0) >= 1 => Ok(row),
             Some(_) | None => Err(LockedLedger::lost()),
         }
     }
 
     async fn exactly_one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<()> {
-        let count = self.ledger.session.client.execute(sql, parameters).await;
-        match count.map_err(|error| self.error(&error))? {
+        match self.execute(sql, parameters).await? {
             1 => Ok(()),
             _ => Err(LockedLedger::lost()),
         }
+    }
+
+    /// Runs a statement; how many rows it wrote.
+    pub(super) async fn execute(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64> {
+        let count = async {
+            let statement = self.ledger.session.prepared(sql).await?;
+            self.ledger.session.client.execute(&statement, parameters).await
+        };
+        count.await.map_err(|error| self.error(&error))
     }
 }

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::bootstrap::bootstrap;
 use super::{Ledger, LedgerSettings, Run, Snapshot, ledger_error};
@@ -65,6 +65,13 @@ impl std::fmt::Display for Holder {
 /// Told now and then while the lock is waited for.
 pub type Waiting<'a> = &'a (dyn Fn(&Holder) + Send + Sync);
 
+/// How far an attempt to take the lock came.
+enum Had {
+    Nothing,
+    Leader,
+    Both,
+}
+
 /// The two locks as advisory lock keys.
 #[derive(Clone, Copy)]
 struct Keys {
@@ -108,31 +115,21 @@ impl Ledger {
         let deadline = Instant::now() + wait;
         let failed = |error: StoreError| ledger_error(&error, &self.settings);
         let leader = self.settings.database.connect(&run.application()).await.map_err(failed)?;
-        self.refuse_pooler(&leader).await?;
-        effect!("leader_lock", self.poll(&leader, keys, keys.leader, deadline, waiting))?;
-        effect!("work_lock", self.poll(&leader, keys, keys.work, deadline, waiting))?;
-        let settle = format!(
-            "SELECT pg_catalog.pg_advisory_unlock({0}, {1}), pg_catalog.pg_backend_pid(), \
-             (SELECT backend_start FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid())",
-            keys.class, keys.work
-        );
-        let row =
-            leader.client.query_one(&settle, &[]).await.map_err(|error| self.error(&error))?;
-        let (unlocked, leader_pid): (bool, i32) = (row.get(0), row.get(1));
-        if !unlocked && !failpoint::is_switched("NO_LOCK") {
-            return Err(pooler(&self.settings));
-        }
-        let since: Option<DateTime<Utc>> = row.get(2);
-        let owner = serde_json::json!({ "pid": leader_pid, "backend_start": since });
+        let (pid, since) = self.refuse_pooler(&leader).await?;
+        effect!("lock", self.poll(&leader, pid, keys, deadline, waiting))?;
+        let owner = serde_json::json!({ "pid": pid, "backend_start": since });
         effect!("bootstrap", bootstrap(&mut self.session, &self.settings))?;
+        // Sent together, in this order: a newcomer has its share of the work lock before it reads.
         let greeting = self.greeting();
-        self.session.client.batch_execute(&greeting).await.map_err(|error| self.error(&error))?;
+        let greeting = self.session.client.batch_execute(&greeting);
+        let (greeted, snapshot) = futures_util::future::join(greeting, self.read()).await;
+        greeted.map_err(|error| self.error(&error))?;
         failpoint!("greeted");
-        let snapshot = self.read().await?;
+        let snapshot = snapshot?;
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
         let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
-        let held = keys.held_by(leader_pid);
+        let held = keys.held_by(pid);
         let locked = LockedLedger { ledger: self, run, held, owner, leader, lost, heartbeat };
         Ok((locked, snapshot))
     }
@@ -149,26 +146,29 @@ impl Ledger {
         )
     }
 
+    /// Asks for the leader lock, and then for the work lock, until both were had; the work lock is
+    /// given back at once. `pid` is the session that asks: through a pooler it might be another.
     async fn poll(
         &self,
-        session: &Session,
+        leader: &Session,
+        pid: i32,
         keys: Keys,
-        key: i32,
         deadline: Instant,
         waiting: Waiting<'_>,
     ) -> Result<()> {
-        let attempt = format!("SELECT pg_catalog.pg_try_advisory_lock({}, {key})", keys.class);
-        let mut told = None::<Instant>;
         // A test's run that takes no lock: the ledger's own rules must keep it from harm.
         if failpoint::is_switched("NO_LOCK") {
             return Ok(());
         }
+        let (mut told, mut leads) = (None::<Instant>, false);
         loop {
-            let row = session.client.query_one(&attempt, &[]).await;
-            if row.map_err(|error| self.error(&error))?.get::<_, bool>(0) {
-                return Ok(());
+            match self.attempt(leader, pid, keys, leads).await? {
+                Had::Both => return Ok(()),
+                Had::Leader => leads = true,
+                Had::Nothing => {}
             }
-            let holder = self.holder(session, keys, key).await?;
+            let key = if leads { keys.work } else { keys.leader };
+            let holder = self.holder(leader, keys, key).await?;
             if Instant::now() >= deadline {
                 return Err(busy(holder));
             }
@@ -180,6 +180,28 @@ impl Ledger {
             }
             let pause = rand::rng().random_range(100..400);
             tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn attempt(&self, leader: &Session, pid: i32, keys: Keys, leads: bool) -> Result<Had> {
+        let work = format!(
+            "CASE WHEN pg_catalog.pg_try_advisory_lock({0}, {1}) \
+             THEN CASE WHEN pg_catalog.pg_advisory_unlock({0}, {1}) THEN 'both' END ELSE 'leader' END",
+            keys.class, keys.work
+        );
+        let both = match leads {
+            true => work,
+            false => format!(
+                "CASE WHEN pg_catalog.pg_try_advisory_lock({}, {}) THEN {work} ELSE 'nothing' END",
+                keys.class, keys.leader
+            ),
+        };
+        let sql = format!("SELECT CASE WHEN pg_catalog.pg_backend_pid() = {pid} THEN {both} END");
+        match self.answer(leader, &sql).await?.first().and_then(Option::as_deref) {
+            Some("both") => Ok(Had::Both),
+            Some("leader") => Ok(Had::Leader),
+            Some("nothing") => Ok(Had::Nothing),
+            Some(_) | None => Err(pooler(&self.settings)),
         }
     }
 
@@ -207,25 +229,32 @@ impl Ledger {
     }
 
     /// Two sessions of ours that the server sees as one are a pooler's: its sessions change from
-    /// one transaction to the next, and a lock taken through it would be anybody's.
-    async fn refuse_pooler(&self, leader: &Session) -> Result<()> {
-        // Asked without preparing a statement: through such a pooler that alone would fail.
-        let pid = async |session: &Session| -> Result<String> {
-            let answer = session.client.simple_query("SELECT pg_catalog.pg_backend_pid()").await;
-            let rows = answer.map_err(|error| self.error(&error))?;
-            let row = rows.iter().find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => row.get(0),
-                // The driver's enum is open; what is not a row holds no pid.
-                _ => None,
-            });
-            Ok(row.unwrap_or_default().to_string())
-        };
-        let (first, second, again) =
-            (pid(leader).await?, pid(&self.session).await?, pid(leader).await?);
-        match first == second || first != again {
-            true => Err(pooler(&self.settings)),
-            false => Ok(()),
+    /// one transaction to the next, and a lock taken through it would be anybody's. Gives the
+    /// leader's session: its number, and since when it is there.
+    async fn refuse_pooler(&self, leader: &Session) -> Result<(i32, Option<String>)> {
+        let since = "(SELECT to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
+                     FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))";
+        let ask = format!("SELECT pg_catalog.pg_backend_pid(), {since}");
+        let mut first = self.answer(leader, &ask).await?.into_iter();
+        let own = self.answer(&self.session, "SELECT pg_catalog.pg_backend_pid()").await?;
+        let (pid, since) = (first.next().flatten(), first.next().flatten());
+        match pid.as_deref().and_then(|pid| pid.parse().ok()) {
+            Some(number) if own.first() != Some(&pid) => Ok((number, since)),
+            Some(_) | None => Err(pooler(&self.settings)),
         }
+    }
+
+    /// The first row that `sql` gives. Asked without preparing a statement: through a pooler that
+    /// alone would fail.
+    async fn answer(&self, session: &Session, sql: &str) -> Result<Vec<Option<String>>> {
+        let answer = session.client.simple_query(sql).await.map_err(|error| self.error(&error))?;
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            // The driver's enum is open; the rest is not what was asked for.
+            _ => None,
+        });
+        let column = |row: &SimpleQueryRow, at| row.get(at).map(str::to_string);
+        Ok(row.map(|row| (0..row.len()).map(|at| column(row, at)).collect()).unwrap_or_default())
     }
 }
 

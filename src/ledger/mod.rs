@@ -16,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
 
-pub use journal::{Claim, EventKind, Settled};
+pub use journal::{Claim, EventKind, Said, Settled};
 pub use lock::{Holder, LockedLedger, Waiting};
 pub use rows::{Row, State};
-pub use shapes::StoredShape;
+pub use shapes::{Shapes, StoredShape};
 
 use crate::error::{Error, Exit, Result};
-use crate::migration::{Down, MigrationId, StoreKind};
+use crate::migration::{Checksum, Down, MigrationId, StoreKind};
 use crate::postgres::{Session, Settings, identifier, store_error};
 use crate::stores::{StoreError, StoreErrorKind};
 
@@ -42,12 +42,12 @@ pub struct Ledger {
 }
 
 /// The ledger at one moment.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Every row, in the order in which they were begun.
     pub rows: Vec<Row>,
-    /// The shapes, by store.
-    pub shapes: BTreeMap<StoreKind, StoredShape>,
+    /// The stores in which a run that died changed something and did not record it.
+    pub unfinished: BTreeSet<StoreKind>,
     /// Which server this ledger belongs with, by store.
     pub identities: BTreeMap<StoreKind, String>,
     /// The tags: name and the numbers of the rows that stood then.
@@ -58,6 +58,12 @@ impl Snapshot {
     /// The living row of a migration.
     pub fn living(&self, id: &MigrationId) -> Option<&Row> {
         self.rows.iter().rev().find(|row| row.id == *id && row.state != State::Undone)
+    }
+
+    /// All living rows, by migration.
+    pub fn all_living(&self) -> BTreeMap<&MigrationId, &Row> {
+        let living = self.rows.iter().filter(|row| row.state != State::Undone);
+        living.map(|row| (&row.id, row)).collect()
     }
 
     /// The versioned migrations that stand now.
@@ -139,11 +145,29 @@ impl Ledger {
         Ok(Ledger { session, settings: settings.clone() })
     }
 
-    /// Reads everything in one snapshot and one round trip; a ledger that is not there yet is empty.
+    /// Reads everything but the shapes in one snapshot and one round trip; a ledger that is not
+    /// there yet is empty.
     pub async fn read(&self) -> Result<Snapshot> {
-        let schema = identifier(&self.settings.schema);
+        let shapes = format!("SELECT store, before IS NOT NULL FROM {}.shape", self.schema_sql());
+        let (mut snapshot, shapes) = self.read_with(&shapes).await?;
+        let unfinished = shapes.iter().filter(|row| row.get(1));
+        snapshot.unfinished =
+            unfinished.filter_map(|row| row.get::<_, &str>(0).parse().ok()).collect();
+        Ok(snapshot)
+    }
+
+    /// Reads everything, the shapes too, which may be large.
+    pub async fn read_whole(&self) -> Result<(Snapshot, Shapes)> {
+        let (mut snapshot, shapes) = self.read_with(&self.select_shapes()).await?;
+        let shapes = shapes::read(&shapes);
+        let unfinished = shapes.iter().filter(|(_, shape)| shape.before.is_some());
+        snapshot.unfinished = unfinished.map(|(store, _)| *store).collect();
+        Ok((snapshot, shapes))
+    }
+
+    async fn read_with(&self, shapes: &str) -> Result<(Snapshot, Vec<tokio_postgres::Row>)> {
+        let schema = self.schema_sql();
         let rows = format!("SELECT {} FROM {schema}.ledger ORDER BY id", Row::COLUMNS);
-        let shapes = format!("SELECT store, recorded, before, run_id FROM {schema}.shape");
         let identities = format!("SELECT store, identity FROM {schema}.identity");
         let tags = format!("SELECT name, rows FROM {schema}.tag ORDER BY created_at, name");
         let client = &self.session.client;
@@ -151,33 +175,34 @@ impl Ledger {
         let read = futures_util::future::join5(
             begin,
             client.query_typed(&rows, &[]),
-            client.query_typed(&shapes, &[]),
+            client.query_typed(shapes, &[]),
             client.query_typed(&identities, &[]),
             client.query_typed(&tags, &[]),
         );
         let ((_, rows, shapes, identities, tags), ended) =
             futures_util::future::join(read, client.batch_execute("COMMIT")).await;
         let rows = match rows {
-            Err(error) if absent(&error) => return Ok(Snapshot::default()),
+            Err(error) if absent(&error) => return Ok((Snapshot::default(), Vec::new())),
             rows => rows.map_err(|error| self.error(&error))?,
         };
         let failed = |error: tokio_postgres::Error| self.error(&error);
         ended.map_err(failed)?;
-        Ok(Snapshot {
+        let snapshot = Snapshot {
             rows: rows.iter().filter_map(Row::read).collect(),
-            shapes: shapes::read(&shapes.map_err(failed)?),
+            unfinished: BTreeSet::new(),
             identities: identities
                 .map_err(failed)?
                 .iter()
                 .filter_map(|row| Some((row.get::<_, &str>(0).parse().ok()?, row.get(1))))
                 .collect(),
             tags: tags.map_err(failed)?.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        })
+        };
+        Ok((snapshot, shapes.map_err(failed)?))
     }
 
     /// What undoes each of `rows`, as it was recorded when they were applied.
     pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
-        let schema = identifier(&self.settings.schema);
+        let schema = self.schema_sql();
         let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
         if rows.is_empty() {
             return Ok(BTreeMap::new());
@@ -193,9 +218,32 @@ impl Ledger {
             .collect())
     }
 
+    /// The checksum of what each of `rows` did, apart from comments and white space, where that is
+    /// recorded: a ledger that only older tools wrote has no such column.
+    pub async fn contents(&self, rows: &[i64]) -> Result<BTreeMap<i64, Checksum>> {
+        let schema = identifier(&self.settings.schema);
+        let sql = format!(
+            "SELECT id, content_checksum FROM {schema}.ledger \
+             WHERE id = ANY ($1) AND content_checksum IS NOT NULL"
+        );
+        if rows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match self.session.client.query(&sql, &[&rows]).await {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Ok(BTreeMap::new()),
+            found => {
+                let rows = found.map_err(|error| self.error(&error))?;
+                let one = |row: &tokio_postgres::Row| {
+                    (row.get(0), Checksum::stored(row.get::<_, String>(1)))
+                };
+                Ok(rows.iter().map(one).collect())
+            }
+        }
+    }
+
     /// The events that `wanted` asks for, oldest first, as JSON objects; the newest `limit` of them.
     pub async fn events(&self, wanted: &Wanted, limit: i64) -> Result<Vec<Value>> {
-        let schema = identifier(&self.settings.schema);
+        let schema = self.schema_sql();
         let sql = format!(
             "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event \
              WHERE ($2::text IS NULL OR event = $2) AND ($3::text IS NULL OR run_id = $3) \
@@ -226,6 +274,10 @@ impl Ledger {
                 Ok(rows.iter().map(|row| row.get(0)).collect())
             }
         }
+    }
+
+    fn schema_sql(&self) -> String {
+        identifier(&self.settings.schema)
     }
 
     /// The schema that holds the ledger.

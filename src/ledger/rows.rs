@@ -65,7 +65,7 @@ impl State {
 }
 
 /// One row: one migration as it was, or is being, executed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The row's number; rows are in the order in which they were begun.
     pub row: i64,
@@ -81,6 +81,8 @@ pub struct Row {
     pub checksum: Checksum,
     /// Its state.
     pub state: State,
+    /// Whether it is being undone.
+    pub undoing: bool,
     /// Its steps in all.
     pub steps_total: usize,
     /// How many of them are done.
@@ -109,7 +111,7 @@ impl Row {
     /// The columns that [`Row::read`] reads, in its order.
     pub(super) const COLUMNS: &'static str = "id, store, kind, version, run_id, description, script, checksum, state, \
          steps_total, steps_done, step_hashes, before, position, requires, installed_by, \
-         started_at, finished_at, execution_ms, error";
+         started_at, finished_at, execution_ms, error, direction = 'down'";
 
     /// Reads a row; one of a store that this version does not know is `None`: a newer tool wrote it.
     pub(super) fn read(row: &tokio_postgres::Row) -> Option<Row> {
@@ -139,6 +141,7 @@ impl Row {
             finished_at: row.get(17),
             execution_ms: row.get(18),
             error: row.get(19),
+            undoing: row.get(20),
         })
     }
 }

@@ -4,25 +4,25 @@ use serde_json::Value;
 
 use super::LockedLedger;
 use super::journal::Claim;
-use super::rows::{State, kind_and_version};
-use crate::migration::MigrationId;
+use super::rows::kind_and_version;
+use crate::migration::StoreKind;
 use crate::postgres::{identifier, literal};
 use crate::stores::Seal;
 
 impl LockedLedger {
-    /// Seals the application of a migration. `after` is the one sent before it, which must have
-    /// been applied by then; `replaces` is the row of a repeatable that this one supersedes.
+    /// Seals the application of a migration. `after` is the seal sent before it in the same session,
+    /// which must be settled by then; `replaces` is the row of a repeatable that this one supersedes.
+    /// A `lazy` one is answered before it is on disk: only where this run commits once more, and
+    /// touches nothing but this server before that.
     pub fn seal_applied(
         &self,
         claim: &Claim,
-        after: Option<&MigrationId>,
+        after: Option<&Seal>,
         replaces: Option<i64>,
+        lazy: bool,
     ) -> Seal {
-        let token = token();
         let (kind, version) = kind_and_version(&claim.id);
         let arguments = [
-            literal(&token),
-            literal(&self.run.id),
             json(&self.owner),
             literal(kind),
             literal(&version),
@@ -34,82 +34,47 @@ impl LockedLedger {
             literal(&self.run.host),
             literal(self.run.tool),
             replaces.map_or("NULL".to_string(), |row| row.to_string()),
+            lazy.to_string(),
+            claim.content.as_ref().map_or("NULL".to_string(), |content| literal(content.as_str())),
         ];
-        self.seal(&token, after, State::Applied, "seal_applied", &arguments)
+        self.seal(after, "close_applied", &arguments)
     }
 
     /// Seals the undoing of the migration in `row`.
-    pub fn seal_undone(&self, row: i64, after: Option<&MigrationId>) -> Seal {
-        let token = token();
-        let arguments = [
-            literal(&token),
-            literal(&self.run.id),
-            json(&self.owner),
-            row.to_string(),
-            literal(&self.run.host),
-            literal(self.run.tool),
-        ];
-        self.seal(&token, after, State::Undone, "seal_undone", &arguments)
+    pub fn seal_undone(&self, row: i64, after: Option<&Seal>) -> Seal {
+        let arguments =
+            [json(&self.owner), row.to_string(), literal(&self.run.host), literal(self.run.tool)];
+        self.seal(after, "close_undone", &arguments)
     }
 
     /// Seals a repair of `store`: its event is written in the repair's own transaction.
-    pub fn seal_repair(&self, store: crate::migration::StoreKind, details: &Value) -> Seal {
-        let schema = identifier(self.schema());
-        let token = token();
-        let open = format!(
-            "SELECT {schema}.open_seal({}, {}, NULL, NULL, NULL)",
-            literal(&token),
-            literal(&self.run.id)
-        );
-        let close = format!(
-            "SELECT {schema}.check_token({}); \
-             INSERT INTO {schema}.event (run_id, event, store, host, tool_version, details) \
-             VALUES ({}, 'repaired', {}, {}, {}, {})",
-            literal(&token),
-            literal(&self.run.id),
-            literal(store.name()),
-            literal(&self.run.host),
-            literal(self.run.tool),
-            json(details)
-        );
-        Seal { open, close }
+    pub fn seal_repair(&self, store: StoreKind, details: &Value) -> Seal {
+        let arguments =
+            [literal(store.name()), literal(&self.run.host), literal(self.run.tool), json(details)];
+        self.seal(None, "close_repair", &arguments)
     }
 
     /// Seals step number `step` of the journalled migration in `row`.
     pub fn seal_step(&self, row: i64, step: usize) -> Seal {
-        let token = token();
-        let arguments = [literal(&token), literal(&self.run.id), row.to_string(), step.to_string()];
-        self.seal(&token, None, State::Applied, "seal_step", &arguments)
+        self.seal(None, "close_step", &[row.to_string(), step.to_string()])
     }
 
-    fn seal(
-        &self,
-        token: &str,
-        after: Option<&MigrationId>,
-        state: State,
-        close: &str,
-        arguments: &[String],
-    ) -> Seal {
+    fn seal(&self, after: Option<&Seal>, close: &str, arguments: &[String]) -> Seal {
         let schema = identifier(self.schema());
-        let after = match after.map(kind_and_version) {
-            Some((kind, version)) => format!("{}, {}", literal(kind), literal(&version)),
-            None => "NULL, NULL".to_string(),
-        };
+        // Nobody can guess it, so no file can set it by accident.
+        let token = literal(&format!("{:016x}", rand::random::<u64>()));
+        let after = after.map_or("NULL", |seal| &seal.token);
+        let run = literal(&self.run.id);
         Seal {
-            open: format!(
-                "SELECT {schema}.open_seal({}, {}, {after}, {})",
-                literal(token),
-                literal(&self.run.id),
-                literal(state.name())
+            open: format!("SET LOCAL aiplat_migrate.token = {token}"),
+            close: format!(
+                "SELECT {schema}.{close}({token}, {after}, {run}, {})",
+                arguments.join(", ")
             ),
-            close: format!("SELECT {schema}.{close}({})", arguments.join(", ")),
+            settled: format!("SET aiplat_migrate.sealed = {token}"),
+            token,
         }
     }
-}
-
-/// Nobody can guess it, so no file can set it by accident.
-fn token() -> String {
-    format!("{:016x}", rand::random::<u64>())
 }
 
 fn json(value: &Value) -> String {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio_postgres::types::Json;
 
-use super::LockedLedger;
+use super::{Ledger, LockedLedger};
 use crate::error::Result;
 use crate::failpoint::effect;
 use crate::migration::StoreKind;
@@ -30,14 +31,29 @@ impl StoredShape {
     }
 }
 
-pub(super) fn read(rows: &[tokio_postgres::Row]) -> BTreeMap<StoreKind, StoredShape> {
+/// The recorded shapes, by store.
+pub type Shapes = BTreeMap<StoreKind, StoredShape>;
+
+impl Ledger {
+    pub(super) fn select_shapes(&self) -> String {
+        format!("SELECT store, recorded, before FROM {}.shape", self.schema_sql())
+    }
+
+    /// The recorded shapes.
+    pub async fn shapes(&self) -> Result<Shapes> {
+        let rows = self.session.client.query_typed(&self.select_shapes(), &[]).await;
+        Ok(read(&rows.map_err(|error| self.error(&error))?))
+    }
+}
+
+pub(super) fn read(rows: &[tokio_postgres::Row]) -> Shapes {
     rows.iter()
         .filter_map(|row| {
             let store = row.get::<_, &str>(0).parse().ok()?;
-            let recorded = serde_json::from_value(row.get::<_, Value>(1)).unwrap_or_default();
-            let before =
-                row.get::<_, Option<Value>>(2).and_then(|value| serde_json::from_value(value).ok());
-            Some((store, StoredShape { recorded, before }))
+            let recorded = row.try_get::<_, Json<Shape>>(1).map(|Json(shape)| shape);
+            let before = row.try_get::<_, Option<Json<Shape>>>(2).ok().flatten();
+            let before = before.map(|Json(shape)| shape);
+            Some((store, StoredShape { recorded: recorded.unwrap_or_default(), before }))
         })
         .collect()
 }
@@ -52,10 +68,8 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!(
-            "keep_before",
-            self.write_shape(&sql, &[&store.name(), &json!(before), &self.run.id])
-        )
+        effect!("keep_before", self.execute(&sql, &[&store.name(), &Json(before), &self.run.id]))
+            .map(|_| ())
     }
 
     /// The recorded shape of `store` now.
@@ -63,8 +77,8 @@ impl LockedLedger {
         let sql = format!("SELECT recorded FROM {}.shape WHERE store = $1", self.schema_sql());
         let row = self.ledger.session.client.query_opt(&sql, &[&store.name()]).await;
         let row = row.map_err(|error| self.error(&error))?;
-        let recorded = row.and_then(|row| serde_json::from_value(row.get::<_, Value>(0)).ok());
-        Ok(recorded.unwrap_or_default())
+        let recorded = row.and_then(|row| row.try_get::<_, Json<Shape>>(0).ok());
+        Ok(recorded.map(|Json(shape)| shape).unwrap_or_default())
     }
 
     /// Records the shape of a store and drops the before-picture.
@@ -75,10 +89,8 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!(
-            "record_shape",
-            self.write_shape(&sql, &[&store.name(), &json!(recorded), &self.run.id])
-        )
+        effect!("record_shape", self.execute(&sql, &[&store.name(), &Json(recorded), &self.run.id]))
+            .map(|_| ())
     }
 
     /// Records the live shape of a store as it should be, with one event for each of `details`.
@@ -98,16 +110,7 @@ impl LockedLedger {
         );
         let run = &self.run;
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&store.name(), &json!(recorded), &run.id, &run.host, &run.tool, &json!(details)];
-        effect!("accept_shape", self.write_shape(&sql, &parameters))
-    }
-
-    async fn write_shape(
-        &self,
-        sql: &str,
-        parameters: &[&(dyn tokio_postgres::types::ToSql + Sync)],
-    ) -> Result<()> {
-        let done = self.ledger.session.client.execute(sql, parameters).await;
-        done.map(|_| ()).map_err(|error| self.error(&error))
+            [&store.name(), &Json(recorded), &run.id, &run.host, &run.tool, &Json(details)];
+        effect!("accept_shape", self.execute(&sql, &parameters)).map(|_| ())
     }
 }

@@ -13,9 +13,9 @@ pub struct Checksum(String);
 impl Checksum {
     /// SHA-256 of `text`, which has been [`normalized`].
     pub fn of(text: &str) -> Checksum {
-        let digest = Sha256::digest(text.as_bytes());
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Checksum(format!("sha256:{hex}"))
+        let mut hasher = Hasher::default();
+        hasher.update(text.as_bytes());
+        hasher.finish()
     }
 
     /// A checksum as it was stored.
@@ -32,6 +32,27 @@ impl Checksum {
     pub fn short(&self) -> &str {
         let end = self.0.find(':').map_or(8, |colon| colon + 9).min(self.0.len());
         self.0.get(..end).unwrap_or(&self.0)
+    }
+}
+
+/// Makes the checksum of a text that comes in pieces.
+#[derive(Clone, Default)]
+pub(super) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(super) fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(super) fn finish(self) -> Checksum {
+        let mut text = String::with_capacity(71);
+        text.push_str("sha256:");
+        for byte in self.0.finalize() {
+            for digit in [byte >> 4, byte & 15] {
+                text.extend(char::from_digit(digit.into(), 16));
+            }
+        }
+        Checksum(text)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::copy_data::{HELD, InPart, read_in_part};
 use super::name::FileName;
 use super::{Checksum, Key, Migration, MigrationId, Source, StoreKind, Undo, Version, normalized};
 use crate::error::{Error, Result};
@@ -56,15 +57,23 @@ impl Files {
 
     /// The migration `id`.
     pub fn get(&self, id: &MigrationId) -> Option<&Migration> {
-        self.migrations.iter().find(|migration| migration.id == *id)
+        let at = self.migrations.binary_search_by(|migration| migration.id.cmp(id));
+        at.ok().map(|at| &self.migrations[at])
     }
+}
+
+/// A file that was read, and the checksum of all of it.
+#[derive(Clone)]
+struct Text {
+    source: Source,
+    checksum: Checksum,
 }
 
 struct Found {
     store: StoreKind,
-    versioned: BTreeMap<Version, Vec<(Source, String)>>,
-    undo: BTreeMap<Version, Vec<Source>>,
-    repeatable: BTreeMap<String, Vec<Source>>,
+    versioned: BTreeMap<Version, Vec<(Text, String)>>,
+    undo: BTreeMap<Version, Vec<Text>>,
+    repeatable: BTreeMap<String, Vec<Text>>,
     errors: Vec<Error>,
 }
 
@@ -93,8 +102,8 @@ impl Found {
         {
             let shown = format!("{}/{name}", folder.shown);
             match FileName::parse(&name, folder.store) {
-                Ok(parsed) => match read(folder.store, &folder.path.join(&name), &shown) {
-                    Ok(source) => found.add(parsed, source),
+                Ok(parsed) => match read(folder.store, &folder.path.join(&name), &shown, &parsed) {
+                    Ok(read) => found.add(parsed, read),
                     Err(error) => found.errors.push(error),
                 },
                 Err(why) => found.errors.push(
@@ -106,40 +115,40 @@ impl Found {
         Ok(found)
     }
 
-    fn add(&mut self, name: FileName, source: Source) {
+    fn add(&mut self, name: FileName, text: Text) {
         match name {
             FileName::Versioned(version, description) => {
-                self.versioned.entry(version).or_default().push((source, description));
+                self.versioned.entry(version).or_default().push((text, description));
             }
-            FileName::Undo(version, _) => self.undo.entry(version).or_default().push(source),
+            FileName::Undo(version, _) => self.undo.entry(version).or_default().push(text),
             FileName::Repeatable(description) => {
-                self.repeatable.entry(description).or_default().push(source);
+                self.repeatable.entry(description).or_default().push(text);
             }
         }
     }
 
     fn collect(mut self, files: &mut Files, errors: &mut Vec<Error>) {
         errors.append(&mut self.errors);
-        for (version, sources) in self.versioned {
-            twice(&version.to_string(), sources.iter().map(|(source, _)| source), errors);
+        for (version, texts) in self.versioned {
+            twice(&version.to_string(), texts.iter().map(|(text, _)| text), errors);
             let undo = self.undo.remove(&version).unwrap_or_default();
             twice(&format!("{version} (undo)"), undo.iter(), errors);
             let key = Key::Version(version);
-            for (source, description) in sources.into_iter().take(1) {
+            for (text, description) in texts.into_iter().take(1) {
                 let undo = undo.first().cloned();
-                push(self.store, key.clone(), description, source, undo, files, errors);
+                push(self.store, key.clone(), description, text, undo, files, errors);
             }
         }
-        for (description, sources) in self.repeatable {
-            twice(&format!("R__{description}"), sources.iter(), errors);
+        for (description, texts) in self.repeatable {
+            twice(&format!("R__{description}"), texts.iter(), errors);
             let key = Key::Repeatable(description.clone());
-            for source in sources.into_iter().take(1) {
-                push(self.store, key.clone(), description.clone(), source, None, files, errors);
+            for text in texts.into_iter().take(1) {
+                push(self.store, key.clone(), description.clone(), text, None, files, errors);
             }
         }
-        for source in self.undo.into_values().flatten() {
+        for text in self.undo.into_values().flatten() {
             errors.push(
-                Error::usage(format!("{} undoes a version that has no V file", source.file))
+                Error::usage(format!("{} undoes a version that has no V file", text.source.file))
                     .hint("rename it to the version that it undoes, or delete it"),
             );
         }
@@ -150,8 +159,8 @@ fn push(
     store: StoreKind,
     key: Key,
     description: String,
-    source: Source,
-    undo: Option<Source>,
+    Text { source, checksum }: Text,
+    undo: Option<Text>,
     files: &mut Files,
     errors: &mut Vec<Error>,
 ) {
@@ -159,22 +168,21 @@ fn push(
         Ok(header) => header,
         Err(error) => return errors.push(error),
     };
-    let undo = match undo.map(|source| Ok::<_, Error>(Undo { header: source.header()?, source })) {
-        None => None,
-        Some(Ok(undo)) => Some(undo),
-        Some(Err(error)) => return errors.push(error),
-    };
-    let checksum = source.checksum();
     files.checksums.insert(source.file.clone(), checksum.clone());
-    if let Some(undo) = &undo {
-        files.checksums.insert(undo.source.file.clone(), undo.source.checksum());
-    }
+    let undo = undo.map(|Text { source, checksum }| {
+        files.checksums.insert(source.file.clone(), checksum);
+        Ok::<_, Error>(Undo { header: source.header()?, source })
+    });
+    let undo = match undo.transpose() {
+        Ok(undo) => undo,
+        Err(error) => return errors.push(error),
+    };
     let id = MigrationId { store, key };
     files.migrations.push(Migration { id, description, source, checksum, header, undo });
 }
 
-fn twice<'a>(version: &str, sources: impl Iterator<Item = &'a Source>, errors: &mut Vec<Error>) {
-    let names: Vec<&str> = sources.map(|source| source.file.as_str()).collect();
+fn twice<'a>(version: &str, texts: impl Iterator<Item = &'a Text>, errors: &mut Vec<Error>) {
+    let names: Vec<&str> = texts.map(|text| text.source.file.as_str()).collect();
     if names.len() > 1 {
         errors.push(
             Error::usage(format!("version {version} stands twice: {}", names.join(", "))).hint(
@@ -184,8 +192,21 @@ fn twice<'a>(version: &str, sources: impl Iterator<Item = &'a Source>, errors: &
     }
 }
 
-fn read(store: StoreKind, path: &Path, shown: &str) -> Result<Source> {
-    let bytes = fs::read(path).map_err(|error| unreadable(shown, &error))?;
+/// Reads a file. Of SQL that is applied, large COPY data stays on disk; a U file is held whole,
+/// since the ledger keeps its text, and so is one whose placeholders are to be replaced.
+fn read(store: StoreKind, path: &Path, shown: &str, name: &FileName) -> Result<Text> {
+    let failed = |error: &std::io::Error| unreadable(shown, error);
+    let may_be_large = store == StoreKind::Postgres && !matches!(name, FileName::Undo(..));
+    if may_be_large && fs::metadata(path).map_err(|error| failed(&error))?.len() > HELD as u64 {
+        let read = read_in_part(path).map_err(|error| failed(&error))?;
+        if let Some(InPart { text, checksum, large }) = read {
+            let source = Source { large, ..Source::new(store, shown, text) };
+            if source.large.is_empty() || source.header()?.placeholders != Some(true) {
+                return Ok(Text { source, checksum });
+            }
+        }
+    }
+    let bytes = fs::read(path).map_err(|error| failed(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -196,7 +217,8 @@ fn read(store: StoreKind, path: &Path, shown: &str) -> Result<Source> {
         return Err(Error::usage(format!("{shown} holds a NUL byte"))
             .hint("save the file as UTF-8 (UTF-16 has NUL bytes)"));
     }
-    Ok(Source { store, file: shown.to_string(), text: normalized(&text) })
+    let text = normalized(&text);
+    Ok(Text { checksum: Checksum::of(&text), source: Source::new(store, shown, text) })
 }
 
 fn unreadable(shown: &str, error: &std::io::Error) -> Error {

@@ -147,6 +147,25 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
 }
 
 impl Header {
+    /// What the header says, however it is written.
+    pub fn canonical(&self) -> String {
+        let requires: Vec<String> =
+            self.requires.iter().map(|(requirement, _)| requirement.to_string()).collect();
+        let said = [
+            ("requires", Some(requires.join(", ")).filter(|requires| !requires.is_empty())),
+            ("transaction", self.without_transaction.then(|| "off".to_string())),
+            ("lock_timeout", self.lock_timeout.map(|time| format!("{} ms", time.as_millis()))),
+            (
+                "statement_timeout",
+                self.statement_timeout.map(|time| format!("{} ms", time.as_millis())),
+            ),
+            ("placeholders", self.placeholders.map(|on| on.to_string())),
+            ("irreversible", self.irreversible.clone()),
+        ];
+        let line = |(key, value): (&str, Option<String>)| Some(format!("{key}: {}\n", value?));
+        said.into_iter().filter_map(line).collect()
+    }
+
     fn set(&mut self, key: &str, value: &str, span: Span) -> Result<(), ScriptError> {
         let wrong = |expected: &str| {
             Err(ScriptError::new(span.clone(), format!("`{key}` is {expected}, not `{value}`")))

@@ -1,6 +1,7 @@
 //! What a migration is: its name, version, header, text and checksum. Knows no store's driver.
 
 pub mod checksum;
+pub mod copy_data;
 pub mod discovery;
 pub mod document;
 pub mod header;
@@ -14,6 +15,7 @@ pub mod version;
 use std::fmt;
 
 pub use checksum::{Checksum, normalized};
+pub use copy_data::LargeData;
 pub use discovery::{Files, Folder};
 pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
 pub use header::{Header, Requirement};
@@ -73,6 +75,33 @@ impl MigrationId {
             Key::Version(version) => Some(version),
             Key::Repeatable(_) => None,
         }
+    }
+}
+
+impl MigrationId {
+    /// As it is typed after a flag.
+    pub fn argument(&self) -> String {
+        match &self.key {
+            Key::Version(version) => format!("{}@{version}", self.store),
+            Key::Repeatable(description) => format!("'{}@{description}'", self.store),
+        }
+    }
+}
+
+/// Reads `redis@3`, and `redis@description` of a repeatable.
+impl std::str::FromStr for MigrationId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<MigrationId, String> {
+        let (store, key) = text
+            .split_once('@')
+            .filter(|(_, key)| !key.trim().is_empty())
+            .ok_or_else(|| format!("`{text}` is not of the form `<store>@<version>`"))?;
+        let key = match key.trim().parse() {
+            Ok(version) => Key::Version(version),
+            Err(_) => Key::Repeatable(key.trim().to_string()),
+        };
+        Ok(MigrationId { store: store.trim().parse()?, key })
     }
 }
 

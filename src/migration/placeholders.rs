@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::copy_data::LargeData;
 use super::document::{ScriptError, Span, nearest};
 use crate::secret::Secrets;
 
@@ -30,6 +31,8 @@ pub struct Rendered {
     pub text: String,
     /// The names that were replaced.
     pub names: Vec<String>,
+    /// The COPY data that is left out of the text.
+    pub large: Vec<LargeData>,
     segments: Vec<Segment>,
 }
 
@@ -44,7 +47,13 @@ impl Rendered {
     /// A text in which nothing is replaced.
     pub fn verbatim(text: &str) -> Rendered {
         let segments = vec![Segment { rendered: 0, original: 0, literal: true }];
-        Rendered { text: text.to_string(), names: Vec::new(), segments }
+        Rendered { text: text.to_string(), names: Vec::new(), large: Vec::new(), segments }
+    }
+
+    /// The same with the COPY data that was left out of the text.
+    pub fn with_large(mut self, large: &[LargeData]) -> Rendered {
+        self.large = large.to_vec();
+        self
     }
 
     /// The offset in the file of the byte `at` of the rendered text.
@@ -66,8 +75,12 @@ impl Rendered {
 impl Placeholders {
     /// Replaces the placeholders in `text`, which begins at byte `base` of its file.
     pub fn render(&self, text: &str, base: usize) -> Result<Rendered, ScriptError> {
-        let mut rendered =
-            Rendered { text: String::new(), names: Vec::new(), segments: Vec::new() };
+        let mut rendered = Rendered {
+            text: String::new(),
+            names: Vec::new(),
+            large: Vec::new(),
+            segments: Vec::new(),
+        };
         let mut at = 0;
         while let Some(found) = text[at..].find("${") {
             let start = at + found;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::document::{Node, ScriptError};
+use super::copy_data::LargeData;
+use super::document::{Node, ScriptError, Span};
 use super::placeholders::{Placeholders, Rendered};
 use super::{Checksum, Header, StoreKind, header};
 use crate::error::{Error, Place};
@@ -17,6 +18,8 @@ pub struct Source {
     pub file: String,
     /// The text, normalised (no BOM, LF line endings).
     pub text: String,
+    /// The COPY data that is left out of the text.
+    pub large: Vec<LargeData>,
 }
 
 /// A text ready for its store's parser.
@@ -108,15 +111,32 @@ impl TryFrom<String> for Ordered {
 }
 
 impl Source {
-    /// The checksum of the text.
-    pub fn checksum(&self) -> Checksum {
-        Checksum::of(&self.text)
+    /// A text that is held whole.
+    pub fn new(store: StoreKind, file: impl Into<String>, text: impl Into<String>) -> Source {
+        Source { store, file: file.into(), text: text.into(), large: Vec::new() }
+    }
+
+    /// The checksum of what is in `span` of the text, data that is left out of it included.
+    pub fn checksum_of(&self, span: Span) -> Checksum {
+        let mut text = self.text.get(span.clone()).unwrap_or_default().to_string();
+        for large in self.large.iter().filter(|large| span.contains(&large.at)) {
+            text.push_str(large.checksum.as_str());
+        }
+        Checksum::of(&text)
+    }
+
+    /// The place of `span` in the file.
+    pub fn place(&self, span: Span) -> Place {
+        let left_out = self.large.iter().filter(|large| large.at < span.start);
+        let lines: usize = left_out.map(|large| large.lines).sum();
+        let mut place = Place::of(&self.file, &self.text, span);
+        place.line += lines;
+        place
     }
 
     /// Turns a mistake in this text into an error (exit 2) with its place.
     pub fn error(&self, mistake: ScriptError) -> Error {
-        let place = Place::of(&self.file, &self.text, mistake.span);
-        let error = Error::usage(mistake.message).at(place);
+        let error = Error::usage(mistake.message).at(self.place(mistake.span));
         match mistake.hint {
             Some(hint) => error.hint(hint),
             None => error,
@@ -146,7 +166,7 @@ impl Source {
                 let header = header::of_sql(&self.text)?;
                 let rendered = match header.placeholders.unwrap_or(false) {
                     true => values.render(&self.text, 0)?,
-                    false => Rendered::verbatim(&self.text),
+                    false => Rendered::verbatim(&self.text).with_large(&self.large),
                 };
                 let names = rendered.names.clone();
                 Ok(Script { source: self.clone(), header, body: ScriptBody::Sql(rendered), names })

@@ -17,10 +17,10 @@ fn file(name: &str, requires: &str) -> Migration {
             format!("{{ requires: [{}], steps: [{{ a: 1 }}] }}", list.join(","))
         }
     };
-    let source = Source { store: id.store, file: format!("{name}.file"), text: header };
+    let source = Source::new(id.store, format!("{name}.file"), header);
     let header = source.header().expect("header");
     source.script(&Placeholders::default()).expect("script");
-    let checksum = source.checksum();
+    let checksum = Checksum::of(&source.text);
     Migration { id, description: "x".into(), source, checksum, header, undo: None }
 }
 
@@ -40,6 +40,7 @@ fn row(number: i64, file: &Migration, state: State) -> Row {
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
         state,
+        undoing: false,
         steps_total: 1,
         steps_done: 1,
         step_hashes: Vec::new(),

@@ -3,13 +3,13 @@
 mod errors;
 mod settings;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use errors::{connection_error, store_error};
@@ -23,6 +23,7 @@ pub struct Session {
     pub client: Client,
     notices: Notices,
     tls: Option<MakeRustlsConnect>,
+    prepared: Mutex<HashMap<String, Statement>>,
 }
 
 type Notices = Arc<Mutex<VecDeque<String>>>;
@@ -99,7 +100,7 @@ where
     let (client, connection) = config.connect(connector).await?;
     let notices = Notices::default();
     tokio::spawn(drive(connection, notices.clone()));
-    Ok(Session { client, notices, tls })
+    Ok(Session { client, notices, tls, prepared: Mutex::default() })
 }
 
 /// Moves the session's messages until it ends; its end reaches the client's futures as errors.
@@ -125,6 +126,22 @@ where
 }
 
 impl Session {
+    /// `sql` as a prepared statement: the first time costs a round trip, after that none. For a
+    /// session that no migration runs on.
+    pub async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        let known = |session: &Session| {
+            let prepared = session.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            prepared.get(sql).cloned()
+        };
+        if let Some(statement) = known(self) {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        prepared.insert(sql.to_string(), statement.clone());
+        Ok(statement)
+    }
+
     /// The notices that came since the last call.
     pub fn take_notices(&self) -> Vec<String> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()

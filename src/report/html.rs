@@ -24,6 +24,7 @@ pub fn render(finished: &Finished) -> String {
     };
     let mut body = String::new();
     head(&mut body, finished, report);
+    overview(&mut body, report);
     findings(&mut body, "Files and ledger", &|finding: &Finding| finding.object.is_none(), report);
     for store in StoreKind::ALL {
         section(&mut body, store, report);
@@ -31,6 +32,7 @@ pub fn render(finished: &Finished) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>aiplat-migrate validate</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
 }
@@ -106,15 +108,12 @@ fn section(to: &mut String, store: StoreKind, report: &ValidateReport) {
     if picture.is_none() && objects.is_empty() {
         return;
     }
-    let differ = objects.values().flatten().filter(|finding| class(finding) == "error").count();
-    let (state, count) = match differ {
-        0 => ("good", "as recorded".to_string()),
-        more => ("error", counted(more, "difference")),
-    };
     let _ = writeln!(
         to,
-        "<section>\n<h2>{} <span class=\"badge {state}\">{count}</span></h2>",
-        store.title()
+        "<section id=\"{}\">\n<h2>{} {}</h2>",
+        store.name(),
+        store.title(),
+        badge(store, report)
     );
     let mut sorted: Vec<(&str, Vec<&Finding>)> = objects.into_iter().collect();
     sorted.sort_by_key(|(name, findings)| (findings.iter().map(|f| f.severity).min(), *name));
@@ -125,6 +124,37 @@ fn section(to: &mut String, store: StoreKind, report: &ValidateReport) {
         rest(to, picture, &sorted.iter().map(|(name, _)| *name).collect());
     }
     let _ = writeln!(to, "</section>");
+}
+
+/// How many differences a store has.
+fn badge(store: StoreKind, report: &ValidateReport) -> String {
+    let of_store = report.findings.iter().filter(|finding| finding.store == Some(store));
+    let differ = of_store
+        .filter(|finding| finding.object.is_some() && finding.severity == Severity::Error)
+        .count();
+    match differ {
+        0 => "<span class=\"badge good\">as recorded</span>".to_string(),
+        more => format!("<span class=\"badge error\">{}</span>", counted(more, "difference")),
+    }
+}
+
+/// The stores that were looked at, each with its differences, before all else.
+fn overview(to: &mut String, report: &ValidateReport) {
+    if report.pictures.is_empty() {
+        return;
+    }
+    let _ = writeln!(to, "<nav>");
+    for picture in &report.pictures {
+        let store = picture.store;
+        let _ = writeln!(
+            to,
+            "<a href=\"#{}\">{} {}</a>",
+            store.name(),
+            store.title(),
+            badge(store, report)
+        );
+    }
+    let _ = writeln!(to, "</nav>");
 }
 
 fn object(to: &mut String, name: &str, findings: &[&Finding], picture: Option<&Picture>) {
@@ -180,28 +210,75 @@ fn table(to: &mut String, recorded: Option<&Attributes>, live: Option<&Attribute
         side(recorded.is_some()),
         side(live.is_some())
     );
-    for name in names {
-        let differs = left.get(name) != right.get(name);
-        let row = if differs { " class=\"differs\"" } else { "" };
+    if names.is_empty() {
+        let there = |side: Option<&Attributes>| if side.is_some() { "there" } else { ABSENT };
         let _ = writeln!(
             to,
-            "<tr{row}><th>{}</th><td>{}</td><td>{}</td></tr>",
-            escaped(name),
-            value(left.get(name)),
-            value(right.get(name))
+            "<tr class=\"differs\"><th></th><td>{}</td><td>{}</td></tr>",
+            there(recorded),
+            there(live)
+        );
+    }
+    for name in names {
+        let (recorded, live) = (left.get(name), right.get(name));
+        let row = if recorded != live { " class=\"differs\"" } else { "" };
+        let (recorded, live) = sides(recorded, live);
+        let _ = writeln!(
+            to,
+            "<tr{row}><th>{}</th><td>{recorded}</td><td>{live}</td></tr>",
+            escaped(name)
         );
     }
     let _ = writeln!(to, "</tbody>\n</table>");
 }
 
-fn value(value: Option<&Value>) -> String {
+const ABSENT: &str = "<i>absent</i>";
+
+/// Both sides of an attribute; where both are there, the part that differs is marked.
+fn sides(recorded: Option<&Value>, live: Option<&Value>) -> (String, String) {
+    let (Some(recorded), Some(live)) = (recorded.map(text), live.map(text)) else {
+        let side = |value: Option<&Value>| match value {
+            None => ABSENT.to_string(),
+            Some(value) => format!("<code>{}</code>", escaped(&text(value))),
+        };
+        return (side(recorded), side(live));
+    };
+    let (from, back) = differing(&recorded, &live);
+    let side = |text: &str| {
+        let end = text.len() - back;
+        let (same, differs, rest) = (&text[..from], &text[from..end], &text[end..]);
+        let differs = match differs {
+            "" => String::new(),
+            differs => format!("<mark>{}</mark>", escaped(differs)),
+        };
+        format!("<code>{}{differs}{}</code>", escaped(same), escaped(rest))
+    };
+    (side(&recorded), side(&live))
+}
+
+/// How long the texts are the same from their beginnings on, and from their ends back, in bytes; no
+/// word is cut.
+fn differing(a: &str, b: &str) -> (usize, usize) {
+    let same = |(a, b): &(char, char)| a == b;
+    let length = |letters: &[char]| letters.iter().map(|letter| letter.len_utf8()).sum::<usize>();
+    let whole = |mut letters: Vec<char>| {
+        while letters.pop_if(|letter| letter.is_alphanumeric() || *letter == '_').is_some() {}
+        length(&letters)
+    };
+    if a == b {
+        return (a.len(), 0);
+    }
+    let from = whole(a.chars().zip(b.chars()).take_while(same).map(|(letter, _)| letter).collect());
+    let (a, b) = (&a[from..], &b[from..]);
+    let ends = a.chars().rev().zip(b.chars().rev());
+    (from, whole(ends.take_while(same).map(|(letter, _)| letter).collect()))
+}
+
+fn text(value: &Value) -> String {
     match value {
-        None => "<i>absent</i>".to_string(),
-        Some(Value::String(text)) => format!("<code>{}</code>", escaped(text)),
-        Some(value @ (Value::Object(_) | Value::Array(_))) => {
-            format!("<code>{}</code>", escaped(&format!("{value:#}")))
-        }
-        Some(value) => format!("<code>{}</code>", escaped(&value.to_string())),
+        Value::String(text) => text.clone(),
+        Value::Object(_) | Value::Array(_) => format!("{value:#}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
 }
 
@@ -235,4 +312,23 @@ fn rest(to: &mut String, picture: &Picture, told: &BTreeSet<&str>) {
         let _ = writeln!(to, "<li>{}</li>", escaped(name));
     }
     let _ = writeln!(to, "</ul>\n</details>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_that_differs_is_between_two_that_do_not() {
+        let parts = |a: &'static str, b: &'static str| {
+            let (from, back) = differing(a, b);
+            (&a[from..a.len() - back], &b[from..b.len() - back])
+        };
+        assert_eq!(parts("return 2; end", "return 30; end"), ("2", "30"));
+        assert_eq!(parts("a, a", "a, a, a"), ("", ", a"));
+        assert_eq!(parts("true", "false"), ("true", "false"));
+        assert_eq!(parts("die größe.", "die grüße."), ("größe", "grüße"));
+        assert_eq!(parts("same", "same"), ("", ""));
+        assert_eq!(parts("", "x"), ("", "x"));
+    }
 }

@@ -34,7 +34,12 @@ fn of_report(report: &Report) -> Value {
         Report::Validate(report) => of_validate(report),
         Report::History(report) => json!({ "events": report.events }),
         Report::Repair(report) => {
-            json!({ "actions": report.actions, "left": report.left, "done": report.done })
+            json!({
+                "actions": report.actions,
+                "left": report.left,
+                "remarks": report.remarks,
+                "done": report.done,
+            })
         }
         Report::Done(sentence) => json!({ "message": sentence }),
     }

@@ -149,18 +149,23 @@ fn details(details: &serde_json::Value) -> String {
 }
 
 /// What `repair` does.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RepairReport {
     /// Each repair as a sentence.
     pub actions: Vec<String>,
     /// What a person must decide.
     pub left: Vec<String>,
+    /// What needs no repair and is worth knowing: a run that goes on by itself.
+    pub remarks: Vec<String>,
     /// Whether it was done.
     pub done: bool,
 }
 
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for remark in &self.remarks {
+            writeln!(f, "note: {remark}")?;
+        }
         if self.actions.is_empty() && self.left.is_empty() {
             return writeln!(f, "nothing to repair");
         }

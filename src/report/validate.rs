@@ -260,8 +260,15 @@ impl ValidateReport {
 /// How much of a store's live data was looked at.
 pub(super) fn looked(store: StoreKind, audit: &Audit) -> String {
     let (looked, total) = (audit.looked.min(audit.total), audit.total);
-    let share = if total == 0 { 100.0 } else { looked as f64 * 100.0 / total as f64 };
-    format!("{looked} of {total} keys in {store} ({share:.0} %)")
+    let share = match looked {
+        all if all == total => "100 %".to_string(),
+        // Rounded down: what was not all must not look like all.
+        some => match some.saturating_mul(100) / total {
+            0 => "a sample, below 1 %".to_string(),
+            share => format!("a sample, {share} %"),
+        },
+    };
+    format!("{looked} of {total} keys in {store} ({share})")
 }
 
 /// A number with its word: `1 file`, `2 files`.

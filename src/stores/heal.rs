@@ -172,7 +172,7 @@ impl Heal {
     /// The text that is applied, as errors name it.
     pub fn source(&self, store: StoreKind) -> Source {
         let file = format!("the repair of {}", self.object);
-        Source { store, file, text: self.script.clone() }
+        Source::new(store, file, &self.script)
     }
 
     /// The script's units; none where it is empty.

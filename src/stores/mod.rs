@@ -40,7 +40,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Exit;
-use crate::migration::{Node, Script, ScriptBody, ScriptError, Span, StoreKind};
+use crate::migration::{Checksum, Node, Script, ScriptBody, ScriptError, Source, Span, StoreKind};
 use crate::shape::{Attributes, Shape};
 
 /// One native operation of a migration: what is applied, journalled and resumed as a whole.
@@ -149,7 +149,7 @@ pub struct Loss {
     pub known: bool,
 }
 
-/// Two pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
+/// Pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
 /// Only the PostgreSQL store puts them around a file; it never reads them.
 #[derive(Clone, Debug)]
 pub struct Seal {
@@ -157,6 +157,11 @@ pub struct Seal {
     pub open: String,
     /// Goes right before COMMIT.
     pub close: String,
+    /// Goes after COMMIT, and after what brings the session back to order: the session knows by it
+    /// that this one is settled.
+    pub settled: String,
+    /// What tells it from every other, as a literal.
+    pub token: String,
 }
 
 /// A position inside a long step, opaque to all but its store.
@@ -534,6 +539,23 @@ pub fn parse(script: &Script) -> Result<Vec<Unit>, ScriptError> {
         ScriptBody::Sql(rendered) => postgres::parse(script, rendered),
         ScriptBody::Steps(steps) => steps.iter().map(|step| unit(script, step)).collect(),
     }
+}
+
+/// The checksum of what a text does, apart from comments and white space: of its tokens in SQL, of its
+/// value in JSON5. `None` for a text that cannot be read.
+pub fn content(source: &Source) -> Option<Checksum> {
+    let text = match source.store {
+        StoreKind::Postgres => {
+            let header = source.header().ok()?;
+            let text = postgres::content(&source.text)?;
+            let large = source.large.iter().map(|large| large.checksum.as_str());
+            format!("{}\n{text}{}", header.canonical(), large.collect::<String>())
+        }
+        StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => {
+            Node::parse(&source.text).ok()?.to_json().to_string()
+        }
+    };
+    Some(Checksum::of(&text))
 }
 
 fn unit(script: &Script, step: &Node) -> Result<Unit, ScriptError> {

@@ -96,7 +96,7 @@ proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in text()) {
         for store in StoreKind::ALL {
-            let source = Source { store, file: "f".into(), text: text.clone() };
+            let source = Source::new(store, "f", &text);
             let _ = source.header();
             if let Ok(script) = source.script(&Placeholders::default())
                 && let Ok(units) = stores::parse(&script)

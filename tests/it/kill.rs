@@ -153,7 +153,7 @@ fn chaos_all_failpoints() {
 
 /// Effects that an undisturbed run does not have: those of a run that goes on (killed at in tests of
 /// their own, below), and those of what a person does.
-const BESIDE: [&str; 12] = [
+const BESIDE: [&str; 13] = [
     "resume",
     "fail",
     "rebuild",
@@ -165,6 +165,7 @@ const BESIDE: [&str; 12] = [
     "tag",
     "repaired",
     "accept_shape",
+    "accept_identity",
     "heal",
 ];
 

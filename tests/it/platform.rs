@@ -233,6 +233,17 @@ impl Platform {
         picture
     }
 
+    /// Fails the test if `validate` finds anything, live keys and objects of others included.
+    #[track_caller]
+    fn does_not_differ(&self, when: &str) {
+        let strictly = ["validate", "--strict", "--strict-data", "--full", "--wait", "60s"];
+        let found = self.run(&[&strictly[..], &["--output", "json"]].concat());
+        let report = found.json();
+        let findings = report["findings"].as_array().expect("findings");
+        assert!(findings.is_empty(), "{when}: {findings:#?}");
+        assert_eq!(found.code, 0, "{when}: {}", found.stderr);
+    }
+
     async fn redis_setting(&self, name: &str) -> String {
         let found: Vec<String> = witness::redis(&self.redis, &["CONFIG", "GET", name]).await;
         found[1].clone()
@@ -322,6 +333,66 @@ fn five_empty_stores_to_the_whole_platform_and_back() {
     down_refuses_to_lose_data(&platform, &full);
     platform.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
     same(&platform.picture(), &empty);
+}
+
+/// What the applications do with the stores, and what administrators do to servers, is no drift.
+#[test]
+fn what_is_used_cleaned_up_and_restarted_does_not_differ() {
+    let platform = Platform::empty();
+    platform.run(&["up"]).expect(0);
+    platform.does_not_differ("after up");
+
+    block_on(data_goes_in_where_it_fits_and_only_there(&platform));
+    block_on(messages_and_keys(&platform));
+    platform.does_not_differ("after data was written");
+
+    for sql in ["VACUUM FULL", "VACUUM ANALYZE", "REINDEX DATABASE ai_platform", "CHECKPOINT"] {
+        platform.sql(sql);
+    }
+    platform.does_not_differ("after VACUUM, ANALYZE and REINDEX");
+
+    restart_all();
+    platform.does_not_differ("after a restart of every server");
+
+    platform.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
+    platform.run(&["up"]).expect(0);
+    platform.does_not_differ("after up, down, up");
+}
+
+/// Messages in a topic, and a key for each of the contracts that have a type.
+async fn messages_and_keys(platform: &Platform) {
+    let producer: rdkafka::producer::FutureProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &platform.kafka)
+        .create()
+        .expect("producer");
+    for n in 0..100 {
+        let (key, payload) = (n.to_string(), format!("message {n}"));
+        let record = rdkafka::producer::FutureRecord::to("data-ingestion");
+        let sent = producer
+            .send(record.key(&key).payload(&payload), std::time::Duration::from_secs(20))
+            .await;
+        sent.expect("message");
+    }
+    for words in [
+        ["HSET session:1 user 1", "EXPIRE session:1 600"],
+        ["SET token:1 x EX 60", "SET rate:api:1 1 EX 30"],
+        ["HSET cache:dataset:1 a 1", "EXPIRE cache:dataset:1 60"],
+        ["RPUSH queue:etl a", "SET lock:etl 1"],
+    ]
+    .concat()
+    {
+        let words: Vec<&str> = words.split(' ').collect();
+        witness::redis::<redis::Value>(&platform.redis, &words).await;
+    }
+}
+
+/// Restarts the servers of the platform's set; no other test uses them meanwhile.
+fn restart_all() {
+    let set = std::env::var("PLATFORM_SET").unwrap_or_else(|_| "platform".to_string());
+    let mut command = Command::new("dev/stores");
+    command.args(["restart", "--set", &set, "postgres", "mongo", "weaviate", "kafka", "redis"]);
+    let done = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("dev/stores");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Fails the test unless both pictures are the same; shows what differs, and nothing else.

@@ -59,6 +59,27 @@ fn copy_data_travels_alone_among_others_in_one_run() {
 }
 
 #[test]
+fn large_copy_data_is_streamed_from_its_file() {
+    let env = TestEnv::new();
+    let rows: String = (1..=60_000).map(|row| format!("{row}\tä{row}\r\n")).collect();
+    let text = |table: &str| {
+        format!(
+            "create table {table} (a int, b text);\r\nCOPY {table} FROM stdin;\r\n{rows}\\.\r\n"
+        )
+    };
+    env.file("migrations/postgres/V1__t.sql", &text("t"));
+    // After the data, places are still those of the file.
+    env.file("migrations/postgres/V2__u.sql", &format!("{}\nselect nothing;\n", text("u")));
+    let failed = env.run(&["up"]).expect(1);
+    failed.says(&["V2__u.sql:60005:", "postgres@1"]);
+    assert_eq!(env.sql("SELECT count(*), max(a), max(b) FROM t"), ["60000|60000|ä9999"]);
+    env.file("migrations/postgres/V2__u.sql", &text("u"));
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.sql("SELECT count(*) FROM u"), ["60000"]);
+    env.run(&["validate"]).expect(0);
+}
+
+#[test]
 fn copy_data_that_is_refused_leaves_nothing() {
     let env = TestEnv::new();
     let text = "create table t (a int);\nCOPY t FROM stdin;\n1\nx\n\\.\n";

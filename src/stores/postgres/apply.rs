@@ -1,18 +1,19 @@
 //! Sends steps: sealed ones as one message from BEGIN to COMMIT, others alone.
 
 use std::io::Cursor;
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::{CopyInSink, SimpleQueryMessage};
 
 use super::Postgres;
 use super::split::Index;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
-use crate::migration::Span;
+use crate::migration::{LargeData, Span};
 use crate::postgres::store_error;
 use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
 
@@ -21,7 +22,7 @@ use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
 const HYGIENE: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DEALLOCATE ALL; \
                        CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;";
 
-/// The class of the ledger's own assertions: the predecessor is not applied.
+/// The class of the ledger's own assertions: the one sent before is not settled.
 const PREDECESSOR_MISSING: &str = "AM001";
 
 /// A message and where in it the step's own text lies.
@@ -114,7 +115,8 @@ fn closing(step: &Step, seal: &Seal) -> String {
         true => ("SET SESSION AUTHORIZATION DEFAULT;\nRESET ROLE;\n", HYGIENE),
         false => ("", ""),
     };
-    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{reset}{};\nCOMMIT;\n{hygiene}", seal.close)
+    let Seal { close, settled, .. } = seal;
+    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{reset}{close};\nCOMMIT;\n{hygiene}{settled};")
 }
 
 async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
@@ -173,8 +175,12 @@ async fn with_copy(
         if let Err(broken) = cancellable(store, &job, sent).await {
             return Err(fail(store, step, &job, &message, broken).await);
         }
+        let large = step.text.large.iter().find(|large| large.at == data.start);
         let copied =
-            copy(store, &step.text.text[statement.span.clone()], &step.text.text[data.clone()]);
+            copy(store, &step.text.text[statement.span.clone()], async |sink| match large {
+                Some(large) => send_large(sink, large).await,
+                None => send_text(sink, &step.text.text[data.clone()]).await,
+            });
         message = Message {
             sql: String::new(),
             prefix: 0,
@@ -182,8 +188,16 @@ async fn with_copy(
             base: statement.span.start,
             first: at,
         };
-        if let Err(broken) = cancellable(store, &job, copied).await {
-            return Err(fail(store, step, &job, &message, broken).await);
+        match cancellable(store, &job, copied).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let why = format!("the data of this COPY cannot be read again: {error}");
+                let at = Some(step.text.span(statement.span.clone()));
+                restore(store).await;
+                let source = StoreError::refused(why);
+                return Err(Failure { why: Why::Refused, effect: Effect::None, at, source });
+            }
+            Err(broken) => return Err(fail(store, step, &job, &message, broken).await),
         }
         failpoint!("postgres_copied");
         let after = &step.text.text[data.end..];
@@ -199,15 +213,49 @@ async fn with_copy(
     }
 }
 
-async fn copy(store: &Postgres, statement: &str, data: &str) -> Result<(), Broken> {
+type Sink<'a> = Pin<&'a mut CopyInSink<Cursor<Vec<u8>>>>;
+
+/// Runs a COPY whose data `send` sends; what `send` could not read makes it fail on the server.
+async fn copy(
+    store: &Postgres,
+    statement: &str,
+    send: impl AsyncFnOnce(Sink<'_>) -> Result<std::io::Result<()>, tokio_postgres::Error>,
+) -> Result<std::io::Result<()>, Broken> {
     let broken = |error| Broken { completed: 0, error };
     let sink = store.session.client.copy_in(statement).await.map_err(broken)?;
     let mut sink = std::pin::pin!(sink);
-    for chunk in data.as_bytes().chunks(1 << 16) {
-        sink.send(Cursor::new(chunk.to_vec())).await.map_err(broken)?;
+    let sent = send(sink.as_mut()).await.map_err(broken)?;
+    if sent.is_ok() {
+        sink.finish().await.map_err(broken)?;
     }
-    sink.finish().await.map_err(broken)?;
-    Ok(())
+    Ok(sent)
+}
+
+async fn send_text(
+    mut sink: Sink<'_>,
+    data: &str,
+) -> Result<std::io::Result<()>, tokio_postgres::Error> {
+    for chunk in data.as_bytes().chunks(1 << 16) {
+        sink.send(Cursor::new(chunk.to_vec())).await?;
+    }
+    Ok(Ok(()))
+}
+
+async fn send_large(
+    mut sink: Sink<'_>,
+    large: &LargeData,
+) -> Result<std::io::Result<()>, tokio_postgres::Error> {
+    let pieces = match large.pieces() {
+        Ok(pieces) => pieces,
+        Err(error) => return Ok(Err(error)),
+    };
+    for piece in pieces {
+        match piece {
+            Ok(piece) => sink.send(Cursor::new(piece)).await?,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
 }
 
 async fn alone(
@@ -289,10 +337,15 @@ async fn fail(
         return Failure { why, effect: Effect::Unknown, at: None, source };
     }
     let at = place(step, message, &broken);
+    restore(store).await;
+    Failure { why, effect: Effect::None, at, source }
+}
+
+/// Ends what is open in the session, and brings it back to order.
+async fn restore(store: &Postgres) {
     let _ = store.session.client.batch_execute("ROLLBACK").await;
     let _ = store.session.client.batch_execute(HYGIENE).await;
     store.session.take_notices();
-    Failure { why, effect: Effect::None, at, source }
 }
 
 fn why(code: &SqlState, cancelled: bool) -> Why {

@@ -14,6 +14,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 pub(super) use heal::{heal, part_of, rank};
 pub(super) use shape::OPTIONAL;
+pub use split::content;
 pub use steps::{Step, parse};
 
 use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};
@@ -22,7 +23,7 @@ use crate::shape::Shape;
 
 /// How many migrations are on their way to the server at once: over a slow network a run costs a
 /// few round trips, not several per migration.
-const WINDOW: usize = 8;
+const WINDOW: usize = 16;
 
 /// A connected PostgreSQL.
 pub(crate) struct Postgres {
@@ -68,7 +69,7 @@ impl Store for Postgres {
         async move {
             let sql = "SELECT system_identifier::text || '/' || current_database() \
                        FROM pg_catalog.pg_control_system()";
-            match self.session.client.query_one(sql, &[]).await {
+            match self.session.client.query_typed_one(sql, &[]).await {
                 Ok(row) => Ok(Some(row.get(0))),
                 // The function may be closed to this role; then there is no identity to hold.
                 Err(error) if error.as_db_error().is_some() => Ok(None),

@@ -1,5 +1,7 @@
 //! The live shape of a database, read from its catalogs in one query.
 
+use futures_util::TryStreamExt;
+
 use super::Postgres;
 use crate::postgres::{Recorded, literal, store_error};
 use crate::shape::Shape;
@@ -152,9 +154,11 @@ pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
         .replace("$owners", &asked(Recorded::Owners))
         .replace("$grants", &asked(Recorded::Grants))
         .replace("$comments", &asked(Recorded::Comments));
-    let rows = store.session.client.simple_query(&query).await;
+    let failed = |error: tokio_postgres::Error| store_error(&error);
+    let rows = store.session.client.simple_query_raw(&query).await.map_err(failed)?;
+    let mut rows = std::pin::pin!(rows);
     let mut shape = Shape::default();
-    for message in rows.map_err(|error| store_error(&error))? {
+    while let Some(message) = rows.try_next().await.map_err(failed)? {
         let tokio_postgres::SimpleQueryMessage::Row(row) = message else { continue };
         if let (Some(name), Some(attributes)) = (row.get(0), row.get(1)) {
             let attributes = serde_json::from_str(attributes).map_err(|error| {

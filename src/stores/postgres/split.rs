@@ -3,10 +3,11 @@
 //! Splitting and classifying is all that is asked of the parser: whether the SQL is right is for
 //! the server to say.
 
-use squawk_lexer::{LiteralKind, TokenKind, tokenize};
+use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
+use crate::migration::copy_data::{end_of_data, next_copy};
 use crate::migration::{ScriptError, Span};
 
 /// One statement of a file.
@@ -112,9 +113,6 @@ fn same(a: &str, b: &str) -> bool {
     plain(a) == plain(b)
 }
 
-/// Past this depth no human wrote the file.
-const DEEPEST: usize = 500;
-
 /// Splits `text` into statements.
 ///
 /// Errors: an unterminated quote, comment or dollar quote; a psql meta-command; nesting past 500
@@ -161,6 +159,36 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
     Ok(statements)
 }
 
+/// What `text` does, apart from how it is written: its tokens and COPY data without space and
+/// comments. `None` where COPY data never ends.
+///
+/// The characters of operators keep their neighbours: `>=` is one operator, `> =` is two.
+pub fn content(text: &str) -> Option<String> {
+    let (masked, copies) = mask_copy_data(text).ok()?;
+    let mut content = String::with_capacity(text.len());
+    let (mut at, mut glues) = (0, false);
+    for token in tokenize(&masked) {
+        let word = &masked[at..at + token.len as usize];
+        at += word.len();
+        let is_space = matches!(
+            token.kind,
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. }
+        );
+        let is_operator = word.chars().all(|c| "+-*/<>=~!@#%^&|`?:".contains(c));
+        if !is_space {
+            // No file holds a NUL byte.
+            content.push_str(if glues && is_operator { "" } else { "\0" });
+            content.push_str(word);
+        }
+        glues = !is_space && is_operator;
+    }
+    for copy in copies {
+        content.push('\0');
+        content.push_str(&text[copy.data]);
+    }
+    Some(content)
+}
+
 struct Copy {
     semicolon: usize,
     data: Span,
@@ -187,81 +215,6 @@ fn mask_copy_data(text: &str) -> Result<(String, Vec<Copy>), ScriptError> {
     }
     masked.push_str(&text[from..]);
     Ok((masked, copies))
-}
-
-fn end_of_data(text: &str, start: usize) -> Option<(usize, usize)> {
-    let mut at = start;
-    for line in text[start..].split_inclusive('\n') {
-        if line.trim_end_matches(['\n', '\r']) == "\\." {
-            return Some((at, at + line.len()));
-        }
-        at += line.len();
-    }
-    None
-}
-
-/// The offset of the semicolon that ends the next `COPY … FROM stdin` in `text`.
-fn next_copy(text: &str, base: usize) -> Result<Option<usize>, ScriptError> {
-    let mut at = 0;
-    let mut depth = 0usize;
-    let (mut first, mut saw_from, mut from_stdin) = (None::<bool>, false, false);
-    for token in tokenize(text) {
-        let span = at..at + token.len as usize;
-        at = span.end;
-        check(token.kind, &text[span.clone()], base + span.start)?;
-        match token.kind {
-            TokenKind::OpenParen | TokenKind::OpenBracket => depth += 1,
-            TokenKind::CloseParen | TokenKind::CloseBracket => depth = depth.saturating_sub(1),
-            TokenKind::Semi if first == Some(true) && from_stdin => {
-                return Ok(Some(base + span.start));
-            }
-            TokenKind::Semi => (first, saw_from, from_stdin) = (None, false, false),
-            TokenKind::Ident => {
-                let word = &text[span.clone()];
-                match first {
-                    None => first = Some(word.eq_ignore_ascii_case("copy")),
-                    Some(true) if saw_from && word.eq_ignore_ascii_case("stdin") => {
-                        from_stdin = true
-                    }
-                    Some(_) => {}
-                }
-                saw_from = word.eq_ignore_ascii_case("from");
-            }
-            TokenKind::Eof => break,
-            _ => {}
-        }
-        if depth > DEEPEST {
-            return Err(ScriptError::new(
-                base + span.start..base + span.end,
-                format!("nested more than {DEEPEST} levels deep"),
-            ));
-        }
-    }
-    Ok(None)
-}
-
-fn check(kind: TokenKind, text: &str, at: usize) -> Result<(), ScriptError> {
-    let open =
-        |what: &str| Err(ScriptError::new(at..at + 1, format!("this {what} is never closed")));
-    match kind {
-        TokenKind::BlockComment { terminated: false } => open("comment"),
-        TokenKind::QuotedIdent { terminated: false, .. } => open("quoted name"),
-        TokenKind::Literal { kind } => match kind {
-            LiteralKind::Str { terminated: false }
-            | LiteralKind::ByteStr { terminated: false }
-            | LiteralKind::BitStr { terminated: false }
-            | LiteralKind::UnicodeEscStr { terminated: false }
-            | LiteralKind::EscStr { terminated: false } => open("quote"),
-            LiteralKind::DollarQuotedString { terminated: false } => open("dollar quote"),
-            _ => Ok(()),
-        },
-        TokenKind::Unknown if text.starts_with('\\') => Err(ScriptError::new(
-            at..at + text.len(),
-            "this is a psql meta-command, which only psql understands",
-        )
-        .hint("delete the line; for data use COPY … FROM stdin, closed with `\\.`")),
-        _ => Ok(()),
-    }
 }
 
 /// The first of the statement's tokens, without space and comments: enough to know its kind.
@@ -588,6 +541,29 @@ mod tests {
 
     fn texts(sql: &str) -> Vec<&str> {
         split(sql).expect(sql).into_iter().map(|statement| &sql[statement.span]).collect()
+    }
+
+    #[test]
+    fn content_is_what_is_left_without_space_and_comments() {
+        let same = |a: &str, b: &str| content(a).expect(a) == content(b).expect(b);
+        for (a, b) in [
+            ("select 1;", "-- one\nselect /* a /* b */ */ 1 ;\n"),
+            ("select a.b, f(c,d)", "select a . b,f( c, d )"),
+            ("copy t from stdin;\n1\t2\n\\.\n", "copy  t from stdin ;\n1\t2\n\\.\n"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("select 'a  b'", "select 'a b'"),
+            ("select 1", "select 2"),
+            ("select a b", "select ab"),
+            ("select 1 >= 2", "select 1 > = 2"),
+            ("select 1 - -1", "select 1 --1\n"),
+            ("do $$ begin end $$", "do $$ begin /* */ end $$"),
+            ("copy t from stdin;\n1\t2\n\\.\n", "copy t from stdin;\n1\t 2\n\\.\n"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ mod tests {
     use crate::migration::{Placeholders, Source, StoreKind};
 
     fn units(text: &str) -> Result<Vec<Unit>, ScriptError> {
-        let source = Source { store: StoreKind::Postgres, file: "f.sql".into(), text: text.into() };
+        let source = Source::new(StoreKind::Postgres, "f.sql", text);
         let script = source.script(&Placeholders::default()).expect("script");
         crate::stores::parse(&script)
     }

@@ -76,8 +76,10 @@ pub(super) async fn audit(
     let mut audit = Audit::default();
     let mut suspects = Suspects::new();
     for (at, node) in masters.iter().enumerate() {
-        audit.total += size(node).await?;
-        audit.looked += look(node, at, &contracts, limit, &mut suspects).await?;
+        let total = size(node).await?;
+        audit.total += total;
+        let begin = if total > limit as u64 { rand::random() } else { 0 };
+        audit.looked += look(node, at, &contracts, (begin, limit), &mut suspects).await?;
     }
     tokio::time::sleep(SECOND_LOOK).await;
     for ((fault, contract), (count, keys)) in suspects {
@@ -118,20 +120,31 @@ fn contract<'s>(name: &'s str, attributes: &'s Attributes) -> Contract<'s> {
     }
 }
 
-/// Walks one master up to `limit` keys; gives back how many it looked at.
+/// Walks one master from the cursor `begin` on, up to `limit` keys; gives back how many it looked at.
+///
+/// A sample begins anywhere, so that the next one sees other keys: SCAN takes any number as a cursor,
+/// since what it looks at next is in the number itself.
 async fn look(
     node: &Node,
     at: usize,
     contracts: &[Contract<'_>],
-    limit: usize,
+    (begin, limit): (u64, usize),
     suspects: &mut Suspects,
 ) -> Result<u64, StoreError> {
     let route = Route { matching: "*", key_type: None, count: COUNT };
-    let mut walk = Walk::from(node, &route, 0);
+    let mut walk = Walk::from(node, &route, begin);
+    let mut has_turned = begin == 0;
     let mut looked = 0;
-    while looked < limit
-        && let Some(mut keys) = walk.look().await?
-    {
+    while looked < limit {
+        let Some(mut keys) = walk.look().await? else {
+            if has_turned {
+                break;
+            }
+            // Behind the last key comes the first.
+            has_turned = true;
+            walk = Walk::from(node, &route, 0);
+            continue;
+        };
         keys.truncate(limit - looked);
         looked += keys.len();
         for (key, seen) in keys.iter().zip(seen(node, &keys).await?) {

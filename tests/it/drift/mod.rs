@@ -1,9 +1,12 @@
 //! What is changed by hand is found, named and healed: one table per store, every change made by the
 //! store's own client on the real server.
 
+mod changed;
+mod doubt;
 mod kafka;
 mod mongo;
 mod outputs;
+mod page;
 mod postgres;
 mod redis;
 mod rules;

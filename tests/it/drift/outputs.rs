@@ -103,8 +103,8 @@ fn html_is_one_page_with_both_sides_and_the_past() {
     for part in [
         "2 differences",
         "column public.a.id",
-        "<code>7</code>",
-        "<code>1</code>",
+        "<code><mark>7</mark></code>",
+        "<code><mark>1</mark></code>",
         "put back: default",
         "postgres@1 (migrations/postgres/V1__a.sql) names it",
         "objects as recorded",

@@ -188,6 +188,82 @@ fn live_keys_are_held_against_their_contracts() {
     run("FLUSHDB");
 }
 
+/// Repeated runs see other keys of a database that is too large to be walked.
+#[test]
+fn each_sample_of_live_keys_begins_elsewhere() {
+    let env = TestEnv::new().with(&["redis"]);
+    let url = format!("{}/10", required("TEST_REDIS_URL").rsplit_once('/').expect("database").0);
+    let env = env.set("AIPLAT_MIGRATE_REDIS_URL", &url);
+    env.file(
+        "migrations/redis/V1__contract.json5",
+        "{ steps: [ { keyspace: { pattern: 'NAME:{id}', type: 'hash', ttl: '1h' } } ] }",
+    );
+    env.run(&["up"]).expect(0);
+    let run = |words: &[&str]| {
+        block_on(async {
+            let client = redis::Client::open(url.as_str()).expect("URL");
+            let mut client = client.get_multiplexed_async_connection().await.expect("Redis");
+            let mut command = redis::Cmd::new();
+            command.arg(words).query_async::<redis::Value>(&mut client).await.expect("command")
+        })
+    };
+    run(&["FLUSHDB"]);
+    let fill = "for n = 1, 12000 do redis.call('SET', 'stray:' .. n, 'x') end";
+    run(&["EVAL", fill, "0"]);
+    let mut examples = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        let found = env.run(&["validate", "--output", "json"]).expect(0).json();
+        let audit = &found["audits"][0];
+        assert_eq!(
+            (audit["looked"].as_u64(), audit["total"].as_u64()),
+            (Some(10_000), Some(12_000))
+        );
+        let findings = found["findings"].as_array().expect("findings").iter();
+        let data = findings.filter(|finding| finding["kind"] == "data");
+        let message = data.map(|finding| finding["message"].to_string()).collect::<String>();
+        assert!(message.contains("10000 keys are covered by no contract"), "{message}");
+        examples.insert(message);
+    }
+    assert!(examples.len() > 1, "{examples:?}");
+    let text = env.run(&["validate"]).expect(0).stdout;
+    assert!(text.contains("10000 of 12000 keys in redis (a sample, 83 %)"), "{text}");
+    let full = env.run(&["validate", "--full"]).expect(0).stdout;
+    assert!(full.contains("12000 keys are covered by no contract"), "{full}");
+    assert!(full.contains("12000 of 12000 keys in redis (100 %)"), "{full}");
+    run(&["FLUSHDB"]);
+}
+
+/// A server without a configuration file forgets its settings: that is said when they are set, and
+/// told when it has happened.
+#[test]
+fn a_setting_that_a_restart_forgets_is_said_to_be_volatile() {
+    let env = TestEnv::new();
+    let port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        free.local_addr().expect("address").port().to_string()
+    };
+    let env = env.set("AIPLAT_MIGRATE_REDIS_URL", &format!("redis://127.0.0.1:{port}/0"));
+    let server = || {
+        let mut server = std::process::Command::new("redis-server");
+        server.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        let child = server.stdout(std::process::Stdio::null()).spawn().expect("redis-server");
+        env.run(&["wait", "--store", "redis", "--timeout", "30s"]).expect(0);
+        child
+    };
+    env.file("migrations/redis/V1__a.json5", "{ steps: [ { config: { timeout: '77' } } ] }");
+    let mut child = server();
+    env.run(&["up"]).expect(0).says(&["volatile, a restart forgets", "no configuration file"]);
+    env.run(&["validate"]).expect(0);
+    child.kill().expect("kill");
+    child.wait().expect("end");
+    let mut child = server();
+    assert_eq!(told(&env, "redis", 3).into_iter().collect::<Vec<_>>(), ["setting timeout: value"]);
+    env.run(&["repair", "--reapply", "--yes"]).expect(0);
+    env.run(&["validate"]).expect(0);
+    child.kill().expect("kill");
+    child.wait().expect("end");
+}
+
 #[test]
 fn rights_to_read_are_enough_to_validate() {
     let env = TestEnv::new().with(&["mongo", "redis", "kafka", "weaviate"]);
