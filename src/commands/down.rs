@@ -1,6 +1,7 @@
 //! `down`: undoes migrations, newest first, dependants before what they require.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -51,6 +52,9 @@ pub struct Down {
     /// How long steps under way may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub grace: Duration,
+    /// How many keys or documents a rewrite of live data may change per second [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<NonZeroU32>,
 }
 
 impl Migrator {
@@ -225,6 +229,7 @@ impl Migrator {
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
             allow_data_loss: down.allow_data_loss,
+            rate: down.rate,
         };
         let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =

@@ -1,6 +1,7 @@
 //! `redo`: takes the newest migration back and applies it again, while its author works on it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Args;
@@ -34,6 +35,9 @@ pub struct Redo {
     /// How long steps under way may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub grace: Duration,
+    /// How many keys or documents a rewrite of live data may change per second [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<NonZeroU32>,
 }
 
 impl Migrator {
@@ -50,6 +54,7 @@ impl Migrator {
             wait: redo.wait,
             lock_wait: redo.lock_wait,
             grace: redo.grace,
+            rate: redo.rate,
             ..Down::default()
         };
         let mut finished = self.down(&down, confirm).await;
@@ -63,6 +68,7 @@ impl Migrator {
                 wait: redo.wait,
                 lock_wait: redo.lock_wait,
                 grace: redo.grace,
+                rate: redo.rate,
                 ..Up::default()
             };
             finished = self.up(&up).await;

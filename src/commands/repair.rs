@@ -317,6 +317,7 @@ impl Migrator {
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
             allow_data_loss: false,
+            rate: None,
         };
         let mut unsettled = Vec::new();
         for left in all {

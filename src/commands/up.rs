@@ -1,6 +1,7 @@
 //! `up`: applies what is pending.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -39,6 +40,9 @@ pub struct Up {
     /// How long steps under way may go on after Ctrl-C or SIGTERM
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub grace: Duration,
+    /// How many keys or documents a rewrite of live data may change per second [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub rate: Option<NonZeroU32>,
     /// Contact every store, even if nothing is pending
     #[arg(long)]
     pub verify: bool,
@@ -74,6 +78,7 @@ impl Default for Up {
             wait: Duration::from_secs(30),
             lock_wait: None,
             grace: Duration::from_secs(20),
+            rate: None,
             verify: false,
             on_drift: OnDrift::Warn,
             tag: None,
@@ -218,6 +223,7 @@ impl Migrator {
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
             allow_data_loss: false,
+            rate: up.rate,
         };
         let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =

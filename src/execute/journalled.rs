@@ -21,8 +21,8 @@ use crate::ledger::{LockedLedger, Settled, State};
 use crate::migration::{Down, Inverse, MigrationId, Ordered};
 use crate::shape::Shape;
 use crate::stores::{
-    self, Before, Done, Effect, Failure, Job, Loss, Position, Progress, Pulse, Standing, Stop,
-    Store, StoreError, Unit, Why,
+    self, Before, Done, Effect, Failure, Job, Limits, Loss, Position, Progress, Pulse, Standing,
+    Stop, Store, StoreError, Unit, Why,
 };
 
 /// How a migration that did not fail ended.
@@ -353,7 +353,7 @@ impl Work<'_> {
             seal: None,
             before,
             resume,
-            limits: self.task.limits,
+            limits: Limits { rate: self.context.rate, ..self.task.limits },
             run: &self.context.ledger.run().id,
             pulse,
             cancel: self.context.interrupt.cancel.clone(),

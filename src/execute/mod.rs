@@ -42,6 +42,8 @@ pub struct Context<'a> {
     pub interrupt: &'a Interrupt,
     /// Whether `down` may drop what holds data.
     pub allow_data_loss: bool,
+    /// How many items a long step may change per second.
+    pub rate: Option<std::num::NonZeroU32>,
 }
 
 /// The error for a step of `task` that failed.

@@ -22,13 +22,16 @@ mod drift;
 mod heal;
 pub mod kafka;
 pub mod mongo;
+mod pace;
 pub mod postgres;
 pub mod redis;
 pub mod weaviate;
 
 pub use drift::{Drift, Ignored, drift, makes, touches};
 pub use heal::{Heal, heal};
+pub use pace::Pace;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -175,13 +178,15 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
-/// The limits of a step, from the file's header.
+/// The limits of a step, from the file's header and the command line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// How long a statement may wait for a lock; `None`: the store's default.
     pub lock_timeout: Option<Duration>,
     /// How long a statement may take; `None`: no limit.
     pub statement_timeout: Option<Duration>,
+    /// How many items (keys, documents) a long step may change per second; `None`: no limit.
+    pub rate: Option<NonZeroU32>,
 }
 
 /// One unit to apply.

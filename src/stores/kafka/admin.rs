@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
-use super::ffi::{Ask, Cluster, Described, Fault, Link, Said, Topic, TopicConfigs};
+use super::ffi::{Ask, Cluster, Described, Fault, Link, Refused, Said, Topic, TopicConfigs};
 use super::steps::{AlterConfigs, CreatePartitions, CreateTopic};
 use crate::stores::{StoreError, StoreErrorKind};
 
@@ -39,7 +39,8 @@ impl Admin {
         timeout: Duration,
         patience: Duration,
     ) -> Result<Admin, StoreError> {
-        let ask = Ask { timeout, broker: None, hasty: true, cancel: CancellationToken::new() };
+        let cancel = CancellationToken::new();
+        let ask = Ask { timeout, broker: None, hasty: true, only_check: false, cancel };
         let mut admin = Admin { link: Arc::new(link), address, cluster_id: None, patience };
         let cluster = admin
             .run(move |link| link.describe_cluster(&ask))
@@ -67,9 +68,20 @@ impl Admin {
         broker: Option<i32>,
         cancel: &CancellationToken,
     ) -> Result<Option<Topic>, Fault> {
-        let (ask, topic) = (self.glance(broker, cancel), name.to_string());
-        let described = self.run(move |link| link.describe_topic(&ask, &topic)).await;
-        described.map_err(|fault| fault.for_want_of("Describe", name))
+        let shown = self.topics(vec![name.to_string()], broker, cancel).await;
+        let shown = shown.map_err(|fault| fault.for_want_of("Describe", name))?;
+        Ok(shown.into_iter().next().and_then(|(_, topic)| topic))
+    }
+
+    /// Many topics as `broker` shows them, or any broker where none is named.
+    pub(super) async fn topics(
+        &self,
+        names: Vec<String>,
+        broker: Option<i32>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
+        let ask = self.glance(broker, cancel);
+        self.run(move |link| link.describe_topics(&ask, &names)).await
     }
 
     /// The configs of a topic as `broker` shows them; `None` where it shows no such topic.
@@ -141,9 +153,20 @@ impl Admin {
         topic: &CreateTopic,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, wanted) = (self.ask(cancel), topic.clone());
-        let created = self.run(move |link| link.create_topic(&ask, &wanted)).await;
-        created.map_err(|fault| fault.for_want_of("Create", &topic.name))
+        let refused = self.create_topics(std::slice::from_ref(topic), false, cancel).await?;
+        let wanting = |(_, said)| Fault::Said(said).for_want_of("Create", &topic.name);
+        refused.into_iter().next().map_or(Ok(()), |refused| Err(wanting(refused)))
+    }
+
+    /// Creates topics, or only asks whether they could be; what was said against those that were not.
+    pub(super) async fn create_topics(
+        &self,
+        topics: &[CreateTopic],
+        only_check: bool,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Refused>, Fault> {
+        let (ask, topics) = (Ask { only_check, ..self.ask(cancel) }, topics.to_vec());
+        self.run(move |link| link.create_topics(&ask, &topics)).await
     }
 
     /// Changes configs of a topic.
@@ -180,12 +203,12 @@ impl Admin {
     }
 
     fn ask(&self, cancel: &CancellationToken) -> Ask {
-        Ask { timeout: self.patience, broker: None, hasty: false, cancel: cancel.clone() }
+        let (timeout, cancel) = (self.patience, cancel.clone());
+        Ask { timeout, broker: None, hasty: false, only_check: false, cancel }
     }
 
     fn glance(&self, broker: Option<i32>, cancel: &CancellationToken) -> Ask {
-        let timeout = self.patience.min(GLANCE);
-        Ask { timeout, broker, hasty: false, cancel: cancel.clone() }
+        Ask { timeout: self.patience.min(GLANCE), broker, ..self.ask(cancel) }
     }
 
     /// librdkafka's calls block, so they run on a thread that may.

@@ -6,15 +6,19 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
-use super::ffi::Fault;
+use super::ffi::{Fault, Refused};
 use super::probe::{Goal, difference, lacking, live};
-use super::steps::Step;
+use super::steps::{CreateTopic, Step};
 use crate::failpoint::effect;
 use crate::stores::{Done, Effect, Failure, StoreError, StoreErrorKind, Why};
 
 /// The first pause between two looks at the brokers; each one after is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How many topics one request creates: a controller takes 10,000 records at once, and a topic is one for
+/// itself and one for each of its partitions and configs.
+const TOGETHER: usize = 100;
 
 /// Does `step`; safe to repeat.
 pub(super) async fn apply(
@@ -25,9 +29,17 @@ pub(super) async fn apply(
     if cancel.is_cancelled() {
         return Err(cancelled(Effect::None, "cancelled before it began"));
     }
-    let asked = effect!("kafka_request", request(admin, step, cancel));
-    if let Err(fault) = asked {
-        done_before(admin, step, fault).await?;
+    match step {
+        Step::CreateTopics(topics) => create_all(admin, topics, cancel).await?,
+        Step::CreateTopic(_)
+        | Step::AlterConfigs(_)
+        | Step::CreatePartitions(_)
+        | Step::DeleteTopic(_) => {
+            let asked = effect!("kafka_request", request(admin, step, cancel));
+            if let Err(fault) = asked {
+                done_before(admin, step, fault).await?;
+            }
+        }
     }
     everywhere(admin, &step.goal(), cancel).await?;
     Ok(Done::default())
@@ -36,10 +48,58 @@ pub(super) async fn apply(
 async fn request(admin: &Admin, step: &Step, cancel: &CancellationToken) -> Result<(), Fault> {
     match step {
         Step::CreateTopic(topic) => admin.create_topic(topic, cancel).await,
+        Step::CreateTopics(_) => Ok(()),
         Step::AlterConfigs(change) => admin.alter_configs(change, cancel).await,
         Step::CreatePartitions(grown) => admin.create_partitions(grown, cancel).await,
         Step::DeleteTopic(doomed) => admin.delete_topic(&doomed.topic, cancel).await,
     }
+}
+
+/// Creates topics, so many to a request; what the cluster would refuse, it is asked about before the first
+/// of them is made. Those that are there as wanted are of an earlier try.
+async fn create_all(
+    admin: &Admin,
+    topics: &[CreateTopic],
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    for some in topics.chunks(TOGETHER) {
+        let refused = admin.create_topics(some, true, cancel).await;
+        let refused = refused.map_err(|fault| untouched(admin, fault))?;
+        as_wanted(admin, some, refused).await?;
+    }
+    for some in topics.chunks(TOGETHER) {
+        let asked = effect!("kafka_request", admin.create_topics(some, false, cancel));
+        let made = match asked {
+            Ok(refused) => as_wanted(admin, some, refused).await,
+            Err(fault) => Err(failure(admin, fault)),
+        };
+        // What one request did not do, those before it did, and this one in part.
+        made.map_err(|failure| Failure { effect: Effect::Unknown, ..failure })?;
+    }
+    Ok(())
+}
+
+/// A request that was to change nothing and did not succeed.
+fn untouched(admin: &Admin, fault: Fault) -> Failure {
+    Failure { effect: Effect::None, ..failure(admin, fault) }
+}
+
+/// Whether all that was refused is there as wanted.
+async fn as_wanted(
+    admin: &Admin,
+    topics: &[CreateTopic],
+    refused: Vec<Refused>,
+) -> Result<(), Failure> {
+    for (name, said) in refused {
+        let fault = Fault::Said(said).of(&format!("topic {name}"));
+        match topics.iter().find(|topic| topic.name == name) {
+            Some(topic) => {
+                done_before(admin, &Step::CreateTopic(topic.clone()), fault).await?;
+            }
+            None => return Err(failure(admin, fault)),
+        }
+    }
+    Ok(())
 }
 
 /// Whether a refusal means that the step is done: by an earlier try whose answer was lost.
@@ -68,6 +128,7 @@ async fn done_before(admin: &Admin, step: &Step, fault: Fault) -> Result<(), Fai
         (Step::DeleteTopic(_), Some(Code::UnknownTopicOrPartition)) => Ok(()),
         (
             Step::CreateTopic(_)
+            | Step::CreateTopics(_)
             | Step::AlterConfigs(_)
             | Step::CreatePartitions(_)
             | Step::DeleteTopic(_),
@@ -125,7 +186,7 @@ fn not_awaited() -> Failure {
 /// Kafka took the request, but it did not become visible everywhere.
 fn not_shown(admin: &Admin, goal: &Goal<'_>, missing: StoreError) -> Failure {
     let hint = match goal {
-        Goal::Shown { .. } | Goal::Configured(_) => {
+        Goal::Shown { .. } | Goal::AllShown(_) | Goal::Configured(_) => {
             "Kafka has accepted the change; see that all brokers are up and can be reached from \
              here, then run again"
         }

@@ -97,6 +97,8 @@ pub(super) struct Ask {
     pub(super) broker: Option<i32>,
     /// Whether a connection that cannot be made ends the request before its timeout.
     pub(super) hasty: bool,
+    /// Whether the cluster is to judge the request and do nothing.
+    pub(super) only_check: bool,
     /// Ends the wait.
     pub(super) cancel: CancellationToken,
 }
@@ -131,6 +133,9 @@ pub(super) struct TopicConfigs {
     /// What is in force, the brokers' defaults included.
     pub(super) effective: Configs,
 }
+
+/// A topic's name, and what was said against it.
+pub(super) type Refused = (String, Said);
 
 /// A topic with its configs, or why the broker does not tell them.
 pub(super) type Described = (String, Result<TopicConfigs, Said>);
@@ -266,20 +271,24 @@ impl Link {
         self.trouble().reason.clone()
     }
 
-    /// Creates a topic.
-    pub(super) fn create_topic(&self, ask: &Ask, topic: &CreateTopic) -> Result<(), Fault> {
-        let new = new_topic(topic)?;
+    /// Creates topics; what the cluster said against each that it did not create.
+    pub(super) fn create_topics(
+        &self,
+        ask: &Ask,
+        topics: &[CreateTopic],
+    ) -> Result<Vec<Refused>, Fault> {
+        let news = topics.iter().map(new_topic).collect::<Result<Vec<_>, _>>()?;
+        let mut pointers: Vec<_> = news.iter().map(|new| new.pointer).collect();
         self.request(
             ask,
             Op::RD_KAFKA_ADMIN_OP_CREATETOPICS,
             |options, queue| {
-                let mut topics = [new.pointer];
-                // SAFETY: all pointers are alive through the call, which copies the topic.
+                // SAFETY: all pointers are alive through the call, which copies the topics.
                 unsafe {
                     native::rd_kafka_CreateTopics(
                         self.client.native_ptr(),
-                        topics.as_mut_ptr(),
-                        topics.len(),
+                        pointers.as_mut_ptr(),
+                        pointers.len(),
                         options,
                         queue,
                     )
@@ -294,7 +303,7 @@ impl Link {
                         return Err(unexpected());
                     }
                     let items = native::rd_kafka_CreateTopics_result_topics(result, &mut count);
-                    topic_results(slice(items, count))
+                    Ok(slice(items, count).iter().filter_map(|item| topic_refused(*item)).collect())
                 }
             },
         )
@@ -451,15 +460,19 @@ impl Link {
         )
     }
 
-    /// A topic as the broker asked shows it; `None` where it shows none. Never creates it.
-    pub(super) fn describe_topic(&self, ask: &Ask, topic: &str) -> Result<Option<Topic>, Fault> {
-        let name = c_string(topic)?;
-        let mut names = [name.as_ptr()];
-        // SAFETY: the array and the name are alive, and copied.
+    /// Topics as the broker asked shows them; `None` for one that it does not show. Never creates one.
+    pub(super) fn describe_topics(
+        &self,
+        ask: &Ask,
+        topics: &[String],
+    ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
+        let names = topics.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
+        // SAFETY: the array and the names are alive, and copied.
         let made = unsafe {
-            native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len())
+            native::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len())
         };
-        let topics = Owned::made(made, native::rd_kafka_TopicCollection_destroy, "the topic")?;
+        let topics = Owned::made(made, native::rd_kafka_TopicCollection_destroy, "the topics")?;
         self.request(
             ask,
             Op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
@@ -483,10 +496,11 @@ impl Link {
                         return Err(unexpected());
                     }
                     let items = native::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-                    match slice(items, count) {
-                        [topic] => topic_description(*topic),
-                        _ => Err(unexpected()),
-                    }
+                    let named = |item: &*const native::rd_kafka_TopicDescription_t| {
+                        let name = text(native::rd_kafka_TopicDescription_name(*item));
+                        Ok((name, topic_description(*item)?))
+                    };
+                    slice(items, count).iter().map(named).collect()
                 }
             },
         )
@@ -577,6 +591,9 @@ impl Link {
                 set_option(&options, native::rd_kafka_AdminOptions_set_operation_timeout, broker)?;
             }
             _ => {}
+        }
+        if ask.only_check {
+            set_option(&options, native::rd_kafka_AdminOptions_set_validate_only, 1)?;
         }
         if let Some(broker) = ask.broker {
             set_option(&options, native::rd_kafka_AdminOptions_set_broker, broker)?;
@@ -825,6 +842,21 @@ unsafe fn topic_results(results: &[*const native::rd_kafka_topic_result_t]) -> R
         }
     }
     Ok(())
+}
+
+/// What was said against one topic of a request; `None` where it was done.
+///
+/// # Safety
+/// `result` is alive.
+unsafe fn topic_refused(result: *const native::rd_kafka_topic_result_t) -> Option<Refused> {
+    // SAFETY: the caller vouches for it.
+    unsafe {
+        let said = said(
+            native::rd_kafka_topic_result_error(result),
+            native::rd_kafka_topic_result_error_string(result),
+        )?;
+        Some((text(native::rd_kafka_topic_result_name(result)), said))
+    }
 }
 
 /// # Safety

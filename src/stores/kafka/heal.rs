@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Step;
+use super::{CreateTopic, Step};
 use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
 
 /// Configs whose return to the recorded value lets brokers delete messages that are there now.
@@ -64,7 +64,7 @@ fn unchangeable(attribute: &str) -> &'static str {
 /// Whether `step` makes, changes or drops `object`.
 pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
     let topic = match step {
-        Step::CreateTopic(step) => &step.name,
+        Step::CreateTopic(_) | Step::CreateTopics(_) => return makes(step, object),
         Step::AlterConfigs(step) => &step.topic,
         Step::CreatePartitions(step) => &step.topic,
         Step::DeleteTopic(step) => &step.topic,
@@ -74,8 +74,10 @@ pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
 
 /// Whether `step` makes `object`.
 pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
+    let is_it = |topic: &CreateTopic| object.strip_prefix("topic ") == Some(&topic.name);
     match step {
-        Step::CreateTopic(topic) => object.strip_prefix("topic ") == Some(&topic.name),
+        Step::CreateTopic(topic) => is_it(topic),
+        Step::CreateTopics(topics) => topics.iter().any(is_it),
         Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => false,
     }
 }

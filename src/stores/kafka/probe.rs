@@ -1,12 +1,15 @@
 //! What stands before a step, what it would lose, and what became of one in doubt; reads only.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
 use super::ffi::{Fault, Topic, TopicConfigs};
 use super::steps::{
-    AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, FormerConfigs, FormerTopic, Step,
+    Absent, AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, FormerConfigs, FormerTopic,
+    Step,
 };
 use crate::stores::{Before, Loss, Probe, StoreError};
 
@@ -14,6 +17,8 @@ use crate::stores::{Before, Loss, Probe, StoreError};
 pub(super) enum Goal<'a> {
     /// The topic, each partition with a leader; so many partitions, where the step says.
     Shown { topic: &'a str, partitions: Option<i32> },
+    /// The same of many.
+    AllShown(&'a [CreateTopic]),
     /// No such topic.
     Gone { topic: &'a str },
     /// The configs as the step wants them.
@@ -27,6 +32,7 @@ impl Step {
             Step::CreateTopic(CreateTopic { name, partitions, .. }) => {
                 Goal::Shown { topic: name, partitions: *partitions }
             }
+            Step::CreateTopics(topics) => Goal::AllShown(topics),
             Step::CreatePartitions(CreatePartitions { topic, count }) => {
                 Goal::Shown { topic, partitions: Some(*count) }
             }
@@ -40,6 +46,7 @@ impl Step {
 pub(super) async fn before(admin: &Admin, step: &Step) -> Result<Before, StoreError> {
     match step {
         Step::CreateTopic(wanted) => before_create(admin, wanted).await,
+        Step::CreateTopics(wanted) => before_create_all(admin, wanted).await,
         Step::AlterConfigs(change) => before_alter(admin, change).await,
         Step::CreatePartitions(grown) => before_grow(admin, grown).await,
         Step::DeleteTopic(doomed) => before_delete(admin, doomed).await,
@@ -57,6 +64,45 @@ async fn before_create(admin: &Admin, wanted: &CreateTopic) -> Result<Before, St
             Some((wanted, live)) => Before::differs(wanted, live),
         }),
     }
+}
+
+async fn before_create_all(admin: &Admin, wanted: &[CreateTopic]) -> Result<Before, StoreError> {
+    let Standings { absent, differing } = standings(admin, wanted).await?;
+    if let Some((topic, wish, live)) = differing.into_iter().next() {
+        return Ok(Before::differs(format!("{topic}: {wish}"), format!("{topic}: {live}")));
+    }
+    let greediest = wanted.iter().max_by_key(|topic| topic.replication_factor);
+    if let (Some(topic), false) = (greediest, absent.is_empty()) {
+        enough_brokers(admin, topic).await?;
+    }
+    Ok(match absent.is_empty() {
+        true => Before::found(),
+        false => Before::replaces(json!(Absent { absent })),
+    })
+}
+
+/// How the cluster stands towards topics.
+struct Standings {
+    /// Those that are not there, in their order.
+    absent: Vec<String>,
+    /// Those that are there and different: name, what is wanted, what is live.
+    differing: Vec<(String, String, String)>,
+}
+
+async fn standings(admin: &Admin, wanted: &[CreateTopic]) -> Result<Standings, StoreError> {
+    let layouts = admin.layouts().await.map_err(|fault| admin.error(fault))?;
+    let (there, absent): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|topic| layouts.contains_key(&topic.name));
+    let absent = absent.into_iter().map(|topic| topic.name.clone()).collect();
+    let mut differing = Vec::new();
+    for topic in there {
+        // Gone since: the broker will tell.
+        let Some((live, configs)) = live(admin, &topic.name).await? else { continue };
+        if let Some((wish, live)) = difference(topic, &live, &configs) {
+            differing.push((topic.name.clone(), wish, live));
+        }
+    }
+    Ok(Standings { absent, differing })
 }
 
 /// Refuses what the brokers would refuse, before anything is claimed, and says which way out.
@@ -174,6 +220,7 @@ pub(super) async fn probe(
     let lacking = lacking.map_err(|fault| admin.error(fault))?;
     match step {
         Step::CreateTopic(wanted) => probe_create(admin, wanted, lacking).await,
+        Step::CreateTopics(wanted) => probe_create_all(admin, wanted, lacking).await,
         Step::CreatePartitions(grown) => probe_grow(admin, grown, lacking).await,
         Step::DeleteTopic(doomed) => probe_delete(admin, doomed, before, lacking).await,
         // Set again, a config is what it was, so a change half shown is made again.
@@ -202,6 +249,21 @@ async fn probe_create(
             "topic {} was absent when the step began and is there now with {live}, where the step \
              wants {wish}",
             wanted.name
+        )),
+    })
+}
+
+async fn probe_create_all(
+    admin: &Admin,
+    wanted: &[CreateTopic],
+    lacking: Option<String>,
+) -> Result<Probe, StoreError> {
+    let Standings { absent, differing } = standings(admin, wanted).await?;
+    Ok(match differing.into_iter().next() {
+        None if absent.is_empty() => done_or_not(lacking),
+        None => Probe::NotDone,
+        Some((topic, wish, live)) => Probe::Unknown(format!(
+            "topic {topic} is there now with {live}, where the step wants {wish}"
         )),
     })
 }
@@ -263,6 +325,15 @@ async fn lacking_at(
     Ok(match goal {
         Goal::Shown { topic, partitions } => {
             not_shown(admin.topic(topic, Some(broker), cancel).await?, *partitions)
+        }
+        Goal::AllShown(wanted) => {
+            let names = wanted.iter().map(|topic| topic.name.clone()).collect();
+            let mut shown: BTreeMap<_, _> =
+                admin.topics(names, Some(broker), cancel).await?.into_iter().collect();
+            wanted.iter().find_map(|wanted| {
+                let topic = shown.remove(&wanted.name).flatten();
+                Some(format!("{} ({})", not_shown(topic, wanted.partitions)?, wanted.name))
+            })
         }
         Goal::Gone { topic } => {
             let shown = admin.topic(topic, Some(broker), cancel).await?;

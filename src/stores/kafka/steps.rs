@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::migration::document::{Fields, unknown_key};
 use crate::migration::{Node, NodeKind, ScriptError};
 
-const OPERATIONS: [&str; 4] = ["createTopic", "alterConfigs", "createPartitions", "deleteTopic"];
+const OPERATIONS: [&str; 5] =
+    ["createTopic", "createTopics", "alterConfigs", "createPartitions", "deleteTopic"];
 
 /// The longest name that a broker accepts for a topic.
 const LONGEST_NAME: usize = 249;
@@ -21,6 +22,8 @@ pub(super) type Configs = BTreeMap<String, String>;
 pub enum Step {
     /// Makes a topic.
     CreateTopic(CreateTopic),
+    /// Makes topics, all of them by few requests and one wait.
+    CreateTopics(Vec<CreateTopic>),
     /// Sets and unsets configs of a topic, and leaves all others as they are.
     AlterConfigs(AlterConfigs),
     /// Grows a topic to a number of partitions.
@@ -73,6 +76,13 @@ pub(super) struct FormerConfigs {
     pub(super) unset: BTreeSet<String>,
 }
 
+/// Which topics of `createTopics` were not there, kept in the ledger: those alone are undone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Absent {
+    pub(super) absent: Vec<String>,
+}
+
 /// What `deleteTopic` destroys, kept in the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,6 +109,7 @@ impl Step {
         };
         match operation.name.as_str() {
             "createTopic" => CreateTopic::parse(body).map(Step::CreateTopic),
+            "createTopics" => create_topics(body).map(Step::CreateTopics),
             "alterConfigs" => AlterConfigs::parse(body).map(Step::AlterConfigs),
             "createPartitions" => CreatePartitions::parse(body).map(Step::CreatePartitions),
             _ => topic_name(body, "deleteTopic")
@@ -110,6 +121,12 @@ impl Step {
     pub fn label(&self) -> String {
         match self {
             Step::CreateTopic(wanted) => format!("createTopic {}", wanted.name),
+            Step::CreateTopics(wanted) => match &wanted[..] {
+                [first, .., last] => {
+                    format!("createTopics {} … {} ({})", first.name, last.name, wanted.len())
+                }
+                few => few.iter().map(|one| format!("createTopics {}", one.name)).collect(),
+            },
             Step::AlterConfigs(change) => change.label(),
             Step::CreatePartitions(grown) => {
                 format!("createPartitions {} to {}", grown.topic, grown.count)
@@ -121,7 +138,7 @@ impl Step {
     /// What is dangerous about it, in words.
     pub fn hazards(&self) -> Vec<String> {
         match self {
-            Step::CreateTopic(_) | Step::AlterConfigs(_) => Vec::new(),
+            Step::CreateTopic(_) | Step::CreateTopics(_) | Step::AlterConfigs(_) => Vec::new(),
             Step::CreatePartitions(_) => {
                 vec![
                     "cannot be undone, and messages of one key may land in another partition"
@@ -136,6 +153,10 @@ impl Step {
     pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         match self {
             Step::CreateTopic(wanted) => Ok(vec![json!({ "deleteTopic": wanted.name })]),
+            Step::CreateTopics(_) => {
+                let Absent { absent } = former(before)?;
+                Ok(absent.iter().rev().map(|name| json!({ "deleteTopic": name })).collect())
+            }
             Step::AlterConfigs(change) => change.inverse(former(before)?),
             Step::CreatePartitions(grown) => Err(format!(
                 "Kafka cannot take partitions away from topic {}; to go back, create a topic with \
@@ -151,6 +172,23 @@ impl Step {
 fn former<T: serde::de::DeserializeOwned>(before: &Value) -> Result<T, String> {
     T::deserialize(before)
         .map_err(|error| format!("the ledger does not hold what the step replaced: {error}"))
+}
+
+fn create_topics(node: &Node) -> Result<Vec<CreateTopic>, ScriptError> {
+    let mut names = BTreeSet::new();
+    let mut topics = Vec::new();
+    for item in node.array("createTopics")? {
+        let topic = CreateTopic::parse(item)?;
+        if !names.insert(topic.name.clone()) {
+            let message = format!("topic {} stands twice in createTopics", topic.name);
+            return Err(ScriptError::new(item.span.clone(), message));
+        }
+        topics.push(topic);
+    }
+    match topics.is_empty() {
+        true => Err(ScriptError::new(node.span.clone(), "createTopics names no topic")),
+        false => Ok(topics),
+    }
 }
 
 impl CreateTopic {

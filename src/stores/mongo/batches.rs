@@ -2,16 +2,17 @@
 //!
 //! A filter such as `_id > x` sees only values of x's type. The walk reads the index on `_id` from
 //! the last position on, by `min` and `hint`, which know the order of all types, and updates each
-//! batch by its list of `_id`s. Documents inserted behind the position while it walks are not seen.
+//! batch by the range of its `_id`s where they are of one plain type, by their list elsewhere. Documents inserted behind the position while it walks are not seen.
 
 use bson::{Bson, Document, doc};
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use super::apply::{count, in_doubt, send};
 use super::steps::UpdateInBatches;
 use super::{Mongo, catalog};
 use crate::failpoint::effect;
-use crate::stores::{Done, Effect, Failure, Job, Position, Progress, StoreError};
+use crate::stores::{Done, Effect, Failure, Job, Pace, Position, Progress, StoreError};
 
 /// How far the walk is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +21,15 @@ struct At {
     last: Option<Bson>,
     looked_at: u64,
     changed: u64,
+}
+
+/// Neighbours in the index on `_id`.
+struct Batch {
+    /// What a filter says of their `_id`s.
+    which: Document,
+    size: u64,
+    /// The `_id` of the last one.
+    last: Bson,
 }
 
 impl At {
@@ -74,15 +84,28 @@ async fn to_the_end(
     at: &mut At,
 ) -> Result<(), Failure> {
     let total = total(store, step).await?;
-    loop {
-        let ids = next_ids(store, step, at.last.as_ref(), job).await?;
-        let Some(last) = ids.last().cloned() else { return Ok(()) };
-        at.looked_at += ids.len() as u64;
-        at.changed += effect!("mongo_batch", update(store, step, ids, job))?;
-        at.last = Some(last);
+    let mut pace = Pace::of(job.limits.rate);
+    let size = pace.portion(step.batch as usize) as u32;
+    let mut next = next_batch(store, step, size, at.last.as_ref(), job).await?;
+    while let Some(batch) = next {
+        // The next one is looked for while the server is at this one: `_id`s do not change.
+        let (updated, following) = join(
+            async { effect!("mongo_batch", update(store, step, &batch, job)) },
+            next_batch(store, step, size, Some(&batch.last), job),
+        )
+        .await;
+        at.looked_at += batch.size;
+        at.changed += updated?;
+        at.last = Some(batch.last);
         let progress = Progress { done: at.looked_at, total: Some(total.max(at.looked_at)) };
         job.pulse.reached(&at.position(), progress).await.map_err(|_| stopped(step))?;
+        tokio::select! {
+            () = pace.after(batch.size) => {}
+            () = job.cancel.cancelled() => return Err(stopped(step)),
+        }
+        next = following?;
     }
+    Ok(())
 }
 
 fn stopped(step: &UpdateInBatches) -> Failure {
@@ -95,25 +118,62 @@ async fn total(store: &Mongo, step: &UpdateInBatches) -> Result<u64, StoreError>
     Ok(count(&reply, "n"))
 }
 
+/// The next batch of at most `size` documents behind `last`; none at the end.
+async fn next_batch(
+    store: &Mongo,
+    step: &UpdateInBatches,
+    size: u32,
+    last: Option<&Bson>,
+    job: &Job<'_>,
+) -> Result<Option<Batch>, Failure> {
+    // A range of `_id`s is found by its end alone, and the server walks it as it is in the index.
+    if let (Some(last), None) = (last, &step.collation)
+        && are_of_one_order(last, last)
+    {
+        let from = doc! { "min": { "_id": last.clone() }, "skip": i64::from(size) };
+        let end = find_ids(store, step, from, 1, job).await?.pop();
+        if let Some(end) = end.filter(|end| are_of_one_order(last, end)) {
+            let which = doc! { "$gt": last.clone(), "$lte": end.clone() };
+            return Ok(Some(Batch { which, size: size.into(), last: end }));
+        }
+    }
+    let ids = next_ids(store, step, size, last, job).await?;
+    let Some(last) = ids.last().cloned() else { return Ok(None) };
+    Ok(Some(Batch { size: ids.len() as u64, which: doc! { "$in": ids }, last }))
+}
+
+/// Whether a filter from one `_id` to the other sees all that lies between them in the index: of the
+/// types that are named here, one value is below another there as it is for a filter.
+fn are_of_one_order(one: &Bson, other: &Bson) -> bool {
+    let whole = |id: &Bson| matches!(id, Bson::Int32(_) | Bson::Int64(_));
+    matches!(
+        (one, other),
+        (Bson::ObjectId(_), Bson::ObjectId(_))
+            | (Bson::String(_), Bson::String(_))
+            | (Bson::DateTime(_), Bson::DateTime(_))
+    ) || whole(one) && whole(other)
+}
+
 /// The next `_id`s behind `last`; none at the end.
 async fn next_ids(
     store: &Mongo,
     step: &UpdateInBatches,
+    size: u32,
     last: Option<&Bson>,
     job: &Job<'_>,
 ) -> Result<Vec<Bson>, Failure> {
     let last = match last {
-        None => return find_ids(store, step, doc! {}, step.batch, job).await,
+        None => return find_ids(store, step, doc! {}, size, job).await,
         Some(Bson::MaxKey) => return Ok(Vec::new()),
         Some(last) => last,
     };
     // `min` includes its bound: one more is read, and the bound left out if it is still there.
     let from = doc! { "min": { "_id": last.clone() } };
-    let mut ids = find_ids(store, step, from, step.batch + 1, job).await?;
+    let mut ids = find_ids(store, step, from, size + 1, job).await?;
     if ids.first().is_some_and(|first| catalog::same_in_order(last, first)) {
         ids.remove(0);
     }
-    ids.truncate(step.batch as usize);
+    ids.truncate(size as usize);
     if ids.is_empty() {
         // Without an upper bound, `min` stops before the greatest value there is.
         let greatest = doc! { "filter": { "_id": Bson::MaxKey } };
@@ -148,15 +208,15 @@ fn first_batch(reply: &Document) -> impl Iterator<Item = &Document> {
     rows.into_iter().flatten().filter_map(Bson::as_document)
 }
 
-/// Updates those documents of `ids` that match the filter; says how many were changed.
+/// Updates those documents of `batch` that match the filter; says how many were changed.
 async fn update(
     store: &Mongo,
     step: &UpdateInBatches,
-    ids: Vec<Bson>,
+    batch: &Batch,
     job: &Job<'_>,
 ) -> Result<u64, Failure> {
     let mut one = doc! {
-        "q": { "$and": [{ "_id": { "$in": ids } }, step.filter.clone()] },
+        "q": { "$and": [{ "_id": batch.which.clone() }, step.filter.clone()] },
         "u": step.update.clone(),
         "multi": true,
     };

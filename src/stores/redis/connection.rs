@@ -458,6 +458,19 @@ impl Info {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// How many keys have a time to live, in all databases; `None` where the server does not say.
+    pub fn expiring(&self) -> Option<u64> {
+        let databases = self.0.iter().filter(|(name, _)| {
+            let number = name.strip_prefix("db");
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        });
+        let expiring = databases.map(|(_, facts)| {
+            facts.split(',').find_map(|fact| fact.strip_prefix("expires=")?.parse::<u64>().ok())
+        });
+        // An empty server names no database, and neither does one that keeps them to itself.
+        expiring.reduce(|sum, more| Some(sum? + more?)).flatten()
+    }
+
     /// The number in the field `name`; 0 where the server does not say.
     pub fn number(&self, name: &str) -> u64 {
         self.get(name).parse().unwrap_or(0)
@@ -545,6 +558,16 @@ mod tests {
             assert_eq!(error.kind, StoreErrorKind::Settings);
             assert!(!format!("{error:?}{}", settings.address()).contains("hunter2"), "{url}");
         }
+    }
+
+    #[test]
+    fn expiring_keys_are_counted_in_all_databases_or_not_known() {
+        let info = |text: &str| Info::parse(text).expiring();
+        let two = "db0:keys=9,expires=2,avg_ttl=5\r\ndb3:keys=1,expires=1,avg_ttl=0\r\n";
+        assert_eq!(info(two), Some(3));
+        assert_eq!(info("db0:keys=9,expires=0,avg_ttl=0"), Some(0));
+        assert_eq!(info("db0:keys=9,expires=0,avg_ttl=0\ndb1:keys=1"), None);
+        assert_eq!(info("redis_version:7.0.15\r\ndbs:9"), None);
     }
 
     #[test]

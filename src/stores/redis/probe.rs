@@ -121,20 +121,22 @@ async fn before_rewrite(server: &Server, rewrite: &Rewrite) -> Result<Before, St
         return Ok(Before::absent());
     }
     let keys = size_of_all(&masters).await?;
-    if keys > READ_AT_MOST {
+    let asks_ttl = matches!(rewrite.change, Change::Ttl(_) | Change::Persist);
+    let none_expires = asks_ttl && none_expires(&masters).await?;
+    if keys > READ_AT_MOST && !none_expires {
         return Ok(Before::replaces(lost(format!(
             "{keys} keys were not read to find out whether the change can be taken back \
              (at most {READ_AT_MOST} are)"
         ))));
     }
     match &rewrite.change {
-        Change::Ttl(_) => Ok(match any_expires(&masters, rewrite).await? {
+        Change::Ttl(_) => Ok(match !none_expires && any_expires(&masters, rewrite).await? {
             true => {
                 Before::replaces(lost("some of the keys had a time to live, which is not kept"))
             }
             false => Before::replaces(reversible()),
         }),
-        Change::Persist => Ok(match any_expires(&masters, rewrite).await? {
+        Change::Persist => Ok(match !none_expires && any_expires(&masters, rewrite).await? {
             true => Before::replaces(lost("the times to live that the keys had are not kept")),
             false => Before::found(),
         }),
@@ -148,12 +150,23 @@ async fn before_rewrite(server: &Server, rewrite: &Rewrite) -> Result<Before, St
     }
 }
 
+/// Whether the servers say that no key at all has a time to live, whatever its name: that costs one
+/// question, not a walk.
+async fn none_expires(masters: &[Node]) -> Result<bool, StoreError> {
+    for node in masters {
+        if node.info_now().await?.expiring() != Some(0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether any of the keys has a time to live.
 async fn any_expires(masters: &[Node], rewrite: &Rewrite) -> Result<bool, StoreError> {
     let route = route(rewrite);
     for node in masters {
         let mut walk = Walk::from(node, &route, 0);
-        while let Some(turn) = walk.turn(|key| cmd("PTTL").arg(key).take()).await? {
+        while let Some(turn) = walk.turn(|key| Ok(cmd("PTTL").arg(key).take())).await? {
             for answer in turn.answers {
                 // -1: it never expires; -2: it has gone.
                 if number(&answer?).is_some_and(|left| left >= 0) {

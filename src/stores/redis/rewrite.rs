@@ -12,7 +12,7 @@ use super::server::{Server, are_same, expect_steady};
 use super::steps::rewrite::{Change, Rewrite};
 use super::walk::{Route, Turn, Walk, share, size, size_of_all};
 use crate::failpoint::effect;
-use crate::stores::{Done, Failure, Job, Position, Progress, StoreError, Why};
+use crate::stores::{Done, Failure, Job, Pace, Position, Progress, StoreError, Why};
 
 /// Positions are journalled no more often: a batch takes 2 ms, a journal entry as long, and what is
 /// done again after a crash costs no more than this.
@@ -44,6 +44,7 @@ struct Course<'c> {
     first: bool,
     walked: u64,
     total: u64,
+    pace: Pace,
 }
 
 /// Changes every key that matches.
@@ -55,7 +56,9 @@ pub async fn rewrite(server: &Server, rewrite: &Rewrite, job: &Job<'_>) -> Resul
     let position = job.resume.clone().map(|position| serde_json::from_value(position.0));
     let reached = position.and_then(Result::ok).unwrap_or_default();
     let journalled = Instant::now();
-    let mut course = Course { rewrite, job, reached, journalled, first: true, walked: 0, total };
+    let pace = Pace::of(job.limits.rate);
+    let mut course =
+        Course { rewrite, job, reached, journalled, first: true, walked: 0, total, pace };
     for node in masters.iter() {
         course.walk(node, server.is_cluster()).await?;
     }
@@ -83,17 +86,20 @@ impl Course<'_> {
         if let Some(cursor) = self.start(node) {
             let rewrite = self.rewrite;
             let key_type = rewrite.key_type.as_deref();
-            let route = Route::of(&rewrite.matching, key_type, rewrite.count);
+            let count = self.pace.portion(rewrite.count);
+            let route = Route::of(&rewrite.matching, key_type, count);
             let mut walk = Walk::from(node, &route, cursor);
             while let Some(turn) = effect!("redis_turn", self.turn(&mut walk))? {
+                let keys = turn.keys.len() as u64;
                 self.take(turn).map_err(partial)?;
                 self.walked = match (walk.reached, in_cluster) {
                     (None, _) => before + size,
                     (Some(cursor), false) => before + (share(cursor) * size as f64) as u64,
                     // A newer server puts the slot into a cursor: counted, not calculated.
-                    (Some(_), true) => (self.walked + rewrite.count as u64).min(before + size),
+                    (Some(_), true) => (self.walked + count as u64).min(before + size),
                 };
                 self.journal(node, walk.reached).await?;
+                self.pause(keys).await?;
             }
         }
         self.walked = before + size;
@@ -111,14 +117,24 @@ impl Course<'_> {
     }
 
     async fn turn(&self, walk: &mut Walk<'_>) -> Result<Option<Turn>, Failure> {
-        for key in walk.pending() {
-            expect_renamable(&self.rewrite.change, key).map_err(partial)?;
-        }
         let change = &self.rewrite.change;
+        let command = |key: &[u8]| {
+            expect_renamable(change, key)?;
+            Ok(command_for(change, key))
+        };
         tokio::select! {
             biased;
             () = self.job.cancel.cancelled() => Err(cancelled(&self.rewrite.label())),
-            turn = walk.turn(|key| command_for(change, key)) => turn.map_err(partial),
+            turn = walk.turn(command) => turn.map_err(partial),
+        }
+    }
+
+    /// Holds the walk back to the rate that was asked for.
+    async fn pause(&mut self, keys: u64) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            () = self.job.cancel.cancelled() => Err(cancelled(&self.rewrite.label())),
+            () = self.pace.after(keys) => Ok(()),
         }
     }
 

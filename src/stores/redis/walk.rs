@@ -1,9 +1,16 @@
-//! Walking the keys of one master: the commands for the keys of the last SCAN and the next SCAN go
-//! in one round trip.
+//! Walking the keys of one master: the server is at the commands for the keys of one SCAN while the
+//! answer to the next is read. It takes commands from one client in portions of 16 KiB, and serves
+//! the others between two of them.
 
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::Poll;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use redis::{Cmd, Value, cmd};
 
-use super::connection::{Node, items, number, text};
+use super::connection::{Node, number, text};
 use super::errors::unexpected;
 use super::steps::keyspace::Pattern;
 use crate::stores::StoreError;
@@ -18,18 +25,41 @@ pub struct Route<'r> {
     pub count: usize,
 }
 
+/// How many batches of commands are under way at once: while the server is at one, the answer to the
+/// next SCAN is read and the commands for its keys are written.
+const WINDOW: usize = 2;
+
 /// A walk over the keys of one master.
 pub struct Walk<'r> {
     node: &'r Node,
     route: &'r Route<'r>,
-    keys: Vec<Vec<u8>>,
-    next: Option<u64>,
+    /// What the next SCAN goes on from; `None` after the last.
+    cursor: Option<u64>,
+    /// Keys that were found and had no command yet.
+    found: Option<Found>,
+    /// Commands that were sent, the oldest first.
+    sent: VecDeque<Sent<'r>>,
     /// Where to go on: every key that a SCAN from 0 to here gave has had its command. `None` when
     /// all of them have.
     pub reached: Option<u64>,
 }
 
-/// What one round trip did.
+/// What one SCAN gave.
+struct Found {
+    keys: Vec<Vec<u8>>,
+    next: Option<u64>,
+}
+
+/// The commands for what one SCAN gave, under way.
+struct Sent<'r> {
+    found: Found,
+    answers: Begun<'r, Vec<Result<Value, StoreError>>>,
+}
+
+/// A request that is under way whether it is waited for or not.
+type Begun<'r, T> = Pin<Box<MaybeDone<BoxFuture<'r, Result<T, StoreError>>>>>;
+
+/// What the commands for one SCAN's keys did.
 pub struct Turn {
     /// The keys that had their command.
     pub keys: Vec<Vec<u8>>,
@@ -56,63 +86,104 @@ impl<'r> Route<'r> {
 impl<'r> Walk<'r> {
     /// A walk from `cursor` on; 0 is the beginning.
     pub fn from(node: &'r Node, route: &'r Route<'r>, cursor: u64) -> Walk<'r> {
-        Walk { node, route, keys: Vec::new(), next: Some(cursor), reached: Some(cursor) }
+        let (sent, reached) = (VecDeque::new(), Some(cursor));
+        Walk { node, route, cursor: Some(cursor), found: None, sent, reached }
     }
 
-    /// The keys that the next turn sends commands for.
-    pub fn pending(&self) -> &[Vec<u8>] {
-        &self.keys
-    }
-
-    /// Sends `command` for each key found by the turn before, and the next SCAN behind them;
-    /// `None` after the last.
+    /// Sends `command` for each key that matches, some SCANs ahead of its answer; gives what became
+    /// of the oldest batch, and `None` after the last. Where a `command` cannot be made, the server
+    /// goes on with what it was sent, and nobody waits for it.
     pub async fn turn(
         &mut self,
-        command: impl Fn(&[u8]) -> Cmd,
+        command: impl Fn(&[u8]) -> Result<Cmd, StoreError>,
     ) -> Result<Option<Turn>, StoreError> {
-        if self.next.is_none() && self.keys.is_empty() {
-            return Ok(None);
+        while self.sent.len() < WINDOW && (self.cursor.is_some() || self.found.is_some()) {
+            // The SCAN goes first, so that its answer is here while the server is at the commands.
+            let scan = match self.cursor.take() {
+                Some(cursor) => Some(scan(self.node, self.route, cursor).await),
+                None => None,
+            };
+            if let Some(found) = self.found.take() {
+                let answers = send(self.node, &found.keys, &command).await?;
+                self.sent.push_back(Sent { found, answers });
+            }
+            if let Some(scan) = scan {
+                let found = ended(scan).await?;
+                self.cursor = found.next;
+                self.found = Some(found);
+            }
         }
-        let mut pipeline = redis::Pipeline::with_capacity(self.keys.len() + 1);
-        for key in &self.keys {
-            pipeline.add_command(command(key));
-        }
-        let scanned = self.next;
-        if let Some(cursor) = scanned {
-            pipeline.add_command(self.route.scan(cursor));
-        }
-        let mut answers = self.node.ask_all(pipeline).await?;
-        let found = match scanned.and_then(|_| answers.pop()) {
-            Some(answer) => scan_answer(&answer?).ok_or_else(|| unexpected("SCAN"))?,
-            None => (0, Vec::new()),
-        };
-        let keys = std::mem::replace(&mut self.keys, found.1);
-        self.next = scanned.and((found.0 != 0).then_some(found.0));
-        self.reached = match self.next.is_none() && self.keys.is_empty() {
-            true => None,
-            false => scanned,
-        };
-        Ok(Some(Turn { keys, answers }))
+        let Some(Sent { found, answers }) = self.sent.pop_front() else { return Ok(None) };
+        let answers = ended(answers).await?;
+        self.reached = found.next;
+        Ok(Some(Turn { keys: found.keys, answers }))
+    }
+
+    /// The keys of the next SCAN, with no command for them; `None` after the last.
+    pub async fn look(&mut self) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let Some(cursor) = self.cursor.take() else { return Ok(None) };
+        let found = ended(scan(self.node, self.route, cursor).await).await?;
+        self.cursor = found.next;
+        self.reached = found.next;
+        Ok(Some(found.keys))
     }
 }
 
-impl Walk<'_> {
-    /// The keys of the next SCAN, with no command for them; `None` after the last.
-    pub async fn look(&mut self) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
-        let turn = self.turn(|_| Cmd::new()).await?;
-        Ok(turn.map(|_| std::mem::take(&mut self.keys)))
+async fn scan<'r>(node: &'r Node, route: &Route<'_>, cursor: u64) -> Begun<'r, Found> {
+    let scan = route.scan(cursor);
+    begun(async move {
+        let answer = node.ask(&scan).await?;
+        let (next, keys) = scan_answer(answer).ok_or_else(|| unexpected("SCAN"))?;
+        Ok(Found { keys, next: (next != 0).then_some(next) })
+    })
+    .await
+}
+
+/// The answers to `command` for each of the keys.
+async fn send<'r>(
+    node: &'r Node,
+    keys: &[Vec<u8>],
+    command: impl Fn(&[u8]) -> Result<Cmd, StoreError>,
+) -> Result<Begun<'r, Vec<Result<Value, StoreError>>>, StoreError> {
+    let mut pipeline = redis::Pipeline::with_capacity(keys.len());
+    for key in keys {
+        pipeline.add_command(command(key)?);
     }
+    Ok(match keys.is_empty() {
+        true => begun(async { Ok(Vec::new()) }).await,
+        false => begun(async move { node.ask_all(pipeline).await }).await,
+    })
+}
+
+/// Sends what `request` sends.
+async fn begun<'r, T>(
+    request: impl Future<Output = Result<T, StoreError>> + Send + 'r,
+) -> Begun<'r, T> {
+    let mut begun: Begun<'r, T> = Box::pin(maybe_done(request.boxed()));
+    // A request is on its way as soon as its future has been polled once.
+    std::future::poll_fn(|context| {
+        let _ = begun.as_mut().poll(context);
+        Poll::Ready(())
+    })
+    .await;
+    begun
+}
+
+async fn ended<T>(mut request: Begun<'_, T>) -> Result<T, StoreError> {
+    request.as_mut().await;
+    request.as_mut().take_output().unwrap_or_else(|| Err(unexpected("a request")))
 }
 
 /// The next cursor and the keys.
-fn scan_answer(answer: &Value) -> Option<(u64, Vec<Vec<u8>>)> {
-    let [cursor, keys] = items(answer) else { return None };
-    let keys = items(keys).iter().map(|key| match key {
-        Value::BulkString(bytes) => Some(bytes.clone()),
+fn scan_answer(answer: Value) -> Option<(u64, Vec<Vec<u8>>)> {
+    let Value::Array(parts) = answer else { return None };
+    let [cursor, Value::Array(keys)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
+    let keys = keys.into_iter().map(|key| match key {
+        Value::BulkString(bytes) => Some(bytes),
         // The driver's enum is open; a key is always a bulk string.
         _ => None,
     });
-    Some((text(cursor)?.parse().ok()?, keys.collect::<Option<_>>()?))
+    Some((text(&cursor)?.parse().ok()?, keys.collect::<Option<_>>()?))
 }
 
 /// How many keys the master holds.
@@ -154,8 +225,8 @@ mod tests {
     fn an_answer_of_scan_is_read() {
         let key = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let answer = Value::Array(vec![key("17"), Value::Array(vec![key("a"), key("b")])]);
-        let (cursor, keys) = scan_answer(&answer).expect("answer");
+        let (cursor, keys) = scan_answer(answer).expect("answer");
         assert_eq!((cursor, keys.len()), (17, 2));
-        assert!(scan_answer(&Value::Nil).is_none());
+        assert!(scan_answer(Value::Nil).is_none());
     }
 }

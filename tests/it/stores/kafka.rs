@@ -122,6 +122,47 @@ async fn a_topic_is_created_found_and_deleted_again() {
 }
 
 #[tokio::test]
+async fn many_topics_are_created_at_once_and_only_those_are_undone() {
+    let (store, prefix) = (store().await, unique("many"));
+    let name = |number: usize| format!("{prefix}.{number}");
+    // One of them was there before, made by somebody else.
+    migrate(&*store, json!({ "createTopic": { "name": name(7), "partitions": 2 } })).await;
+    let topics: Vec<Value> =
+        (0..120).map(|number| json!({ "name": name(number), "partitions": 2 })).collect();
+    let undo = migrate(&*store, json!({ "createTopics": topics })).await;
+    assert_eq!(undo.len(), 119);
+    assert_eq!(undo[0], json!({ "deleteTopic": name(119) }));
+    let all = unit(json!({ "createTopics": topics }));
+    assert_eq!(before(&*store, &all).await.expect("before"), Before::found());
+    // A killed run had made some of them.
+    for step in &undo[..3] {
+        migrate(&*store, step.clone()).await;
+    }
+    let over = Before::replaces(json!({ "absent": [name(0)] }));
+    assert!(matches!(store.probe(&all, &over).await, Ok(Probe::NotDone)));
+    apply(&*store, &all, &over).await.expect("applied again");
+    assert!(matches!(store.probe(&all, &over).await, Ok(Probe::Done)));
+
+    // One that is refused is found out before any is made.
+    let bad = json!({ "createTopics": [{ "name": name(1000) },
+        { "name": name(1001), "configs": { "retention.ms": "soon" } }] });
+    let bad = unit(bad);
+    let over = before(&*store, &bad).await.expect("before");
+    let failure = apply(&*store, &bad, &over).await.expect_err("refused");
+    assert_eq!((failure.why, failure.effect), (Why::Refused, Effect::None));
+    let said = failure.source.message;
+    assert!(said.contains(&name(1001)) && said.contains("retention.ms"), "{said}");
+    assert_eq!(shown(&*store, &name(1000)).await, Value::Null);
+
+    let other = json!({ "createTopics": [{ "name": name(7), "partitions": 5 }] });
+    let standing = before(&*store, &unit(other)).await.expect("before").standing;
+    assert!(matches!(standing, Standing::Differs { .. }), "{standing:?}");
+    for number in 0..120 {
+        migrate(&*store, json!({ "deleteTopic": name(number) })).await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_said_is_left_to_the_broker() {
     let (store, topic) = (store().await, unique("defaults"));
     migrate(&*store, json!({ "createTopic": { "name": topic } })).await;

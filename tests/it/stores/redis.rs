@@ -321,6 +321,33 @@ async fn a_cancelled_rewrite_stops() {
 }
 
 #[tokio::test]
+async fn a_rewrite_keeps_to_its_rate() {
+    let (store, client, prefix) = (store().await, client().await, unique("rate"));
+    fill(&client, &format!("{prefix}:"), 600).await;
+    let unit = unit(json!({"rewrite": {"match": format!("{prefix}:*"), "set": {"ttl": "1h"}}}));
+    let (pulse, over) = (Recorder::default(), Before::absent());
+    let limits = Limits { rate: std::num::NonZeroU32::new(1000), ..Limits::default() };
+    let job = Job {
+        unit: &unit,
+        seal: None,
+        before: &over,
+        resume: None,
+        limits,
+        run: "test",
+        pulse: &pulse,
+        cancel: CancellationToken::new(),
+    };
+    let began = std::time::Instant::now();
+    let said = store.apply(job).await.expect("applied");
+    let took = began.elapsed();
+    assert_eq!(count_in(&said.notices[0]), 600);
+    assert!(took >= std::time::Duration::from_millis(590), "{took:?}");
+    let left: i64 = run(&client, &["TTL", &format!("{prefix}:599")]).await;
+    assert!(left > 0);
+    sweep(&*store, &prefix).await;
+}
+
+#[tokio::test]
 async fn a_rename_never_overwrites_and_turns_round() {
     let (store, client, prefix) = (store().await, client().await, unique("rename"));
     let (old, new) = (format!("{prefix}:a:"), format!("{prefix}:b:"));
