@@ -97,7 +97,7 @@ fn a_promoted_standby_has_the_ledger() {
     let mut run = env.spawn(&["up", "--wait", "1s"]);
     at_work(&env, "version = '2'");
     servers.kill_under(&mut run, &primary);
-    finish(run).expect(6).says(&["it goes on where this run stopped"]);
+    finish(run).expect(6).says(&["it asks the stores first, and goes on"]);
     promote(&url, &standby);
     go_on(&env);
     env.run(&["up"]).expect(0).says(&["applied  postgres@6"]);
