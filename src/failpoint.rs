@@ -3,7 +3,8 @@
 //! `effect!("claim", future)` awaits the future between two such places, `claim:before` and
 //! `claim:after`; `failpoint!("name")` is a single one. Which of them a run passes is not listed
 //! anywhere: the tests ask an undisturbed run to log them (`AIPLAT_MIGRATE_FAIL_LOG`, a file) and
-//! then kill one run at each (`AIPLAT_MIGRATE_FAILPOINT`, `name` or `name@n` for the n-th passage).
+//! then kill one run at each (`AIPLAT_MIGRATE_FAILPOINT`, `name` or `name@n` for the n-th passage). At
+//! the place in `AIPLAT_MIGRATE_FAIL_PAUSE` a run halts for two seconds, in which a test can act.
 //! A release build contains none of this.
 
 /// Awaits a future between two failpoints.
@@ -48,25 +49,39 @@ mod armed {
 
     /// What the test asked for.
     struct Wish {
-        name: String,
-        passage: u32,
+        kill: Option<Passage>,
+        pause: Option<Passage>,
         log: Option<std::ffi::OsString>,
     }
 
-    static WISH: LazyLock<Option<Wish>> = LazyLock::new(|| {
-        let wanted = std::env::var("AIPLAT_MIGRATE_FAILPOINT").ok();
-        let log = std::env::var_os("AIPLAT_MIGRATE_FAIL_LOG");
-        if wanted.is_none() && log.is_none() {
-            return None;
+    /// A place, and which time it is passed.
+    #[derive(PartialEq)]
+    struct Passage {
+        name: String,
+        number: u32,
+    }
+
+    impl Passage {
+        fn wished(variable: &str) -> Option<Passage> {
+            let wanted = std::env::var(variable).ok()?;
+            let (name, number) = wanted.split_once('@').unwrap_or((&wanted, "1"));
+            Some(Passage { name: name.to_string(), number: number.parse().unwrap_or(1) })
         }
-        let wanted = wanted.unwrap_or_default();
-        let (name, passage) = wanted.split_once('@').unwrap_or((&wanted, "1"));
-        Some(Wish { name: name.to_string(), passage: passage.parse().unwrap_or(1), log })
+    }
+
+    static WISH: LazyLock<Option<Wish>> = LazyLock::new(|| {
+        let kill = Passage::wished("AIPLAT_MIGRATE_FAILPOINT");
+        let pause = Passage::wished("AIPLAT_MIGRATE_FAIL_PAUSE");
+        let log = std::env::var_os("AIPLAT_MIGRATE_FAIL_LOG");
+        match (&kill, &pause, &log) {
+            (None, None, None) => None,
+            (_, _, _) => Some(Wish { kill, pause, log }),
+        }
     });
 
     static PASSED: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
 
-    /// Passes the place `name`; with a test's wish for it, the process ends here by SIGKILL.
+    /// Passes the place `name`; with a test's wish for it, the process halts or ends here by SIGKILL.
     pub(crate) fn reach(name: &str) {
         let Some(wish) = WISH.as_ref() else { return };
         let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +92,11 @@ mod armed {
         {
             let _ = writeln!(file, "{name}@{count}");
         }
-        if wish.name == name && wish.passage == *count {
+        let here = Some(Passage { name: name.to_string(), number: *count });
+        if wish.pause == here {
+            std::thread::sleep(std::time::Duration::from_secs(2));
+        }
+        if wish.kill == here {
             let _ = rustix::process::kill_process(
                 rustix::process::getpid(),
                 rustix::process::Signal::KILL,

@@ -500,6 +500,8 @@ pub enum DownTarget {
     Back(BTreeSet<MigrationId>),
     /// Only what an earlier `down` left half undone.
     Unfinished,
+    /// The migrations of these rows, as far as they still stand: what an earlier look chose.
+    Rows(BTreeSet<i64>),
 }
 
 /// What `down` is about to undo, newest first and dependants before what they require; or
@@ -595,6 +597,7 @@ fn choose<'a>(living: &[&'a Row], target: &DownTarget, stores: &[StoreKind]) -> 
         }
         DownTarget::Back(stood) => chosen.extend(rest.filter(|row| !stood.contains(&row.id))),
         DownTarget::Unfinished => {}
+        DownTarget::Rows(rows) => chosen.extend(rest.filter(|row| rows.contains(&row.row))),
     }
     chosen
 }

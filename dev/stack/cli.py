@@ -9,7 +9,9 @@ import threading
 
 from .docker import Docker, engine_answers
 from .errors import StackError
-from .packages import STORES, Packages, describe
+from .layout import PLAIN, SECURE
+from .packages import MODULES, Packages, describe
+from .topology import Topology
 
 PREFIX = "AIPLAT_MIGRATE_"
 CLIENTS = ("psql", "pg_dump", "pg_restore", "kafka-acls")
@@ -32,7 +34,10 @@ Real PostgreSQL, MongoDB, Redis, Kafka and Weaviate servers on loopback.
 
 Sets are independent of one another: `default` for people (ports from 24000), `test` (24100) and
 `platform` (24200) for the tests; any other name gets ports of its own. `--secure` makes a set (called `secure`) whose
-servers demand TLS with certificates of its own authority, and a login; `env` prints those too.
+servers demand TLS with certificates of its own authority, and a login; `env` prints those too. `--topology` makes one
+(called `topology`) with several servers of each: a PostgreSQL primary and its standby, a MongoDB replica set of three,
+`sentinel` (a Redis, its replica and three Sentinels), `cluster` (a Redis Cluster of six), and three Kafka brokers;
+there `stop` and `kill` act on the single server that `--node ADDRESS` names, and `start` brings back what is missing.
 
 Variables: AIPLAT_MIGRATE_STORES=packages|docker chooses how the servers run (without it: docker
 where its engine answers); AIPLAT_MIGRATE_CACHE is where downloads are kept.
@@ -54,10 +59,13 @@ def run(arguments):
         return run_client(arguments[0], arguments[1:])
     options = parser().parse_args(arguments)
     if options.verb in ("start", "stop", "restart", "kill") and not options.stores:
-        raise StackError(f"`{options.verb}` needs the names of stores: {', '.join(STORES)}")
-    stores = [store for store in STORES if not options.stores or store in options.stores]
+        raise StackError(f"`{options.verb}` needs the names of stores: {', '.join(options.known)}")
+    stores = [store for store in options.known if not options.stores or store in options.stores]
     allow_open_files()
-    fleet = choose_fleet(options.set, options.secure)
+    if options.topology:
+        fleet = Topology(options.set, speaker(), options.node)
+    else:
+        fleet = choose_fleet(options.set, options.secure)
     if options.verb == "env":
         return print_env(fleet.env(stores), options.prefix)
     if options.verb == "status":
@@ -72,9 +80,11 @@ def parser():
         prog="dev/stores", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     found.add_argument("verb", choices=verbs, metavar="VERB")
-    found.add_argument("stores", nargs="*", metavar="STORE", help=f"{', '.join(STORES)}; all, if none is named")
+    found.add_argument("stores", nargs="*", metavar="STORE", help=f"{', '.join(names(MODULES))}; all, if none is named")
     found.add_argument("--set", metavar="NAME", help="which set of servers (default: `default`)")
     found.add_argument("--secure", action="store_true", help="servers with TLS (default set: `secure`)")
+    found.add_argument("--topology", action="store_true", help="several servers of each (default set: `topology`)")
+    found.add_argument("--node", metavar="ADDRESS", help="with --topology: the single server that is meant")
     found.add_argument("--prefix", default=PREFIX, metavar="P", help=f"for `env`: replaces {PREFIX}")
     return StoreNames(found)
 
@@ -87,11 +97,21 @@ class StoreNames:
 
     def parse_args(self, arguments):
         options = self.inner.parse_intermixed_args(arguments)
+        if options.topology and options.secure:
+            self.inner.error("a set is --secure or a --topology")
+        if options.node and not (options.topology and options.verb in ("stop", "kill") and len(options.stores) == 1):
+            self.inner.error("--node goes with --topology, `stop` or `kill`, and one store")
+        options.known = names(Topology.modules if options.topology else MODULES)
         for store in options.stores:
-            if store not in STORES:
-                self.inner.error(f"no such store: {store} (there are {', '.join(STORES)})")
-        options.set = options.set or ("secure" if options.secure else "default")
+            if store not in options.known:
+                self.inner.error(f"no such store: {store} (there are {', '.join(options.known)})")
+        usual = "secure" if options.secure else "topology" if options.topology else "default"
+        options.set = options.set or usual
         return options
+
+
+def names(modules):
+    return tuple(module.STORE for module in modules)
 
 
 def choose_fleet(set_name, secure=False):
@@ -101,7 +121,7 @@ def choose_fleet(set_name, secure=False):
     if how == "docker":
         return Docker(set_name, speaker())
     if how == "packages":
-        return Packages(set_name, speaker(), secure)
+        return Packages(set_name, speaker(), SECURE if secure else PLAIN)
     raise StackError(f"AIPLAT_MIGRATE_STORES is `{how}`, and can be packages or docker")
 
 

@@ -45,8 +45,8 @@ POM = """\
 SETTINGS = """\
 # Rewritten at every start.
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
 advertised.listeners=PLAINTEXT://{host}:{broker}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -133,12 +133,17 @@ def start(server, install):
     if server.secure:
         gate.start(server, "tls")
     if not (server.home / "data/meta.properties").exists():
-        _format(server, install, settings)
+        cluster = uuid.uuid4().bytes
+        scram = ()
+        if server.secure:
+            scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={server.secrets['kafka']}]")
+        form(install, settings, cluster, *scram)
     server.daemon(STORE).start(install.java("kafka.Kafka", settings), clean_environment())
 
 
 def _settings(server):
-    plain = SETTINGS.format(host=server.host, data=server.home / "data", **server.ports)
+    voters = f"1@{server.host}:{server.ports['controller']}"
+    plain = SETTINGS.format(host=server.host, node=1, voters=voters, data=server.home / "data", **server.ports)
     if not server.secure:
         return plain
     # Of a key that is there twice, the last one counts.
@@ -148,13 +153,11 @@ def _settings(server):
     )
 
 
-def _format(server, install, settings):
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    scram = ()
-    if server.secure:
-        scram = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={server.secrets['kafka']}]")
+def form(install, settings, cluster, *scram):
+    """Gives a node's storage its format; `cluster` is the 16 bytes of the cluster's id."""
+    name = base64.urlsafe_b64encode(cluster).decode().rstrip("=")
     done = subprocess.run(
-        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}", "-c", settings,
+        install.java("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={name}", "-c", settings,
                      *scram),
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
@@ -168,14 +171,13 @@ def _format(server, install, settings):
 def ready(server, install):
     """Metadata names a broker: the port is open before the broker is let into its cluster."""
     try:
-        with _connect(server) as connection:
+        with connect(server, server.ports["mutual"] if server.secure else server.port) as connection:
             return brokers(connection) > 0
     except (OSError, struct.error):
         return False
 
 
-def _connect(server):
-    port = server.ports["mutual"] if server.secure else server.port
+def connect(server, port):
     connection = socket.create_connection((server.host, port), timeout=2)
     if not server.secure:
         return connection

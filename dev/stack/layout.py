@@ -28,6 +28,9 @@ LAST_BASE = 31900  # below the kernel's range for outgoing connections
 PORTS_PER_SET = 100
 PORTS_PER_STORE = 20
 
+# What the servers of a set are: one of each store; the same with TLS and logins; several of each.
+PLAIN, SECURE, TOPOLOGY = "plain", "secure", "topology"
+
 PASSWORDS = ("postgres", "mongo_root", "mongo_application", "mongo_key", "weaviate", "redis", "kafka")
 
 
@@ -82,35 +85,37 @@ class ServerSet:
     name: str
     base: int
     secrets: Mapping[str, str]
-    secure: bool = False
+    kind: str = PLAIN
 
     @classmethod
-    def create(cls, name, secure=False):
+    def create(cls, name, kind=PLAIN):
         """The set of that name, with its ports and passwords chosen if this is the first time."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,30}", name):
             raise StackError(f"`{name}` can't name a set: use a-z, 0-9, - and _")
         existing = cls.load(name)
         if existing:
-            return existing.of_kind(secure)
+            return existing.of_kind(kind)
         with locked(STATE / ".locks" / "sets"):
             existing = cls.load(name)
             if existing:
-                return existing.of_kind(secure)
-            found = cls(name, _choose_base(name), {key: secrets.token_hex(16) for key in PASSWORDS}, secure)
+                return existing.of_kind(kind)
+            found = cls(name, _choose_base(name), {key: secrets.token_hex(16) for key in PASSWORDS}, kind)
             for folder in (STATE, found.folder):
                 folder.mkdir(exist_ok=True)
                 folder.chmod(0o755)
-            if secure:
+            if kind == SECURE:
                 authority.make(found.pki)
-            facts = {"base": found.base, "secrets": found.secrets, "secure": secure}
+            facts = {"base": found.base, "secrets": found.secrets, "kind": kind}
             _write_private(found.folder / "set.json", json.dumps(facts))
             return found
 
-    def of_kind(self, secure):
-        """Itself, if its servers are of that kind: their data is of no use to the other."""
-        if self.secure != secure:
-            wanted, hint = ("secure", "--set NAME") if secure else ("plain", "--secure")
-            raise StackError(f"the set `{self.name}` is not {wanted}", hint=f"give {hint}, or wipe it first")
+    def of_kind(self, kind):
+        """Itself, if its servers are of that kind: their data is of no use to another."""
+        if self.kind != kind:
+            raise StackError(
+                f"the set `{self.name}` is of the kind {self.kind}, not {kind}",
+                hint="give another --set NAME, or wipe it first",
+            )
         return self
 
     @classmethod
@@ -120,7 +125,7 @@ class ServerSet:
             facts = json.loads((STATE / name / "set.json").read_text())
         except FileNotFoundError:
             return None
-        return cls(name, facts["base"], facts["secrets"], facts.get("secure", False))
+        return cls(name, facts["base"], facts["secrets"], facts.get("kind", PLAIN))
 
     @property
     def folder(self):
@@ -144,7 +149,7 @@ class ServerSet:
             ports={role: first + offset for offset, role in enumerate(module.PORTS)},
             secrets=self.secrets,
             owner=owner,
-            pki=self.pki if self.secure else None,
+            pki=self.pki if self.kind == SECURE else None,
         )
 
     def forget(self):

@@ -64,22 +64,24 @@ def _build_driver(folder):
 
 
 def start(server, install):
-    data, key = server.home / "data", server.home / "keyfile"
-    data.mkdir(exist_ok=True)
-    key.touch(mode=0o600)
-    key.write_text(server.secrets["mongo_key"])
     tls = ()
     if server.secure:
         # With an authority and nothing else said, mongod demands a certificate of every client.
         tls = ("--tlsMode", "requireTLS", "--tlsCertificateKeyFile", server.pki / "server.both",
                "--tlsCAFile", server.pki / "ca.pem")
         gate.start(server, "tls")
-    server.daemon(STORE).start(
-        [install.mongod, "--dbpath", data, "--bind_ip", server.host, "--port", server.port, "--nounixsocket",
-         "--replSet", REPLICA_SET, "--keyFile", key, "--wiredTigerCacheSizeGB", "0.5",
-         "--setParameter", "diagnosticDataCollectionEnabled=false", *tls],
-        clean_environment(),
-    )
+    server.daemon(STORE).start(command(server, install, server.home / "data", server.port, *tls), clean_environment())
+
+
+def command(server, install, data, port, *more):
+    """Starts one member of the replica set."""
+    data.mkdir(exist_ok=True)
+    key = server.home / "keyfile"
+    key.touch(mode=0o600)
+    key.write_text(server.secrets["mongo_key"])
+    return [install.mongod, "--dbpath", data, "--bind_ip", server.host, "--port", port, "--nounixsocket",
+            "--replSet", REPLICA_SET, "--keyFile", key, "--wiredTigerCacheSizeGB", "0.5",
+            "--setParameter", "diagnosticDataCollectionEnabled=false", *more]
 
 
 def ready(server, install):
@@ -87,20 +89,21 @@ def ready(server, install):
     from pymongo.errors import PyMongoError
 
     try:
-        with _client(server) as client:
+        with client_of(server, server.port) as client:
             if server.once("initiated").exists():
                 return client.admin.command("hello")["isWritablePrimary"]
-            return _initiate(server, client)
+            return initiate(server, client, [server.address])
     except PyMongoError:
         return False
 
 
-def _initiate(server, client):
+def initiate(server, client, addresses, **settings):
+    """Makes the replica set; False, because there is no primary yet."""
     from pymongo.errors import OperationFailure
 
-    members = [{"_id": 0, "host": server.address}]
+    members = [{"_id": number, "host": address} for number, address in enumerate(addresses)]
     try:
-        client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members})
+        client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": members, "settings": settings})
     except OperationFailure as error:
         # Once the root user exists, the question itself needs credentials; then it is done too.
         if error.code not in (ALREADY_INITIALIZED, UNAUTHORIZED):
@@ -110,6 +113,10 @@ def _initiate(server, client):
 
 
 def settle(server, install):
+    make_users(server, server.port)
+
+
+def make_users(server, port):
     """Makes the two users; the first by the exception that MongoDB grants to loopback while there is none."""
     from pymongo.errors import OperationFailure
 
@@ -120,21 +127,22 @@ def settle(server, install):
             if error.code != USER_EXISTS and not (name == ROOT and error.code == UNAUTHORIZED):
                 raise
 
-    with _client(server) as client:
+    with client_of(server, port) as client:
         create(client, "admin", ROOT, server.secrets["mongo_root"], ["root"])
-    with _client(server, username=ROOT, password=server.secrets["mongo_root"], authSource="admin") as client:
+    with client_of(server, port, username=ROOT, password=server.secrets["mongo_root"], authSource="admin") as client:
         roles = [{"role": role, "db": DATABASE} for role in ("readWrite", "dbAdmin")]
         create(client, DATABASE, APPLICATION_USER, server.secrets["mongo_application"], roles)
 
 
-def _client(server, **options):
+def client_of(server, port, **options):
+    """A client of that one member."""
     from pymongo import MongoClient
 
     if server.secure:
         files = {"tlsCAFile": "ca.pem", "tlsCertificateKeyFile": "client.both"}
         options |= {"tls": True, **{option: str(server.pki / file) for option, file in files.items()}}
     return MongoClient(
-        server.host, server.port, directConnection=True, serverSelectionTimeoutMS=500, connectTimeoutMS=500, **options
+        server.host, port, directConnection=True, serverSelectionTimeoutMS=500, connectTimeoutMS=500, **options
     )
 
 

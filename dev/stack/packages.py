@@ -10,7 +10,7 @@ from contextlib import suppress
 from . import kafka, mongo, ports, postgres, redis, requisites, weaviate
 from .cache import Cache, cache_root
 from .errors import StackError
-from .layout import ServerSet
+from .layout import PLAIN, SECURE, ServerSet
 from .process import Daemon, last_lines
 
 # The order fixes each store's place in its set's range of ports: add at the end.
@@ -24,9 +24,11 @@ READY_WITHIN = 120.0
 class Packages:
     """One set's servers, and the verbs that act on some of them."""
 
-    def __init__(self, set_name, say, secure=False):
+    modules = MODULES
+
+    def __init__(self, set_name, say, kind=PLAIN):
         self.set_name = set_name
-        self.secure = secure
+        self.kind = kind
         self.say = say
         self.cache = Cache(cache_root(), say)
 
@@ -36,9 +38,9 @@ class Packages:
         for module in self._modules(stores):
             for requisite in self._requisites(module):
                 requisite.ensure(self.say)
-        if self.secure:
+        if self.kind == SECURE:
             requisites.OPENSSL.ensure(self.say)
-        servers = ServerSet.create(self.set_name, self.secure)
+        servers = ServerSet.create(self.set_name, self.kind)
         self._side_by_side(stores, lambda module: self._up(module, self._server(servers, module)))
 
     def start(self, stores):
@@ -82,7 +84,7 @@ class Packages:
                 server.home.parent.rmdir()
 
         self._each(stores, "wiped", wipe)
-        if set(stores) == set(STORES):
+        if len(stores) == len(self.modules):
             servers.forget()
 
     def status(self, stores):
@@ -108,7 +110,7 @@ class Packages:
             if server.daemon(module.STORE).identity() is None:
                 raise StackError(f"{module.STORE} of the set `{self.set_name}` is not running", hint=self._how_up())
             variables.update(module.env(server))
-        if servers.secure:
+        if servers.kind == SECURE:
             variables["TEST_PKI"] = str(servers.pki)
         return variables
 
@@ -130,7 +132,7 @@ class Packages:
             if not found:
                 for leftover in _daemons(server):
                     leftover.stop()
-                _refuse_taken_ports(server)
+                refuse_taken_ports(server)
                 module.start(server, install)
             _wait_ready(module, server, install)
             if not server.once("settled").exists():
@@ -165,16 +167,16 @@ class Packages:
                 failed.append(module.STORE)
                 self.say(describe(module.STORE, error))
 
-        with ThreadPoolExecutor(len(MODULES)) as pool:
+        with ThreadPoolExecutor(len(self.modules)) as pool:
             list(pool.map(guarded, self._modules(stores)))
         if failed:
             raise StackError(f"failed: {', '.join(failed)}")
 
     def _modules(self, stores):
-        return [module for module in MODULES if module.STORE in stores]
+        return [module for module in self.modules if module.STORE in stores]
 
     def _server(self, servers, module):
-        return servers.server(module, MODULES.index(module))
+        return servers.server(module, self.modules.index(module))
 
     def _existing(self):
         servers = ServerSet.load(self.set_name)
@@ -183,7 +185,9 @@ class Packages:
         return servers
 
     def _how_up(self):
-        chosen = {"default": "", "secure": " --secure"}.get(self.set_name, f" --set {self.set_name}")
+        chosen = {"default": "", "secure": " --secure", "topology": " --topology"}.get(
+            self.set_name, f" --set {self.set_name}"
+        )
         return f"start it with: dev/stores up{chosen}"
 
     def _requisites(self, module):
@@ -203,7 +207,7 @@ def _daemons(server):
     return [Daemon(server.home, record.stem) for record in server.home.glob("*.pid")]
 
 
-def _refuse_taken_ports(server):
+def refuse_taken_ports(server):
     for port, inode in sorted(ports.listening(server.ports.values()).items()):
         raise StackError(
             f"port {port} is taken by {ports.holder(inode) or 'a process that is not visible to this user'}",

@@ -122,8 +122,8 @@ def _pgvector_place(name):
 def start(server, install):
     data = server.home / "data"
     if not (data / "PG_VERSION").exists():
-        _initialise(server, install, data)
-    _wait_for_burial(data)
+        initialise(server, install, data)
+    wait_for_burial(data)
     settings = data / "stack.conf"
     settings.write_text(SETTINGS.format(host=server.host, port=server.port))
     if server.owner:
@@ -152,7 +152,7 @@ def _secure(server, settings):
             server.owner.take(path)
 
 
-def _initialise(server, install, data):
+def initialise(server, install, data):
     """Makes the cluster aside and moves it into place, so that a killed attempt leaves nothing half made."""
     if server.owner:
         server.owner.take(server.home)
@@ -178,7 +178,7 @@ def _initialise(server, install, data):
         (Path(draft) / "data").rename(data)
 
 
-def _wait_for_burial(data):
+def wait_for_burial(data):
     """PostgreSQL takes a killed predecessor for alive until init has reaped it."""
     try:
         predecessor = int((data / "postmaster.pid").read_text().split()[0])

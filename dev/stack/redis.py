@@ -82,21 +82,27 @@ def start(server, install):
         _start(server, install, SENTINEL, _tls(server, SENTINEL, "sentinel-data") + _sentinel(server), "--sentinel")
         gate.start(server, "tls")
         return
-    data = _folder(server, "data")
+    data = folder(server, "data")
     password = server.secrets["redis"]
     _start(server, install, STORE, SETTINGS.format(host=server.host, port=server.port, password=password, data=data))
 
 
 def _start(server, install, name, text, *options):
-    settings = server.home / f"{name}.conf"
-    if not settings.exists():  # afterwards it belongs to the server, which may rewrite it
-        settings.touch(mode=0o600)
-        settings.write_text(text)
+    settings = settings_file(server, name, text)
     server.daemon(name).start([install.server, settings, *options], clean_environment())
 
 
-def _tls(server, role, folder):
-    return TLS.format(host=server.host, port=server.ports[role], pki=server.pki, data=_folder(server, folder))
+def settings_file(server, name, text):
+    """Written once; afterwards it belongs to the server, which may rewrite it."""
+    settings = server.home / f"{name}.conf"
+    if not settings.exists():
+        settings.touch(mode=0o600)
+        settings.write_text(text)
+    return settings
+
+
+def _tls(server, role, place):
+    return TLS.format(host=server.host, port=server.ports[role], pki=server.pki, data=folder(server, place))
 
 
 def _sentinel(server):
@@ -105,7 +111,7 @@ def _sentinel(server):
     )
 
 
-def _folder(server, name):
+def folder(server, name):
     folder = server.home / name
     folder.mkdir(exist_ok=True)
     return folder
@@ -113,15 +119,30 @@ def _folder(server, name):
 
 def ready(server, install):
     if not server.secure:
-        return _answers(server, "resp", server.secrets["redis"])
+        return answers(server, "resp", server.secrets["redis"])
     login = f"{USER} {server.secrets['redis']}"
     return all(
-        _answers(server, role, words)
+        answers(server, role, words)
         for role, words in (("resp", login), (REPLICA, login), (SENTINEL, server.secrets["redis"]))
     )
 
 
-def _answers(server, role, login):
+def text(server, role, command):
+    """The text that a command answers with."""
+    with _connect(server, role) as connection, connection.makefile("rb") as replies:
+        connection.sendall(f"AUTH {server.secrets['redis']}\r\n{command}\r\n".encode())
+        replies.readline()
+        header = replies.readline()
+        return replies.read(int(header[1:])).decode() if header.startswith(b"$") else header.decode()
+
+
+def info(server, role, section):
+    """A section of INFO, by field."""
+    lines = text(server, role, f"INFO {section}").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def answers(server, role, login):
     """AUTH and PING; a server that still loads its data answers LOADING instead of PONG."""
     try:
         with _connect(server, role) as connection:

@@ -12,6 +12,7 @@ from .layout import APPLICATION_USER
 from .process import clean_environment
 
 STORE = "weaviate"
+READER = "reader"  # in a secure set alone
 # Weaviate demands that `data` is the port after `gossip`.
 PORTS = ("http", "grpc", "gossip", "data", "raft", "raft_rpc", "profiling", "inference",
          gate.GOOD, *gate.PORTS)
@@ -57,10 +58,26 @@ def start(server, install):
         )
     if server.secure:  # Weaviate itself speaks no TLS: a proxy in front of it does
         gate.start(server, "plain", (gate.GOOD, *gate.PORTS))
+    rights = reading(server) if server.secure else {}
     server.daemon(STORE).start(
         [install.server, "--scheme", "http", "--host", server.host, "--port", server.port],
-        clean_environment(**settings(server)),
+        clean_environment(**settings(server) | rights),
     )
+
+
+def reading(server):
+    """A second key, whose user may read and no more."""
+    return {
+        "AUTHENTICATION_APIKEY_ALLOWED_KEYS": f"{server.secrets['weaviate']},{_reader_key(server)}",
+        "AUTHENTICATION_APIKEY_USERS": f"{APPLICATION_USER},{READER}",
+        "AUTHORIZATION_ADMINLIST_ENABLED": "true",
+        "AUTHORIZATION_ADMINLIST_USERS": APPLICATION_USER,
+        "AUTHORIZATION_ADMINLIST_READONLY_USERS": READER,
+    }
+
+
+def _reader_key(server):
+    return f"reader-{server.secrets['weaviate']}"
 
 
 def settings(server):
@@ -124,5 +141,6 @@ def env(server):
     variables = {"WEAVIATE_URL": f"http://{server.address}", "WEAVIATE_API_KEY": server.secrets["weaviate"]}
     if server.secure:
         variables["WEAVIATE_URL"] = f"https://{server.host}:{server.ports[gate.GOOD]}"
+        variables["TEST_WEAVIATE_READER"] = _reader_key(server)
         variables |= authority.env(server, certificate=False) | gate.env(server)
     return variables

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
+use super::anew::{Apart, Waits};
 use super::up::{Up, join};
 use crate::cli::{Confirm, duration};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot};
 use crate::migration::{self, Files, MigrationId, Requirement, StoreKind};
@@ -100,8 +101,11 @@ impl Migrator {
         let ledger = self.unless_stopped(self.ledger(&run, down.wait)).await??;
         let snapshot = ledger.read().await?;
         self.compare(&files, &snapshot.rows);
-        let (tasks, remarks) = self.undo_tasks(down, &ledger, &files, &snapshot).await?;
-        let mut plan = PlanReport::of_tasks(&tasks);
+        let target = target(down, &snapshot)?;
+        let (tasks, more) = self.undo_tasks(&target, &ledger, &files, &snapshot).await?;
+        let mut remarks = remarks(down, &snapshot, &tasks);
+        remarks.extend(more);
+        let mut plan = PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets());
         plan.remarks = remarks;
         let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {
@@ -119,23 +123,28 @@ impl Migrator {
         if tasks.is_empty() && snapshot.unfinished.is_empty() {
             return Ok(());
         }
-        let (locked, snapshot) = self.lock(ledger, run, down.lock_wait).await?;
-        let result = self.undo(down, &locked, &files, &snapshot, report).await;
-        locked.release().await;
-        result
+        // What was shown is what is undone, however often the run has to begin.
+        let shown: BTreeSet<i64> = tasks.iter().filter_map(Task::row_number).collect();
+        let waits = Waits { stores: down.wait, lock: down.lock_wait };
+        let undo = async |locked: &LockedLedger, snapshot: &Snapshot, report: &mut RunReport| {
+            let (tasks, stores) = self
+                .prepare_undo(down, &shown, locked, &files, snapshot)
+                .await
+                .map_err(Apart::NotBegun)?;
+            self.undo(down, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+        };
+        self.under_lock(ledger, run, waits, report, undo).await
     }
 
     /// What is to be undone, parsed and ready, and what is to be said of it.
     async fn undo_tasks(
         &self,
-        down: &Down,
+        target: &DownTarget,
         ledger: &Ledger,
         files: &Files,
         snapshot: &Snapshot,
     ) -> Result<(Vec<Task>, Vec<String>)> {
-        let target = target(down, snapshot)?;
-        let chosen = plan::down(&snapshot.rows, &target, &self.stores).map_err(join)?;
-        let mut remarks = remarks(down, snapshot, &chosen);
+        let chosen = plan::down(&snapshot.rows, target, &self.stores).map_err(join)?;
         let numbers: Vec<i64> = chosen.iter().map(|(row, _)| row.row).collect();
         let mut downs = ledger.downs(&numbers).await?;
         let undoings = chosen.into_iter().map(|(row, item): (&Row, _)| Undoing {
@@ -144,9 +153,7 @@ impl Migrator {
             down: downs.remove(&row.row).unwrap_or(migration::Down::None),
             file: files.get(&row.id),
         });
-        let (tasks, more) = execute::to_undo(undoings.collect(), &self.config.placeholders)?;
-        remarks.extend(more);
-        Ok((tasks, remarks))
+        execute::to_undo(undoings.collect(), &self.config.placeholders)
     }
 
     /// Looks, without the lock, what the plan would lose, and writes it into the plan. For a dry run,
@@ -186,21 +193,37 @@ impl Migrator {
         Ok(losses)
     }
 
-    async fn undo(
+    /// Connects what the plan touches, looks once more what it would lose, and takes the pictures
+    /// before the first effect.
+    async fn prepare_undo(
         &self,
         down: &Down,
+        shown: &BTreeSet<i64>,
         locked: &LockedLedger,
         files: &Files,
         snapshot: &Snapshot,
-        report: &mut RunReport,
-    ) -> Result<()> {
-        let (tasks, _) = self.undo_tasks(down, locked.reader(), files, snapshot).await?;
+    ) -> Result<(Vec<Task>, Connected)> {
+        let target = DownTarget::Rows(shown.clone());
+        let (tasks, _) = self.undo_tasks(&target, locked.reader(), files, snapshot).await?;
+        refuse_unseen(&tasks, shown)?;
         let mut touched = touched(&tasks);
         touched.extend(self.unfinished(snapshot));
         let stores = self.meet(touched, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
         let (pictures, _) = execute::before_pictures(locked, &stores, &self.config.ignored).await?;
         execute::keep_pictures(locked, &pictures).await?;
+        Ok((tasks, stores))
+    }
+
+    async fn undo(
+        &self,
+        down: &Down,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+        tasks: &[Task],
+        stores: &Connected,
+        report: &mut RunReport,
+    ) -> Result<()> {
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
@@ -208,9 +231,9 @@ impl Migrator {
             allow_data_loss: down.allow_data_loss,
             rate: down.rate,
         };
-        let mut outcome = execute::run(&context, &tasks, &stores).await;
+        let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =
-            execute::record(locked, snapshot, (&tasks, &outcome), &stores, self.listener.as_ref())
+            execute::record(locked, snapshot, (tasks, &outcome), stores, self.listener.as_ref())
                 .await;
         report.take(&outcome);
         outcome.error(&context, "undone")?;
@@ -220,6 +243,20 @@ impl Migrator {
 
 fn touched(tasks: &[Task]) -> BTreeSet<StoreKind> {
     tasks.iter().map(|task| task.id().store).collect()
+}
+
+/// Refuses what stands on the chosen migrations and was not there when the plan was shown.
+fn refuse_unseen(tasks: &[Task], shown: &BTreeSet<i64>) -> Result<()> {
+    let seen = |task: &&Task| task.row_number().is_some_and(|row| shown.contains(&row));
+    let unseen: Vec<String> =
+        tasks.iter().filter(|task| !seen(task)).map(|task| task.id().to_string()).collect();
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(Exit::Busy, "another run changed the ledger after the plan was made")
+        .because(format!("to be undone too: {}", unseen.join(", ")))
+        .state("nothing was undone")
+        .hint("run the same command again: it plans anew"))
 }
 
 fn unconfigured(store: StoreKind) -> Error {
@@ -248,11 +285,10 @@ fn target(down: &Down, snapshot: &Snapshot) -> Result<DownTarget> {
 }
 
 /// What is to be said of a plan besides its steps.
-fn remarks(down: &Down, snapshot: &Snapshot, chosen: &[(&Row, plan::Item)]) -> Vec<String> {
+fn remarks(down: &Down, snapshot: &Snapshot, tasks: &[Task]) -> Vec<String> {
     let mut remarks = Vec::new();
-    let goes = |id: &MigrationId| chosen.iter().any(|(row, _)| row.id == *id);
-    let stores = chosen.iter().map(|(row, _)| row.id.store).collect();
-    for id in plan::repeatables(&snapshot.rows, &stores) {
+    let goes = |id: &MigrationId| tasks.iter().any(|task| task.id() == id);
+    for id in plan::repeatables(&snapshot.rows, &touched(tasks)) {
         remarks.push(format!(
             "{id} stays: a repeatable is undone only by the text that replaces it; the next `up` runs \
              it again"

@@ -41,6 +41,6 @@ impl Migrator {
         let entries = plan::compare(&files, &snapshot.rows);
         let items = plan::up(&entries, &options).map_err(join)?;
         let tasks = execute::to_apply(&items, &files, &snapshot, &self.config.placeholders)?;
-        Ok(Report::Plan(PlanReport::of_tasks(&tasks)))
+        Ok(Report::Plan(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets())))
     }
 }

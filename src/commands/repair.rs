@@ -12,7 +12,7 @@ use super::validate::Look;
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Healing, Task};
-use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State};
+use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State, Wanted};
 use crate::migration::{Checksum, Down, Files, MigrationId, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
@@ -95,6 +95,7 @@ impl Migrator {
         let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let snapshot = ledger.read().await?;
+        let repair = &unanswered(repair, &ledger, &snapshot).await?;
         let Planned { mut report, asked } =
             self.planned(repair, &ledger, &files, &snapshot).await?;
         if report.actions.is_empty() || repair.dry_run {
@@ -482,6 +483,27 @@ fn put_back(kind: StoreKind, heal: &Heal) -> String {
     text
 }
 
+/// `repair` without an answer that the ledger has already: a command that was killed after it gave
+/// the answer may be typed again.
+async fn unanswered(repair: &Repair, ledger: &Ledger, snapshot: &Snapshot) -> Result<Repair> {
+    let mut repair = repair.clone();
+    for (given, said) in [(&mut repair.done, Said::Done), (&mut repair.not_done, Said::NotDone)] {
+        let row = given.as_ref().and_then(|id| snapshot.living(id));
+        let Some(row) = row.filter(|row| row.state != State::InDoubt && !is_claimed(row)) else {
+            continue;
+        };
+        let of_row = Wanted { migration: Some(row.id.clone()), ..Wanted::default() };
+        let newest = ledger.events(&of_row, 1).await?;
+        let same = |event: &Value| {
+            event["ledger_id"] == row.row && event["details"]["repair"] == said.told(Said::PERSON)
+        };
+        if newest.iter().any(same) {
+            *given = None;
+        }
+    }
+    Ok(repair)
+}
+
 /// The row of `id`, whose step in doubt a person settles.
 fn doubtful<'s>(snapshot: &'s Snapshot, id: &MigrationId) -> Result<&'s Row> {
     let refuse = |message: String| Err(Error::usage(message).state("nothing was changed"));
@@ -569,7 +591,7 @@ impl Action {
         match self {
             Action::Settle { left, said } => {
                 let task = left.task.as_ref().ok();
-                execute::settle_as(locked, (&left.row, task), said, "a person").await
+                execute::settle_as(locked, (&left.row, task), said, Said::PERSON).await
             }
             Action::Realign { row, script, checksum, content, extent } => {
                 let before = text(row.checksum.as_str());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::Finished;
+use super::anew::{Apart, Waits};
 use super::tag::{check_tag, tag_name};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
@@ -86,19 +87,6 @@ impl Default for Up {
     }
 }
 
-/// How often a run is begun whose connections break.
-const ATTEMPTS: u32 = 4;
-
-/// A server that was restarted is given this long before it is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// An error, apart by whether a migration may have been begun: only then is the run begun anew,
-/// since a store that was never reached has been waited for already.
-enum Apart {
-    NotBegun(Error),
-    Begun(Error),
-}
-
 impl Migrator {
     /// Applies what is pending, in order, each migration once.
     pub async fn up(&self, up: &Up) -> Finished {
@@ -122,13 +110,13 @@ impl Migrator {
                 return Ok(());
             }
         }
-        let mut run = self.begin();
+        let run = self.begin();
         report.run = Some(run.id.clone());
-        let mut ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        let ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
-            report.plan = Some(PlanReport::of_tasks(&tasks));
+            report.plan = Some(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets()));
             return Ok(());
         }
         if tasks.is_empty() && snapshot.unfinished.is_empty() && up.tag.is_none() {
@@ -137,36 +125,15 @@ impl Migrator {
                 false => Ok(()),
             };
         }
+        let waits = Waits { stores: up.wait, lock: up.lock_wait };
         let mut planned = Some((snapshot, tasks));
-        for attempt in 1.. {
-            let (locked, snapshot) = self.lock(ledger, run, up.lock_wait).await?;
+        let apply = async |locked: &LockedLedger, snapshot: &Snapshot, report: &mut RunReport| {
             // What was planned without the lock holds if the ledger is still the same.
-            let planned = planned.take().filter(|(before, _)| *before == snapshot);
+            let planned = planned.take().filter(|(before, _)| before == snapshot);
             let tasks = planned.map(|(_, tasks)| tasks);
-            let result = self.apply(up, &locked, &files, &snapshot, tasks, report).await;
-            let lost = locked.is_lost();
-            locked.release().await;
-            let error = match result {
-                Err(Apart::Begun(error)) if attempt < ATTEMPTS && self.may_pass(&error, lost) => {
-                    error
-                }
-                Err(Apart::Begun(error) | Apart::NotBegun(error)) => return Err(error),
-                Ok(()) => return Ok(()),
-            };
-            // What a killed process leaves, a broken connection leaves too; the next run goes on
-            // from there, so this one may as well.
-            self.warn(format!("a connection broke; the run begins anew and goes on: {error}"));
-            self.unless_stopped(tokio::time::sleep(PAUSE)).await?;
-            run = self.begin();
-            report.run = Some(run.id.clone());
-            ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
-        }
-        Ok(())
-    }
-
-    /// Whether a run that failed with `error` may succeed if it is begun anew.
-    fn may_pass(&self, error: &Error, lost: bool) -> bool {
-        (lost || error.exit() == Exit::Unreachable) && !self.interrupt.is_stopping()
+            self.apply(up, locked, &files, snapshot, tasks, report).await
+        };
+        self.under_lock(ledger, run, waits, report, apply).await
     }
 
     /// Compares, plans, and parses every script that is about to run.

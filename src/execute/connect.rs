@@ -81,7 +81,23 @@ pub fn connect_error(settings: &Settings, error: &StoreError) -> Error {
         StoreErrorKind::Settings => format!("the settings of {store} are wrong"),
         StoreErrorKind::Refused => format!("{store} at {address} refuses to be used"),
     };
-    store_words(Error::new(error.kind.exit(), message), error)
+    store_words(Error::new(error.kind.exit(), message), &addressed(error, store, &address))
+}
+
+/// The error without the address that the sentence before it names.
+fn addressed(error: &StoreError, store: &str, address: &str) -> StoreError {
+    let mut error = error.clone();
+    for lead in [
+        format!("cannot reach {store} at {address}: "),
+        format!("{store} at {address} does not answer: "),
+        format!("{store} at {address} does not let us in: "),
+        format!("{address}: "),
+    ] {
+        if let Some(rest) = error.message.strip_prefix(&lead) {
+            error.message = rest.to_string();
+        }
+    }
+    error
 }
 
 /// Checks that each store is the server that this ledger belongs with; at first contact that is

@@ -185,7 +185,7 @@ pub async fn settle_as(
         change("state", json!(row.state.name()), json!(after.name())),
         change("steps done", json!(row.steps_done), json!(done)),
     ];
-    let repair = format!("{} as {by} says", said.name());
+    let repair = said.told(by);
     let details = repair_details(&object, &repair, changes);
     ledger.settle_doubt(row, said, &declares, &details).await
 }

@@ -161,9 +161,10 @@ impl Outcome {
         let error = match Error::all(errors) {
             Some(error) => error,
             None if context.ledger.is_lost() => crate::ledger::LockedLedger::lost(),
+            // A signal that came while the last step ended well has stopped nothing.
+            None if self.not_begun.is_empty() => return Ok(()),
             None => match context.interrupt.exit() {
                 Some(exit) => stopped(exit),
-                None if self.not_begun.is_empty() => return Ok(()),
                 None => Error::new(Exit::Failed, "not everything was begun"),
             },
         };

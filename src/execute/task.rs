@@ -43,6 +43,11 @@ impl Task {
         &self.claim.id
     }
 
+    /// The number of its row in the ledger, if it has one yet.
+    pub fn row_number(&self) -> Option<i64> {
+        self.row.as_ref().map(|row| row.row)
+    }
+
     /// How many units an earlier run settled.
     pub fn done_before(&self) -> usize {
         match (&self.row, self.direction) {

@@ -34,12 +34,26 @@ pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) 
     match report {
         Ok(_) => Ok(()),
         Err(error) => {
-            Err(Error::new(Exit::Failed, "cannot bring the ledger's own tables up to date")
-                .source(&error)
-                .state("no migration was applied; no store was touched")
-                .hint("the ledger's role must own the ledger's schema"))
+            let failed =
+                Error::new(Exit::Failed, "cannot bring the ledger's own tables up to date")
+                    .source(&error)
+                    .state("no migration was applied; no store was touched");
+            let usual = "the ledger's role must own the ledger's schema".to_string();
+            Err(failed.hint(hint(&error).unwrap_or(usual)))
         }
     }
+}
+
+/// What to do about the server's error inside refinery's.
+fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(said) = cause.downcast_ref::<tokio_postgres::Error>() {
+            return store_error(said).hint;
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// Whether the schema is there, and the newest of refinery's versions in it.

@@ -77,6 +77,14 @@ impl Said {
             Said::Partly(_) => "done in part",
         }
     }
+
+    /// Who says it, where no store can.
+    pub const PERSON: &str = "a person";
+
+    /// As an event tells that `who` said it.
+    pub fn told(&self, who: &str) -> String {
+        format!("{} as {who} says", self.name())
+    }
 }
 
 /// What a step declares, as [`LockedLedger::declaring`] reads it.
@@ -482,15 +490,16 @@ impl LockedLedger {
     /// Names the present point: the set of migrations that stand now. A name is given once.
     pub async fn tag(&self, name: &str, rows: &[i64]) -> Result<bool> {
         let sql = format!(
-            "INSERT INTO {}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
-            self.schema_sql()
+            "WITH told AS (INSERT INTO {0}.event (run_id, event, host, tool_version, details) \
+             SELECT $3, '{1}', $4, $5, jsonb_build_object('tag', $1::text) \
+             WHERE NOT EXISTS (SELECT FROM {0}.tag WHERE name = $1)) \
+             INSERT INTO {0}.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+            self.schema_sql(),
+            EventKind::Tagged.name()
         );
-        let count = effect!("tag", self.execute(&sql, &[&name, &rows, &self.run.id]));
-        let made = count? == 1;
-        if made {
-            self.event(EventKind::Tagged, None, &json!({ "tag": name })).await?;
-        }
-        Ok(made)
+        let run = &self.run;
+        let parameters: [&(dyn ToSql + Sync); 5] = [&name, &rows, &run.id, &run.host, &run.tool];
+        Ok(effect!("tag", self.execute(&sql, &parameters))? == 1)
     }
 
     /// Records which server a store is, at first contact.

@@ -326,14 +326,48 @@ impl LockedLedger {
     pub fn lost() -> Error {
         Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
             .state("no further step was begun; what is done is in the ledger")
-            .hint("run `aiplat-migrate up` again: it goes on where this run stopped")
+            .hint("run the same command again: it goes on where this run stopped")
+    }
+
+    /// Ends when the leader connection is lost and a new one tells twice in a row that no statement
+    /// of this run is at work, or cannot be had: then nobody will ever answer what this run waits
+    /// for, as happens where a network swallows what is sent and closes no connection.
+    pub async fn cut_off(&self) {
+        let mut silent = 0;
+        while silent < 2 {
+            tokio::time::sleep(HEARTBEAT).await;
+            silent = match self.is_lost() && !self.has_active_statement().await {
+                true => silent + 1,
+                false => 0,
+            };
+        }
+    }
+
+    async fn has_active_statement(&self) -> bool {
+        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity \
+                   WHERE application_name = $1 AND state = 'active' AND pid <> pg_backend_pid())";
+        let asked = async {
+            let application = self.run.application();
+            let session = self.ledger.settings.database.connect(&application).await.ok()?;
+            session.client.query_one(sql, &[&application]).await.ok()
+        };
+        let answer = tokio::time::timeout(HEARTBEAT, asked).await;
+        answer.ok().flatten().is_some_and(|row| row.get(0))
+    }
+
+    /// The error for a run that [`LockedLedger::cut_off`] ended.
+    pub fn silent() -> Error {
+        Error::new(Exit::Unreachable, "PostgreSQL does not answer any more; the lock is lost")
+            .state("what is done is in the ledger; the step under way may have been done or not")
+            .hint("run the same command again: it asks the stores first, and goes on")
     }
 
     /// Frees the lock now; dropping the value frees it as soon as the server sees the end.
     pub async fn release(self) {
         // The server frees the locks with the session in any case.
         let unlock = "SELECT pg_catalog.pg_advisory_unlock_all()";
-        let _ = effect!("unlock", self.leader.client.batch_execute(unlock));
+        let unlock = tokio::time::timeout(HEARTBEAT, self.leader.client.batch_execute(unlock));
+        let _ = effect!("unlock", unlock);
     }
 
     pub(super) fn error(&self, error: &tokio_postgres::Error) -> Error {

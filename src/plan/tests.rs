@@ -213,6 +213,11 @@ fn down_goes_newest_first_and_takes_dependants_along() {
     assert_eq!(undone(&rows, to), ["kafka@2", "kafka@1", "mongo@1"]);
     let stood = [id("postgres@1"), id("mongo@1")].into();
     assert_eq!(undone(&rows, DownTarget::Back(stood)), ["kafka@2", "kafka@1"]);
+    // Of rows that were chosen before, what still stands; what came on top since comes along.
+    assert_eq!(
+        undone(&rows, DownTarget::Rows([2, 4, 9].into())),
+        ["kafka@2", "kafka@1", "mongo@1"]
+    );
     assert!(down(&rows, &DownTarget::To("kafka@7".parse().expect("goal")), &[]).is_err());
 }
 

@@ -7,6 +7,10 @@ use tokio_postgres::error::{DbError, SqlState};
 use crate::stores::{StoreError, StoreErrorKind};
 use crate::tls::{self, TlsFiles};
 
+/// Why a server may refuse to be written to.
+const READ_ONLY: &str =
+    "if this is a standby: name every host in the URL, with target_session_attrs=read-write";
+
 /// An error while connecting to `address`: what is wrong with it, the credentials or the
 /// certificate, where `files` were used.
 pub fn connection_error(
@@ -22,6 +26,12 @@ pub fn connection_error(
     }
     let chain = chain(error);
     let lower = chain.to_lowercase();
+    if lower.contains("does not allow writes") {
+        // Said of the last host alone, whatever became of the others.
+        return StoreError::unreachable(format!("{address}: none of them takes writes")).hint(
+            "is there a primary? After a failover it takes a while until there is one again",
+        );
+    }
     match lower.contains("tls") {
         true => StoreError::new(StoreErrorKind::Settings, format!("{address}: {chain}"))
             .hint("sslmode demands TLS: switch it on at the server, or lower sslmode"),
@@ -44,14 +54,15 @@ pub fn store_error(error: &tokio_postgres::Error) -> StoreError {
             result = result.detail(format!("{what}: {text}"));
         }
     }
-    match db.hint().or(login_hint(db)) {
+    match db.hint().or(our_hint(db)) {
         Some(hint) => result.hint(hint),
         None => result,
     }
 }
 
-fn login_hint(db: &DbError) -> Option<&'static str> {
+fn our_hint(db: &DbError) -> Option<&'static str> {
     match (db.code().code(), db.message()) {
+        ("25006", _) => Some(READ_ONLY),
         ("28P01", _) => Some("check user and password"),
         ("28000", text) if text.contains("client certificate") => {
             Some("set `cert_file` and `key_file`")

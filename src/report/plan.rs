@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::execute::{Direction, Task};
+use crate::secret::Secrets;
 use crate::stores;
 
 /// A plan.
@@ -49,17 +50,18 @@ pub struct PlannedStep {
 }
 
 impl PlanReport {
-    /// The plan of `tasks`.
-    pub fn of_tasks(tasks: &[Task]) -> PlanReport {
-        PlanReport { migrations: tasks.iter().map(planned).collect(), remarks: Vec::new() }
+    /// The plan of `tasks`, with none of `secrets` in it.
+    pub fn of_tasks(tasks: &[Task], secrets: &Secrets) -> PlanReport {
+        let migrations = tasks.iter().map(|task| planned(task, secrets)).collect();
+        PlanReport { migrations, remarks: Vec::new() }
     }
 }
 
-fn planned(task: &Task) -> PlannedMigration {
+fn planned(task: &Task, secrets: &Secrets) -> PlannedMigration {
     let steps = task.units.iter().enumerate().map(|(at, unit)| PlannedStep {
         label: unit.label.clone(),
         done: at < task.done_before(),
-        hazards: stores::hazards(unit),
+        hazards: stores::hazards(unit).iter().map(|hazard| secrets.hide(hazard)).collect(),
         losses: Vec::new(),
     });
     PlannedMigration {

@@ -44,13 +44,17 @@ pub struct Peer {
 }
 
 /// Awaits `attempt` to connect; where it fails or is slow, and the reason is TLS, says which one.
+/// Where nobody listens at all, it is not waited for.
 pub async fn explained<T>(
     attempt: impl Future<Output = Result<T, StoreError>>,
     peer: &Peer,
 ) -> Result<T, StoreError> {
     let look = async {
         tokio::time::sleep(PATIENCE).await;
-        peer.trouble().await
+        match peer.trouble().await {
+            Some(trouble) => Some(trouble),
+            None => peer.absence().await,
+        }
     };
     let error = tokio::select! {
         done = attempt => match done {
@@ -60,9 +64,11 @@ pub async fn explained<T>(
         Some(error) = look => return Err(error),
     };
     match error.kind {
-        StoreErrorKind::Unreachable | StoreErrorKind::Credentials => {
-            Err(peer.trouble().await.unwrap_or(error))
-        }
+        StoreErrorKind::Unreachable => match peer.trouble().await {
+            Some(trouble) => Err(trouble),
+            None => Err(peer.absence().await.unwrap_or(error)),
+        },
+        StoreErrorKind::Credentials => Err(peer.trouble().await.unwrap_or(error)),
         StoreErrorKind::Settings | StoreErrorKind::Refused => Err(error),
     }
 }
@@ -169,6 +175,21 @@ impl Peer {
         let found: Option<Vec<StoreError>> =
             futures_util::future::join_all(looks).await.into_iter().collect();
         found?.into_iter().next()
+    }
+
+    /// That nobody listens at any of the addresses: some drivers go on asking for seconds.
+    async fn absence(&self) -> Option<StoreError> {
+        let mut refusals = Vec::new();
+        for (host, port) in &self.addresses {
+            let asked = tokio::time::timeout(GLANCE, TcpStream::connect((host.as_str(), *port)));
+            match asked.await {
+                Ok(Err(why)) if why.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    refusals.push(format!("{host}:{port}: {why}"));
+                }
+                Ok(_) | Err(_) => return None,
+            }
+        }
+        (!refusals.is_empty()).then(|| StoreError::unreachable(refusals.join("; ")))
     }
 
     async fn look(&self, host: &str, port: u16) -> Option<StoreError> {

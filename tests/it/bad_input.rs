@@ -278,6 +278,8 @@ fn transaction_control_in_a_file() {
         ("create table t ();\n/* a */ START TRANSACTION;", ":2:9"),
         ("create table t (); end;", ":1:20"),
         ("create table t (); abort;", ":1:20"),
+        // A transaction that is left open would be left to the next file.
+        ("-- transaction: off\ncreate table t ();\nbegin;", ":3:1"),
         ("create table t (); prepare transaction 'x';", ":1:20"),
     ] {
         let place = format!("migrations/postgres/V1__a.sql{place}");

@@ -194,6 +194,9 @@ fn nothing_to_do_needs_the_ledger_alone() {
     env.run(&["up"]).expect(0);
     let env = env.set("AIPLAT_MIGRATE_MONGO_URL", "mongodb://127.0.0.1:1/x");
     env.run(&["up"]).expect(0);
+    // Not even the other stores' certificates are read.
+    let bare = env.command(&["up"]).env("AIPLAT_MIGRATE_MONGO_CA_FILE", "/nowhere/ca.pem").output();
+    assert!(bare.expect("binary").status.success());
     env.run(&["up", "--verify", "--wait", "0s"]).expect(6);
 }
 

@@ -82,6 +82,37 @@ fn a_file_disturbs_neither_the_ledger_nor_the_next_file() {
 }
 
 #[test]
+fn a_file_outside_a_transaction_disturbs_nothing_either() {
+    let env = TestEnv::new();
+    env.file(
+        "migrations/postgres/V1__wild.sql",
+        "-- transaction: off
+         create schema elsewhere;
+         set search_path = elsewhere;
+         set timezone = 'Pacific/Chatham';
+         set statement_timeout = '1h';
+         create temp table scratch (id int);
+         prepare words as select 1;",
+    );
+    env.file(
+        "migrations/postgres/V2__tame.sql",
+        "create table public.seen as select
+            current_setting('search_path') as path, current_setting('timezone') as zone,
+            current_setting('statement_timeout') as timeout,
+            to_regclass('pg_temp.scratch') is null as no_scratch,
+            (select count(*) from pg_prepared_statements where name = 'words') as prepared;
+          create table unqualified (id int);",
+    );
+    env.run(&["up"]).expect(0);
+    let fresh = env.sql(
+        "SELECT current_setting('search_path'), current_setting('timezone'), \
+         current_setting('statement_timeout'), 't', '0'",
+    );
+    assert_eq!(env.sql("SELECT * FROM public.seen"), fresh);
+    assert_eq!(env.sql("SELECT to_regclass('public.unqualified')"), ["unqualified"]);
+}
+
+#[test]
 fn nothing_runs_behind_a_failure() {
     let env = TestEnv::new();
     // A constraint that fails only at the end of its transaction, and files behind it.

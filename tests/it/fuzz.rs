@@ -1,11 +1,10 @@
 //! Texts that nobody would write: the splitter against the server, and every reader against noise.
 
-use aiplat_migrate::config::{Config, Environment};
-use aiplat_migrate::migration::{Node, Placeholders, Requirement, Source, StoreKind};
-use aiplat_migrate::stores;
+use aiplat_migrate::migration::{Requirement, StoreKind};
 use proptest::prelude::*;
 
 use crate::chaos::Dice;
+use crate::readers;
 use crate::support::TestEnv;
 
 /// Statements whose semicolons, quotes and comments mislead whoever cuts by semicolons; `K` is a
@@ -96,31 +95,14 @@ proptest! {
     #[test]
     fn no_text_makes_a_reader_panic(text in text()) {
         for store in StoreKind::ALL {
-            let source = Source::new(store, "f", &text);
-            let _ = source.header();
-            if let Ok(script) = source.script(&Placeholders::default())
-                && let Ok(units) = stores::parse(&script)
-            {
-                for unit in units {
-                    prop_assert!(unit.span.end <= text.len() && text.is_char_boundary(unit.span.start));
-                    let _ = stores::inverse(&unit, &stores::Before::absent());
-                    let _ = stores::declares(&unit);
-                }
-            }
+            readers::file(store, &text);
         }
-        let _ = Node::parse(&text);
-        let _ = text.parse::<Requirement>();
+        readers::words(&text);
     }
 
     #[test]
     fn no_setting_makes_the_configuration_panic(file in text(), value in any::<String>(), dotenv in "[ -~\n]{0,60}") {
-        let folder = tempfile::tempdir().expect("folder");
-        std::fs::write(folder.path().join("aiplat-migrate.toml"), file).expect("file");
-        let variables = ["POSTGRES_URL", "MONGO_URL", "LOCK_WAIT", "KAFKA_BROKERS", "REDIS_URL"]
-            .map(|name| (format!("AIPLAT_MIGRATE_{name}"), value.clone()));
-        if let Ok(environment) = Environment::new(folder.path(), variables, &dotenv) {
-            let _ = Config::load(&Default::default(), &environment);
-        }
+        readers::settings(&file, &value, &dotenv);
     }
 
     #[test]

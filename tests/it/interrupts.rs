@@ -68,6 +68,31 @@ fn sigterm_cancels_the_statement_after_the_grace() {
 }
 
 #[test]
+fn sigterm_while_the_last_step_ends_well_has_stopped_nothing() {
+    let env = TestEnv::new();
+    env.file("migrations/postgres/V1__one.sql", "create table one ();");
+    env.file("migrations/postgres/V2__last.sql", "select pg_sleep(2);");
+    let run = env.spawn(&["up", "--tag", "v1"]);
+    wait_for_sleep(&env);
+    let (finished, _) = stop(run, &["TERM"]);
+    let finished = finished.expect(0).says(&["stopping:"]);
+    finished.out("done: 2 migrations applied");
+    assert_eq!(env.ledger(), ["postgres 1 applied", "postgres 2 applied"]);
+    assert_eq!(env.sql("SELECT name FROM aiplat_migrate.tag"), ["v1"]);
+    // Something is left: the same signal at the same moment stops the run.
+    env.file("migrations/postgres/V3__slow.sql", "select pg_sleep(2);");
+    env.file("migrations/postgres/V4__left.sql", "-- transaction: off\ncreate table left_over ();");
+    let run = env.spawn(&["up"]);
+    wait_for_sleep(&env);
+    let (finished, _) = stop(run, &["TERM"]);
+    let finished = finished.expect(143);
+    let applied = env.ledger().len() == 3;
+    assert!(applied, "{:?}: {}", env.ledger(), finished.stderr);
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.ledger().len(), 4);
+}
+
+#[test]
 fn a_second_ctrl_c_cancels_at_once() {
     let env = sleeper();
     let run = env.spawn(&["up", "--grace", "60s"]);

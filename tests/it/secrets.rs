@@ -496,6 +496,7 @@ fn what_placeholders_hold_is_neither_shown_nor_stored() {
     // Each store repeats a part of what it refuses.
     for (file, text) in [
         ("postgres/V3__cast", "-- placeholders: on\nselect $p$ ${app_password}$p$::int;"),
+        ("postgres/V3__drop", "-- placeholders: on\ndrop table \"NAME ${app_password}\";"),
         ("postgres/V3__parse", "-- placeholders: on\nselect $p$x$p$ ${app_password};"),
         (
             "postgres/V3__notice",
@@ -527,7 +528,7 @@ fn what_placeholders_hold_is_neither_shown_nor_stored() {
         let extension = if file.starts_with("postgres") { "sql" } else { "json5" };
         let path = format!("migrations/{file}.{extension}");
         project.env.file(&path, text);
-        for arguments in [&["up", "-vv"][..], &["status", "--output", "json"]] {
+        for arguments in [&["plan"][..], &["up", "-vv"], &["status", "--output", "json"]] {
             let ended = project.looked_at(arguments);
             assert!(arguments[0] != "up" || ended.code != 0, "{file}: {ended:?}");
             project.look_at_ledger();

@@ -493,8 +493,13 @@ fn redis_admin(command: &str) {
     let mut sent = redis::cmd(words.next().expect("a command"));
     sent.arg(words.collect::<Vec<_>>());
     block_on(async {
-        let mut connection =
-            client.expect("client").get_multiplexed_async_connection().await.expect("Redis");
+        // However busy the machine is.
+        let patient = redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(20)))
+            .set_response_timeout(Some(Duration::from_secs(20)));
+        let client = client.expect("client");
+        let connecting = client.get_multiplexed_async_connection_with_config(&patient);
+        let mut connection = connecting.await.expect("Redis");
         sent.query_async::<()>(&mut connection).await.expect(command);
     });
 }
@@ -558,4 +563,204 @@ fn the_documented_rights_are_enough() {
     mongo_admin(&["User", "Role"].map(|kind| format!("{{ \"drop{kind}\": \"{name}\" }}")));
     sql(&admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
     sql(&admin, &format!("DROP ROLE {name}"));
+}
+
+/// A project with those of the platform's migrations that are for `store`, and nothing else of it.
+fn of_platform(store: &str, env: &Secure) {
+    let folder = format!("migrations/{store}");
+    for entry in std::fs::read_dir(&folder).expect("the platform's migrations") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        // The other stores' migrations are not there.
+        let alone = text.lines().filter(|line| !line.trim_start().starts_with("requires:"));
+        env.file(&path.display().to_string(), &alone.collect::<Vec<_>>().join("\n"));
+    }
+}
+
+/// Fails unless `up` or `validate` fails and says all of `words`.
+#[track_caller]
+fn stopped_by(env: &Secure, lacking: &str, words: &[&str]) {
+    let mut told = String::new();
+    for command in ["up", "validate"] {
+        let ended = env.run(&[command]);
+        told += &format!("{command}: {}\n{}{}", ended.code, ended.stdout, ended.stderr);
+        if ended.code != 0 {
+            for word in words {
+                assert!(told.contains(word), "without {lacking}, no `{word}` in\n{told}");
+            }
+            return;
+        }
+    }
+    panic!("without {lacking} all went well:\n{told}");
+}
+
+#[test]
+fn each_right_in_postgres_is_needed_and_named() {
+    let admin = required("SECURE_POSTGRES_URL");
+    for (lacking, granted, instead, words) in [
+        ("CONNECT", "CONNECT, CREATE ON", "CREATE ON", ["does not have CONNECT privilege"]),
+        ("CREATE", "CONNECT, CREATE ON", "CONNECT ON", ["CREATE SCHEMA aiplat_migrate"]),
+        ("vector", "CREATE EXTENSION", "-- ", ["permission denied to create extension"]),
+        ("CREATE in public", "GRANT CREATE ON SCHEMA", "-- ", ["denied for schema public"]),
+    ] {
+        let name = unique("least");
+        let inside = with_database(&admin, &name);
+        sql(&admin, &format!("CREATE DATABASE {name}"));
+        sql(&admin, &format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"));
+        for (block, url) in grants("sql").iter().zip([&admin, &inside]) {
+            let block = block.replace("ai_platform", &name).replace("migrator", &name);
+            sql(url, &block.replace(granted, instead));
+        }
+        let env = Secure::with(&[])
+            .set("POSTGRES_URL", &inside)
+            .set("POSTGRES_USER", &name)
+            .set("POSTGRES_PASSWORD", "change-me");
+        of_platform("postgres", &env);
+        stopped_by(&env, lacking, &words);
+        sql(&admin, &format!("DROP DATABASE {name} WITH (FORCE)"));
+        sql(&admin, &format!("DROP ROLE {name}"));
+    }
+}
+
+/// A project with a ledger of its own, and `store`.
+fn with_ledger(store: &str, name: &str) -> Secure {
+    let admin = required("SECURE_POSTGRES_URL");
+    sql(&admin, &format!("CREATE DATABASE {name}"));
+    let env = Secure::with(&[store]).set("POSTGRES_URL", &with_database(&admin, name));
+    of_platform(store, &env);
+    env
+}
+
+fn drop_ledger(name: &str) {
+    sql(&required("SECURE_POSTGRES_URL"), &format!("DROP DATABASE {name} WITH (FORCE)"));
+}
+
+#[test]
+fn each_right_in_mongodb_is_needed_and_named() {
+    for (lacking, command) in [
+        ("createCollection", "create:"),
+        ("createIndex", "createIndexes:"),
+        ("listCollections", "listCollections:"),
+        ("listIndexes", "listIndexes:"),
+    ] {
+        let name = unique("least");
+        let blocks = grants("json").into_iter().map(|block| {
+            let block = block.replace("ai_platform", &name).replace("migrator", &name);
+            assert!(!block.contains("actions") || block.contains(&format!("\"{lacking}\"")));
+            // An action that gives no right here takes its place.
+            block.replace(&format!("\"{lacking}\""), "\"viewRole\"")
+        });
+        mongo_admin(&blocks.collect::<Vec<_>>());
+        let url = with_database(&required("SECURE_MONGO_URL"), &name);
+        let env = with_ledger("mongo", &name)
+            .set("MONGO_URL", &url.replace("authSource=admin&", ""))
+            .set("MONGO_USER", &name)
+            .set("MONGO_PASSWORD", "change-me")
+            .set("MONGO_AUTH_SOURCE", "admin");
+        stopped_by(&env, lacking, &["not authorized", command]);
+        mongo_admin(&["User", "Role"].map(|kind| format!("{{ \"drop{kind}\": \"{name}\" }}")));
+        drop_ledger(&name);
+    }
+}
+
+#[test]
+fn each_right_in_redis_is_needed_and_named() {
+    let [granted] = &grants("text")[..] else { panic!("one line for Redis") };
+    let rights: Vec<&str> = granted.split(' ').skip(5).collect();
+    assert!(rights.len() > 8, "{rights:?}");
+    for lacking in &rights {
+        let name = unique("least");
+        let own = granted.replace("migrator", &name);
+        let rest: Vec<&str> = own.split(' ').filter(|word| word != lacking).collect();
+        redis_admin(&rest.join(" "));
+        redis_admin(&format!("SET {name} 1 EX 600"));
+        redis_admin("CONFIG SET timeout 7");
+        let env =
+            with_ledger("redis", &name).set("REDIS_USER", &name).set("REDIS_PASSWORD", "change-me");
+        match *lacking {
+            "+client|setname" => {
+                env.run(&["up"]).expect(0);
+                env.run(&["validate"]).expect(0);
+            }
+            "+config|rewrite" => {
+                env.run(&["up"]).expect(0).says(&["could not save", "config|rewrite"]);
+            }
+            "%R~*" => stopped_by(&env, lacking, &["NOPERM", "no permissions to access"]),
+            command => {
+                let command = command.trim_start_matches('+');
+                stopped_by(&env, lacking, &["NOPERM", &format!("'{command}'")]);
+            }
+        }
+        redis_admin(&format!("ACL DELUSER {name}"));
+        redis_admin(&format!("DEL {name}"));
+        drop_ledger(&name);
+    }
+}
+
+#[test]
+fn each_right_in_kafka_is_needed_and_named() {
+    let [granted] = &grants("sh")[..] else { panic!("one line for Kafka") };
+    let words: Vec<&str> = granted.split_whitespace().collect();
+    let after = |option: &'static str| {
+        words.windows(2).filter(move |pair| pair[0] == option).map(|pair| pair[1])
+    };
+    let name = unique("least");
+    let operations: Vec<&str> = after("--operation").collect();
+    assert_eq!(operations.len(), 3);
+    let topic = |lacking: &str| format!("{name}.{lacking}");
+    // Each topic lacks another right; they are granted side by side, since each call starts a JVM.
+    std::thread::scope(|scope| {
+        for lacking in &operations {
+            let others = operations.iter().filter(|operation| *operation != lacking);
+            let (user, topic) =
+                (after("--allow-principal").next().expect("a user"), topic(lacking));
+            let mut call = vec!["--add", "--allow-principal", user];
+            call.extend(others.flat_map(|operation| ["--operation", operation]));
+            if *lacking == "AlterConfigs" {
+                // What it includes is not what is missing here.
+                call.extend(["--operation", "DescribeConfigs"]);
+            }
+            scope.spawn(move || kafka_acls(&[&call[..], &["--topic", &topic]].concat()));
+        }
+    });
+    let plain = [("KAFKA_SASL_MECHANISM", "PLAIN"), ("KAFKA_USER", "migrator")];
+    for lacking in &operations {
+        let (database, topic) = (unique("least"), topic(lacking));
+        let env = with_ledger("kafka", &database).set_all(&plain);
+        std::fs::remove_dir_all(env.folder.path().join("migrations/kafka")).expect("removed");
+        let created =
+            format!("createTopic: {{ name: '{topic}', partitions: 1, replicationFactor: 1 }}");
+        let altered =
+            format!("alterConfigs: {{ topic: '{topic}', set: {{ 'retention.ms': '60000' }} }}");
+        let text = format!("{{ steps: [{{ {created} }}, {{ {altered} }}] }}");
+        env.file("migrations/kafka/V1__t.json5", &text);
+        let right = format!("the ACL {lacking} on {topic}");
+        stopped_by(&env, lacking, &["TOPIC_AUTHORIZATION_FAILED", &right]);
+        drop_ledger(&database);
+    }
+    let topics: Vec<String> = operations.iter().map(|lacking| topic(lacking)).collect();
+    let mut back = vec!["--remove", "--force"];
+    back.extend(topics.iter().flat_map(|topic| ["--topic", topic.as_str()]));
+    kafka_acls(&back);
+}
+
+#[test]
+fn a_key_of_weaviate_that_may_only_read_is_enough_to_validate() {
+    let name = unique("least");
+    let class = name.replacen('l', "L", 1);
+    let env = with_ledger("weaviate", &name);
+    std::fs::remove_dir_all(env.folder.path().join("migrations/weaviate")).expect("removed");
+    let made = format!("createClass: {{ class: '{class}', vectorizer: 'none' }}");
+    env.file("migrations/weaviate/V1__c.json5", &format!("{{ steps: [{{ {made} }}] }}"));
+    let key = required("SECURE_WEAVIATE_API_KEY");
+    let env = env.set("WEAVIATE_API_KEY", &required("SECURE_TEST_WEAVIATE_READER"));
+    env.run(&["up"]).expect(1).says(&["forbidden", "the API key may not do this"]);
+    let env = env.set("WEAVIATE_API_KEY", &key);
+    env.run(&["up"]).expect(0);
+    let env = env.set("WEAVIATE_API_KEY", &required("SECURE_TEST_WEAVIATE_READER"));
+    env.run(&["status"]).expect(0);
+    env.run(&["validate"]).expect(0);
+    let env = env.set("WEAVIATE_API_KEY", &key);
+    env.run(&["down", "--all", "--yes"]).expect(0);
+    drop_ledger(&name);
 }

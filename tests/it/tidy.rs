@@ -159,7 +159,7 @@ fn pure_parts_wait_for_nothing() {
 fn only_few_write_the_ledger() {
     // Whoever names LockedLedger can write; the ledger's SQL is in its own folder alone.
     let may = ["src/ledger/", "src/execute/", "src/migrator.rs", "src/lib.rs"];
-    let verbs = ["up", "down", "repair", "tag"];
+    let verbs = ["up", "down", "repair", "tag", "anew"];
     for (path, text) in sources("src") {
         let code = code(&text);
         if code.contains("LockedLedger") {
@@ -293,4 +293,38 @@ fn the_sum_file_of_the_repository_is_current() {
         .expect("binary");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Where an engine runs, the containers are of the same releases as the packages.
+#[test]
+fn compose_has_the_versions_and_variables_of_the_packages() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect(path);
+    let (compose, versions) = (read("compose.yaml"), read("dev/stack/versions.py"));
+    let version = |name: &str| {
+        let line = versions.lines().find_map(|line| line.strip_prefix(&format!("{name} = \"")));
+        line.and_then(|rest| rest.split('"').next()).unwrap_or_else(|| panic!("no {name}"))
+    };
+    let series = |name: &str| {
+        let parts: Vec<&str> = version(name).split('.').collect();
+        (parts[0], parts[1])
+    };
+    let ((postgres, _), (vector, minor)) = (series("POSTGRES"), series("PGVECTOR"));
+    // Confluent counts 7 where Kafka counts 3.
+    let ("3", kafka) = series("KAFKA") else { panic!("which Confluent release is this Kafka?") };
+    for image in [
+        format!("pgvector/pgvector:{vector}.{minor}."),
+        format!("-pg{postgres}\n"),
+        format!("mongo:{}\n", version("MONGO")),
+        format!("redis:{}.", version("REDIS")),
+        format!("confluentinc/cp-kafka:7.{kafka}."),
+        format!("semitechnologies/weaviate:{}\n", version("WEAVIATE")),
+    ] {
+        assert!(compose.contains(&image), "compose.yaml has no {image}");
+    }
+    let given = read("dev/stack/docker.py");
+    for word in compose.split(|c: char| !(c.is_ascii_uppercase() || c == '_')) {
+        if word.starts_with("STACK_") && !word.ends_with("_PORT") {
+            assert!(given.contains(&format!("\"{word}\"")), "dev/stores does not give {word}");
+        }
+    }
 }

@@ -68,7 +68,8 @@ impl Admin {
         broker: Option<i32>,
         cancel: &CancellationToken,
     ) -> Result<Option<Topic>, Fault> {
-        let shown = self.topics(vec![name.to_string()], broker, cancel).await?;
+        let shown = self.topics(vec![name.to_string()], broker, cancel).await;
+        let shown = shown.map_err(|fault| fault.for_want_of("Describe", name))?;
         Ok(shown.into_iter().next().and_then(|(_, topic)| topic))
     }
 
@@ -95,7 +96,7 @@ impl Admin {
         match described.into_iter().next() {
             Some((_, Ok(configs))) => Ok(Some(configs)),
             Some((_, Err(said))) if said.code == Code::UnknownTopicOrPartition => Ok(None),
-            Some((_, Err(said))) => Err(Fault::Said(said)),
+            Some((_, Err(said))) => Err(Fault::Said(said).for_want_of("DescribeConfigs", topic)),
             None => Ok(None),
         }
     }
@@ -153,7 +154,8 @@ impl Admin {
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
         let refused = self.create_topics(std::slice::from_ref(topic), false, cancel).await?;
-        refused.into_iter().next().map_or(Ok(()), |(_, said)| Err(Fault::Said(said)))
+        let wanting = |(_, said)| Fault::Said(said).for_want_of("Create", &topic.name);
+        refused.into_iter().next().map_or(Ok(()), |refused| Err(wanting(refused)))
     }
 
     /// Creates topics, or only asks whether they could be; what was said against those that were not.
@@ -173,8 +175,9 @@ impl Admin {
         change: &AlterConfigs,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, change) = (self.ask(cancel), change.clone());
-        self.run(move |link| link.alter_configs(&ask, &change)).await
+        let (ask, wanted) = (self.ask(cancel), change.clone());
+        let altered = self.run(move |link| link.alter_configs(&ask, &wanted)).await;
+        altered.map_err(|fault| fault.for_want_of("AlterConfigs", &change.topic))
     }
 
     /// Grows a topic.
@@ -183,8 +186,9 @@ impl Admin {
         grown: &CreatePartitions,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, grown) = (self.ask(cancel), grown.clone());
-        self.run(move |link| link.create_partitions(&ask, &grown)).await
+        let (ask, wanted) = (self.ask(cancel), grown.clone());
+        let done = self.run(move |link| link.create_partitions(&ask, &wanted)).await;
+        done.map_err(|fault| fault.for_want_of("Alter", &grown.topic))
     }
 
     /// Deletes a topic.
@@ -193,8 +197,9 @@ impl Admin {
         topic: &str,
         cancel: &CancellationToken,
     ) -> Result<(), Fault> {
-        let (ask, topic) = (self.ask(cancel), topic.to_string());
-        self.run(move |link| link.delete_topic(&ask, &topic)).await
+        let (ask, doomed) = (self.ask(cancel), topic.to_string());
+        let deleted = self.run(move |link| link.delete_topic(&ask, &doomed)).await;
+        deleted.map_err(|fault| fault.for_want_of("Delete", topic))
     }
 
     fn ask(&self, cancel: &CancellationToken) -> Ask {

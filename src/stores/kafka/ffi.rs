@@ -67,6 +67,18 @@ impl Fault {
         }
     }
 
+    /// The same; where rights are missing, saying which of them this took on the topic.
+    pub(super) fn for_want_of(self, right: &str, topic: &str) -> Fault {
+        match self {
+            Fault::Said(said) if said.code == RDKafkaErrorCode::TopicAuthorizationFailed => {
+                let text = said.text.trim_end_matches('.');
+                let text = format!("{text}: this takes the ACL {right} on {topic}");
+                Fault::Said(Said { text, ..said })
+            }
+            fault => fault,
+        }
+    }
+
     /// The code, unless we stopped waiting.
     pub(super) fn code(&self) -> Option<RDKafkaErrorCode> {
         match self {

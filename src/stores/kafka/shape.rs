@@ -49,7 +49,10 @@ async fn own_configs(
             Err(said)
                 if said.code == Code::TopicAuthorizationFailed
                     && !recorded.objects.contains_key(&object(&name)) => {}
-            Err(said) => return Err(admin.error(super::ffi::Fault::Said(said))),
+            Err(said) => {
+                let fault = super::ffi::Fault::Said(said).for_want_of("DescribeConfigs", &name);
+                return Err(admin.error(fault));
+            }
         }
     }
     Ok(own)

@@ -70,7 +70,17 @@ async fn create_indexes(
         .collect();
     let mut command = step.command.clone();
     command.insert("indexes", indexes);
+    if !command.contains_key("commitQuorum") && is_replicated(store).await? {
+        command.insert("commitQuorum", "majority");
+    }
     sent(store, &store.db, command, job).await
+}
+
+/// Whether there are members that may be down: by the server's own choice an index build waits for
+/// every voting one, however long it is away. A server alone takes no `commitQuorum`.
+async fn is_replicated(store: &Mongo) -> Result<bool, StoreError> {
+    let hello = store.ask(&store.admin(), doc! { "hello": 1 }).await?;
+    Ok(hello.contains_key("setName") || hello.get_str("msg").is_ok_and(|kind| kind == "isdbgrid"))
 }
 
 /// Drops those that were there when the step was claimed and still are: the server refuses the

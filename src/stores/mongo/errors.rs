@@ -181,10 +181,13 @@ fn not_selected(picture: &str) -> StoreError {
     if all.contains("Authentication failed") {
         return StoreError::new(StoreErrorKind::Credentials, all);
     }
-    match reasons.is_empty() {
-        true => StoreError::unreachable(format!("no server that takes writes: {picture}"))
+    let servers = picture.matches("Address: ").count();
+    match (reasons.is_empty(), reasons.len() < servers) {
+        (true, _) => StoreError::unreachable(format!("no server that takes writes: {picture}"))
             .hint("is there a primary, and is `replica_set` its set's name?"),
-        false => closed_hint(StoreError::unreachable(all)),
+        (false, true) => StoreError::unreachable(format!("no primary among the rest; {all}"))
+            .hint("a replica set has a primary only while most of its members are up"),
+        (false, false) => closed_hint(StoreError::unreachable(all)),
     }
 }
 

@@ -68,7 +68,11 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
         })
     };
     let proved = crate::tls::explained(attempt, &peer).await;
-    proved.map_err(|error| error.detail(format!("at {}", settings.address())))?;
+    let address = settings.address();
+    proved.map_err(|error| match error.message.contains(&address) {
+        true => error,
+        false => error.detail(format!("at {address}")),
+    })?;
     Ok(Box::new(store))
 }
 
