@@ -398,7 +398,11 @@ mod tests {
     fn mistakes_are_found_without_a_broker() {
         let long = format!("{{ deleteTopic: '{}' }}", "a".repeat(250));
         for (text, part) in [
-            ("{ createTopics: { name: 't' } }", "did you mean `createTopic`?"),
+            ("{ creatTopic: { name: 't' } }", "did you mean `createTopic`?"),
+            ("{ createTopics: { name: 't' } }", "an array, not an object"),
+            ("{ createTopics: [] }", "names no topic"),
+            ("{ createTopics: [{ name: 't' }, { name: 't' }] }", "topic t stands twice"),
+            ("{ createTopics: [{ partitions: 3 }] }", "lacks `name`"),
             ("{ createTopic: { name: 't', partition: 3 } }", "did you mean `partitions`?"),
             ("{ alterConfigs: { topic: 't', sets: {} } }", "did you mean `set`?"),
             ("{ createTopic: { partitions: 3 } }", "lacks `name`"),
@@ -430,6 +434,9 @@ mod tests {
     fn labels_name_the_keys_and_never_the_values() {
         let label = |text| step(text).label();
         assert_eq!(label("{ createTopic: { name: 't', partitions: 3 } }"), "createTopic t");
+        assert_eq!(label("{ createTopics: [{ name: 't' }] }"), "createTopics t");
+        let many = "{ createTopics: [{ name: 'a' }, { name: 'b' }, { name: 'c' }] }";
+        assert_eq!(label(many), "createTopics a … c (3)");
         assert_eq!(
             label("{ alterConfigs: { topic: 't', set: { a: 's3cret' }, unset: ['b'] } }"),
             "alterConfigs t (a, -b)"
