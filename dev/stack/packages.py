@@ -208,6 +208,12 @@ def _daemons(server):
 
 
 def refuse_taken_ports(server):
+    # The kernel may close a killed server's sockets a moment after its process is gone.
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and any(
+        ports.holder(inode) is None for inode in ports.listening(server.ports.values()).values()
+    ):
+        time.sleep(0.1)
     for port, inode in sorted(ports.listening(server.ports.values()).items()):
         raise StackError(
             f"port {port} is taken by {ports.holder(inode) or 'a process that is not visible to this user'}",

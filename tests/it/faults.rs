@@ -289,8 +289,8 @@ impl OwnRedis {
     fn ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let pong = self.connection().and_then(|mut redis| redis::cmd("PING").query(&mut redis));
-            if let Ok::<String, _>(_) = pong {
+            let ping = redis::cmd("PING");
+            if self.connection().and_then(|mut redis| ping.query::<String>(&mut redis)).is_ok() {
                 return;
             }
             assert!(Instant::now() < deadline, "Redis does not answer");

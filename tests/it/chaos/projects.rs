@@ -329,7 +329,9 @@ const KAFKA: &[(&str, &str)] = &[
     (
         "V1__topic.json5",
         "{ steps: [ { createTopic: { name: 'NAME', partitions: 1, replicationFactor: 1 } }, \
-           { createTopic: { name: 'NAME-gone', partitions: 1, replicationFactor: 1 } } ] }",
+           { createTopic: { name: 'NAME-gone', partitions: 1, replicationFactor: 1 } }, \
+           { createTopics: [ { name: 'NAME-one', partitions: 1, replicationFactor: 1 }, \
+             { name: 'NAME-two', partitions: 1, replicationFactor: 1 } ] } ] }",
     ),
     (
         "V2__more.json5",

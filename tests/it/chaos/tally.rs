@@ -38,7 +38,7 @@ impl Tally {
         expected: &Picture,
     ) -> Result<(), String> {
         self.kills += killed;
-        let ended = self.to_the_end(project, arguments);
+        let ended = self.until_it_ends(project, arguments);
         self.doubled += project.doubled();
         ended?;
         let found = picture(project);
@@ -50,7 +50,7 @@ impl Tally {
     }
 
     /// Runs `arguments` until they end well; answers what only a person can.
-    fn to_the_end(&mut self, project: &Project, arguments: &[&str]) -> Result<(), String> {
+    fn until_it_ends(&mut self, project: &Project, arguments: &[&str]) -> Result<(), String> {
         loop {
             let finished = project.env.run(arguments);
             if finished.code == 0 {
