@@ -4,15 +4,14 @@
 
 FROM rust:1.94-alpine AS build
 # What OpenSSL and librdkafka, compiled into the binary, are made with.
-RUN apk add --no-cache build-base cmake perl linux-headers bash
+RUN apk add --no-cache build-base perl linux-headers bash
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
-# On Alpine the target is musl, whose binaries are static.
+COPY dev/static ./dev/static
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --release --bin aiplat-migrate \
-    && cp target/release/aiplat-migrate /aiplat-migrate
+    cp "$(dev/static)" /aiplat-migrate
 # Authorities for stores with certificates of public ones.
 RUN apk add --no-cache ca-certificates
 

@@ -2,7 +2,7 @@
 
     ca.pem               who trusts this one trusts the set's servers and clients
     other-ca.pem         an authority that signed nothing here
-    server.pem, .key     for localhost and 127.0.0.1
+    server.pem, .key     for localhost, 127.0.0.1, and the names of the database namespace of a cluster
     expired.pem, .key    the same, and its time is over
     elsewhere.pem, .key  for elsewhere.example, which is nobody's name here
     client.pem, .key     the client `certified`; so is PostgreSQL's role of that name
@@ -19,7 +19,7 @@ from pathlib import Path
 from .errors import StackError
 
 CLIENT = "certified"
-HERE = "DNS:localhost,IP:127.0.0.1"
+HERE = "DNS:localhost,IP:127.0.0.1,DNS:*.database.svc.cluster.local"
 
 # `openssl ca` instead of `openssl x509`: only it can date a certificate back.
 CONFIGURATION = """\

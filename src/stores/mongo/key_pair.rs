@@ -1,7 +1,6 @@
 //! A client certificate and its key in the one file that the driver wants.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::settings::settings;
@@ -56,18 +55,19 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
         .map_err(|error| settings(format!("cannot read {}: {error}", path.display())))
 }
 
-/// A file that only we can read and that has lost its name before the key is in it.
+/// A file in memory alone: the key is never on a disk, and a root that cannot be written will do.
+#[cfg(target_os = "linux")]
 fn nameless(text: &[u8]) -> std::io::Result<File> {
-    let name = format!("aiplat-migrate-{}-{:016x}", std::process::id(), rand::random::<u64>());
-    let path = std::env::temp_dir().join(name);
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&path)?;
-    std::fs::remove_file(&path)?;
+    use std::io::Write;
+    let memory = rustix::fs::memfd_create("certificate and key", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(memory);
     file.write_all(text)?;
     Ok(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn nameless(_text: &[u8]) -> std::io::Result<File> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]
