@@ -3,17 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Context, Direction, Event, Task, repair_details, step_error, store_words};
+use super::{Context, Direction, Notices, Task, repair_details, step_error, store_words};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, Said, State};
-use crate::migration::StoreKind;
 use crate::shape::Change;
 use crate::stores::{
-    self, Before, Effect, Failure, Job, Position, Probe, Progress, Pulse, Stop, Store, StoreError,
+    self, Before, Effect, Failure, Job, Position, Probe, Pulse, Store, StoreError,
 };
 
 /// What an earlier run left of the step that it was at.
@@ -142,7 +140,7 @@ pub async fn settle(
 ) -> Result<Option<String>> {
     let Some(claimed) = Claimed::of(task) else { return Ok(None) };
     let step = task.done_before();
-    let pulse = Aside { context, store: task.id().store };
+    let pulse = Notices { listener: context.listener, store: task.id().store, id: None };
     let said = match ask(context, store, (task, step), &claimed, &pulse).await {
         Ok(Answer::Done) => Said::Done,
         Ok(Answer::GoOn(None)) => Said::NotDone,
@@ -188,21 +186,4 @@ pub async fn settle_as(
     let repair = said.told(by);
     let details = repair_details(&object, &repair, changes);
     ledger.settle_doubt(row, said, &declares, &details).await
-}
-
-/// The pulse of what clears away wreckage: it has no position.
-struct Aside<'a> {
-    context: &'a Context<'a>,
-    store: StoreKind,
-}
-
-impl Pulse for Aside<'_> {
-    fn reached<'p>(&'p self, _: &'p Position, _: Progress) -> BoxFuture<'p, Result<(), Stop>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn notice(&self, text: &str) {
-        let text = text.to_string();
-        self.context.listener.event(Event::Notice { store: self.store, id: None, text });
-    }
 }

@@ -2,20 +2,16 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Event, Listener, store_words};
+use super::{Listener, Notices, store_words};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::ledger::LockedLedger;
 use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
 use crate::signals::Interrupt;
-use crate::stores::{
-    Before, Heal, Job, Limits, Position, Progress, Pulse, Standing, Stop, Store, StoreError, Unit,
-    Why,
-};
+use crate::stores::{Before, Heal, Job, Limits, Pulse, Standing, Store, StoreError, Unit, Why};
 
 /// How often a step that could not get a lock is tried again.
 const ATTEMPTS: u32 = 5;
@@ -56,6 +52,7 @@ impl Healing<'_> {
     }
 
     async fn step(&self, heal: &Heal, unit: &Unit, details: &Value) -> Result<()> {
+        let pulse = Notices { listener: self.listener, store: self.kind, id: None };
         let before = self.store.before(unit, self.recorded).await;
         let before = before.map_err(|error| self.failed(heal, unit, &error))?;
         match &before.standing {
@@ -73,14 +70,14 @@ impl Healing<'_> {
             if self.ledger.is_lost() {
                 return Err(LockedLedger::lost());
             }
-            match effect!("heal", self.store.apply(self.job(unit, &before, details))) {
+            match effect!("heal", self.store.apply(self.job(unit, &before, &pulse, details))) {
                 Ok(done) => {
-                    done.notices.iter().for_each(|notice| self.notice(notice));
+                    done.notices.iter().for_each(|notice| pulse.notice(notice));
                     return Ok(());
                 }
                 Err(failure) if failure.why == Why::Retry && attempt < ATTEMPTS => {
                     attempt += 1;
-                    self.notice(&format!("tried again: {}", failure.source));
+                    pulse.notice(&format!("tried again: {}", failure.source));
                     tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
                 }
                 Err(failure) => return Err(self.failed(heal, unit, &failure.source)),
@@ -88,7 +85,13 @@ impl Healing<'_> {
         }
     }
 
-    fn job<'j>(&'j self, unit: &'j Unit, before: &'j Before, details: &Value) -> Job<'j> {
+    fn job<'j>(
+        &'j self,
+        unit: &'j Unit,
+        before: &'j Before,
+        pulse: &'j Notices<'j>,
+        details: &Value,
+    ) -> Job<'j> {
         Job {
             unit,
             seal: unit.atomic.then(|| self.ledger.seal_repair(self.kind, details)),
@@ -96,7 +99,7 @@ impl Healing<'_> {
             resume: None,
             limits: Limits::default(),
             run: &self.ledger.run().id,
-            pulse: self,
+            pulse,
             cancel: self.interrupt.cancel.clone(),
         }
     }
@@ -105,17 +108,6 @@ impl Healing<'_> {
         let message = format!("{}: {} was not put back: {}", self.kind, heal.object, unit.label);
         store_words(Error::new(error.kind.exit(), message), error)
             .hint("correct the cause and run `aiplat-migrate repair --reapply` again")
-    }
-}
-
-impl Pulse for Healing<'_> {
-    fn reached<'p>(&'p self, _: &'p Position, _: Progress) -> BoxFuture<'p, Result<(), Stop>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn notice(&self, text: &str) {
-        let text = text.to_string();
-        self.listener.event(Event::Notice { store: self.kind, id: None, text });
     }
 }
 

@@ -14,6 +14,7 @@ mod events;
 mod heal;
 mod journalled;
 mod lanes;
+mod notices;
 mod sealed;
 mod shapes;
 mod task;
@@ -24,6 +25,7 @@ pub use doubt::{probe, settle, settle_as};
 pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
+use notices::Notices;
 pub use shapes::{Pictures, before_pictures, keep_pictures, record};
 pub use task::{Task, Undoing, left, to_apply, to_undo};
 

@@ -9,14 +9,12 @@ use rand::Rng;
 use serde_json::json;
 
 use super::lanes::{Lanes, Start};
-use super::{Context, Direction, Event, Task, loss_error, step_error};
+use super::{Context, Direction, Event, Notices, Task, loss_error, step_error};
 use crate::error::{Error, Result};
 use crate::failpoint::{effect, failpoint};
 use crate::ledger::EventKind;
 use crate::migration::MigrationId;
-use crate::stores::{
-    Before, Done, Failure, Job, Position, Progress, Pulse, Seal, Stop, Store, StoreError, Why,
-};
+use crate::stores::{Before, Done, Failure, Job, Seal, Store, StoreError, Why};
 
 /// How often a migration that could not get a lock is tried again.
 const ATTEMPTS: u32 = 10;
@@ -40,7 +38,7 @@ pub(super) async fn apply(
     tasks: &[&Task],
 ) -> Result<(), Ended> {
     let pulses: Vec<Notices<'_>> =
-        tasks.iter().map(|task| Notices { context, id: task.id() }).collect();
+        tasks.iter().map(|task| Notices::of(context.listener, task.id())).collect();
     let nothing = Before::absent();
     let mut waiting: VecDeque<usize> = (0..tasks.len()).collect();
     let mut flying: VecDeque<(usize, Flight<'_>)> = VecDeque::new();
@@ -244,23 +242,5 @@ pub(super) async fn pause(context: &Context<'_>, attempt: u32) {
     tokio::select! {
         () = tokio::time::sleep(base.mul_f64(jitter)) => {}
         () = context.interrupt.stopping() => {}
-    }
-}
-
-/// The pulse of a migration that is one transaction: it has notices, and no positions.
-struct Notices<'a> {
-    context: &'a Context<'a>,
-    id: &'a MigrationId,
-}
-
-impl Pulse for Notices<'_> {
-    fn reached<'p>(&'p self, _: &'p Position, _: Progress) -> BoxFuture<'p, Result<(), Stop>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn notice(&self, text: &str) {
-        let id = Some(self.id.clone());
-        let event = Event::Notice { store: self.id.store, id, text: text.to_string() };
-        self.context.listener.event(event);
     }
 }

@@ -221,7 +221,7 @@ impl Ledger {
     /// The checksum of what each of `rows` did, apart from comments and white space, where that is
     /// recorded: a ledger that only older tools wrote has no such column.
     pub async fn contents(&self, rows: &[i64]) -> Result<BTreeMap<i64, Checksum>> {
-        let schema = identifier(&self.settings.schema);
+        let schema = self.schema_sql();
         let sql = format!(
             "SELECT id, content_checksum FROM {schema}.ledger \
              WHERE id = ANY ($1) AND content_checksum IS NOT NULL"

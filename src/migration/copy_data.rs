@@ -258,7 +258,7 @@ impl Pieces {
     }
 
     fn next_piece(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        let Some(hasher) = self.hasher.take() else { return Ok(None) };
+        let Some(mut hasher) = self.hasher.take() else { return Ok(None) };
         let mut buffer = vec![0; 1 << 16];
         let read = self.file.read(&mut buffer)?;
         let piece = match read {
@@ -266,7 +266,6 @@ impl Pieces {
             0 => Vec::new(),
             read => self.normalize(&buffer[..read]),
         };
-        let mut hasher = hasher;
         hasher.update(&piece);
         if read > 0 {
             self.hasher = Some(hasher);

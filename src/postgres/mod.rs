@@ -129,16 +129,13 @@ impl Session {
     /// `sql` as a prepared statement: the first time costs a round trip, after that none. For a
     /// session that no migration runs on.
     pub async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
-        let known = |session: &Session| {
-            let prepared = session.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            prepared.get(sql).cloned()
-        };
-        if let Some(statement) = known(self) {
+        let prepared = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = prepared().get(sql).cloned();
+        if let Some(statement) = known {
             return Ok(statement);
         }
         let statement = self.client.prepare(sql).await?;
-        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        prepared.insert(sql.to_string(), statement.clone());
+        prepared().insert(sql.to_string(), statement.clone());
         Ok(statement)
     }
 

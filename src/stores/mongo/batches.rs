@@ -2,7 +2,8 @@
 //!
 //! A filter such as `_id > x` sees only values of x's type. The walk reads the index on `_id` from
 //! the last position on, by `min` and `hint`, which know the order of all types, and updates each
-//! batch by the range of its `_id`s where they are of one plain type, by their list elsewhere. Documents inserted behind the position while it walks are not seen.
+//! batch by the range of its `_id`s where they are of one plain type, by their list elsewhere.
+//! Documents inserted behind the position while it walks are not seen.
 
 use bson::{Bson, Document, doc};
 use futures_util::future::join;

@@ -1,13 +1,12 @@
 //! Sends steps: sealed ones as one message from BEGIN to COMMIT, others alone.
 
 use std::io::Cursor;
-use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{ErrorPosition, SqlState};
-use tokio_postgres::{CopyInSink, SimpleQueryMessage};
 
 use super::Postgres;
 use super::split::Index;
@@ -175,12 +174,8 @@ async fn with_copy(
         if let Err(broken) = cancellable(store, &job, sent).await {
             return Err(fail(store, step, &job, &message, broken).await);
         }
-        let large = step.text.large.iter().find(|large| large.at == data.start);
-        let copied =
-            copy(store, &step.text.text[statement.span.clone()], async |sink| match large {
-                Some(large) => send_large(sink, large).await,
-                None => send_text(sink, &step.text.text[data.clone()]).await,
-            });
+        let pieces = pieces(step, data.clone());
+        let copied = copy(store, &step.text.text[statement.span.clone()], pieces);
         message = Message {
             sql: String::new(),
             prefix: 0,
@@ -213,48 +208,36 @@ async fn with_copy(
     }
 }
 
-type Sink<'a> = Pin<&'a mut CopyInSink<Cursor<Vec<u8>>>>;
+type Pieces<'a> = Box<dyn Iterator<Item = std::io::Result<Vec<u8>>> + Send + 'a>;
 
-/// Runs a COPY whose data `send` sends; what `send` could not read makes it fail on the server.
+/// The data of a COPY that stands at `data`: from its file where it is large, else from the text.
+fn pieces(step: &Step, data: Span) -> Pieces<'_> {
+    match step.text.large.iter().find(|large| large.at == data.start).map(LargeData::pieces) {
+        Some(Ok(pieces)) => Box::new(pieces),
+        Some(Err(error)) => Box::new(std::iter::once(Err(error))),
+        None => {
+            let text = step.text.text[data].as_bytes();
+            Box::new(text.chunks(1 << 16).map(|piece| Ok(piece.to_vec())))
+        }
+    }
+}
+
+/// Runs a COPY with `pieces` as its data; one that cannot be read makes it fail on the server.
 async fn copy(
     store: &Postgres,
     statement: &str,
-    send: impl AsyncFnOnce(Sink<'_>) -> Result<std::io::Result<()>, tokio_postgres::Error>,
+    pieces: Pieces<'_>,
 ) -> Result<std::io::Result<()>, Broken> {
     let broken = |error| Broken { completed: 0, error };
     let sink = store.session.client.copy_in(statement).await.map_err(broken)?;
     let mut sink = std::pin::pin!(sink);
-    let sent = send(sink.as_mut()).await.map_err(broken)?;
-    if sent.is_ok() {
-        sink.finish().await.map_err(broken)?;
-    }
-    Ok(sent)
-}
-
-async fn send_text(
-    mut sink: Sink<'_>,
-    data: &str,
-) -> Result<std::io::Result<()>, tokio_postgres::Error> {
-    for chunk in data.as_bytes().chunks(1 << 16) {
-        sink.send(Cursor::new(chunk.to_vec())).await?;
-    }
-    Ok(Ok(()))
-}
-
-async fn send_large(
-    mut sink: Sink<'_>,
-    large: &LargeData,
-) -> Result<std::io::Result<()>, tokio_postgres::Error> {
-    let pieces = match large.pieces() {
-        Ok(pieces) => pieces,
-        Err(error) => return Ok(Err(error)),
-    };
     for piece in pieces {
         match piece {
-            Ok(piece) => sink.send(Cursor::new(piece)).await?,
+            Ok(piece) => sink.send(Cursor::new(piece)).await.map_err(broken)?,
             Err(error) => return Ok(Err(error)),
         }
     }
+    sink.finish().await.map_err(broken)?;
     Ok(Ok(()))
 }
 
