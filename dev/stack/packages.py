@@ -96,10 +96,25 @@ class Packages:
                 rows.append((module.STORE, "never up", "", ""))
                 continue
             server = self._server(servers, module)
-            identity = server.daemon(module.STORE).identity()
-            state = "down" if identity is None else "ready" if self._answers(module, server) else "not ready"
-            rows.append((module.STORE, state, server.address, f"pid {identity.pid}" if identity else ""))
+            rows.append((module.STORE, self._state(module, server), server.address, self._details(module, server)))
         return rows, all(row[1] == "ready" for row in rows)
+
+    def _state(self, module, server):
+        if not self._living(module, server):
+            return "down"
+        return "ready" if self._runs(module, server) and self._answers(module, server) else "not ready"
+
+    def _living(self, module, server):
+        """The server's processes that live."""
+        identity = server.daemon(module.STORE).identity()
+        return [identity] if identity else []
+
+    def _runs(self, module, server):
+        """Whether none of them is missing."""
+        return bool(self._living(module, server))
+
+    def _details(self, module, server):
+        return ", ".join(f"pid {identity.pid}" for identity in self._living(module, server))
 
     def env(self, stores):
         """The variables by which clients reach the servers, all of which must run."""
@@ -107,7 +122,7 @@ class Packages:
         variables = {}
         for module in self._modules(stores):
             server = self._server(servers, module)
-            if server.daemon(module.STORE).identity() is None:
+            if not self._runs(module, server):
                 raise StackError(f"{module.STORE} of the set `{self.set_name}` is not running", hint=self._how_up())
             variables.update(module.env(server))
         if servers.kind == SECURE:

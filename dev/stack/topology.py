@@ -4,7 +4,7 @@ import time
 
 from . import topologies
 from .errors import StackError
-from .layout import TOPOLOGY, ServerSet
+from .layout import TOPOLOGY
 from .packages import READY_WITHIN, Packages, refuse_taken_ports
 from .process import wait_until
 
@@ -24,29 +24,14 @@ class Topology(Packages):
     def kill(self, stores):
         self._each(stores, "killed", self._kill)
 
-    def status(self, stores):
-        servers = ServerSet.load(self.set_name)
-        rows = []
-        for module in self._modules(stores):
-            if servers is None:
-                rows.append((module.STORE, "never up", "", ""))
-                continue
-            server = self._server(servers, module)
-            living = _living(module, server)
-            whole = living == list(module.NODES) and self._answers(module, server)
-            state = "ready" if whole else "not ready" if living else "down"
-            rows.append((module.STORE, state, server.address, f"{len(living)} of {len(module.NODES)} nodes"))
-        return rows, all(row[1] == "ready" for row in rows)
+    def _living(self, module, server):
+        return [node for node in module.NODES if server.daemon(node).identity()]
 
-    def env(self, stores):
-        servers = self._existing()
-        variables = {}
-        for module in self._modules(stores):
-            server = self._server(servers, module)
-            if _living(module, server) != list(module.NODES):
-                raise StackError(f"{module.STORE} of the set `{self.set_name}` is not running", hint=self._how_up())
-            variables.update(module.env(server))
-        return variables
+    def _runs(self, module, server):
+        return len(self._living(module, server)) == len(module.NODES)
+
+    def _details(self, module, server):
+        return f"{len(self._living(module, server))} of {len(module.NODES)} nodes"
 
     def restart(self, stores):
         self._each(stores, "stopped", lambda module, server: module.stop(server))
@@ -60,7 +45,7 @@ class Topology(Packages):
         install = module.prepare(self.cache)
         with server.lock():
             server.make_home()
-            if not _living(module, server):
+            if not self._living(module, server):
                 refuse_taken_ports(server)
             module.start(server, install)
             self._wait(module, server, lambda: module.answers(server, install))
@@ -73,7 +58,7 @@ class Topology(Packages):
 
     def _wait(self, module, server, condition):
         def over():
-            return len(_living(module, server)) < len(module.NODES) or condition()
+            return not self._runs(module, server) or condition()
 
         reached = wait_until(over, READY_WITHIN, pause=0.1)
         for node in module.NODES:
@@ -101,7 +86,3 @@ class Topology(Packages):
             if f"{server.host}:{server.ports[node]}" == self.node:
                 return server.daemon(node)
         raise StackError(f"{module.STORE} has no node at {self.node}")
-
-
-def _living(module, server):
-    return [node for node in module.NODES if server.daemon(node).identity()]
