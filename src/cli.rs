@@ -162,9 +162,9 @@ impl Command {
     /// How long steps under way may go on after the first signal.
     pub fn grace(&self) -> Duration {
         match self {
-            Command::Up(up) => up.grace,
-            Command::Down(down) => down.grace,
-            Command::Redo(redo) => redo.grace,
+            Command::Up(up) => up.manner.grace,
+            Command::Down(down) => down.manner.grace,
+            Command::Redo(redo) => redo.manner.grace,
             Command::Status(_)
             | Command::Plan(_)
             | Command::Validate(_)

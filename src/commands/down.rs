@@ -1,14 +1,13 @@
 //! `down`: undoes migrations, newest first, dependants before what they require.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::Finished;
 use super::anew::{Apart, Waits};
 use super::up::{Up, join};
+use super::{Finished, Manner};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
@@ -46,15 +45,9 @@ pub struct Down {
     /// How long to wait for stores that do not answer yet
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub wait: Duration,
-    /// How long to wait for another run's lock [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub lock_wait: Option<Duration>,
-    /// How long steps under way may go on after Ctrl-C or SIGTERM
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
-    pub grace: Duration,
-    /// How many keys or documents a rewrite of live data may change per second [default: no limit]
-    #[arg(long, value_name = "N")]
-    pub rate: Option<NonZeroU32>,
+    /// How it goes about it.
+    #[command(flatten)]
+    pub manner: Manner,
 }
 
 impl Migrator {
@@ -79,7 +72,7 @@ impl Migrator {
             unfinished: true,
             dry_run: up.dry_run,
             wait: up.wait,
-            lock_wait: up.lock_wait,
+            manner: up.manner.clone(),
             ..Down::default()
         };
         let mut report = RunReport::new("down");
@@ -125,7 +118,7 @@ impl Migrator {
         }
         // What was shown is what is undone, however often the run has to begin.
         let shown: BTreeSet<i64> = tasks.iter().filter_map(Task::row_number).collect();
-        let waits = Waits { stores: down.wait, lock: down.lock_wait };
+        let waits = Waits { stores: down.wait, lock: down.manner.lock_wait };
         let undo = async |locked: &LockedLedger, snapshot: &Snapshot, report: &mut RunReport| {
             let (tasks, stores) = self
                 .prepare_undo(down, &shown, locked, &files, snapshot)
@@ -229,7 +222,7 @@ impl Migrator {
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
             allow_data_loss: down.allow_data_loss,
-            rate: down.rate,
+            rate: down.manner.rate,
         };
         let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =

@@ -1,13 +1,12 @@
 //! `redo`: takes the newest migration back and applies it again, while its author works on it.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::up::join;
-use super::{Down, Finished, Up};
+use super::{Down, Finished, Manner, Up};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Result};
 use crate::execute;
@@ -29,15 +28,9 @@ pub struct Redo {
     /// How long to wait for stores that do not answer yet
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub wait: Duration,
-    /// How long to wait for another run's lock [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub lock_wait: Option<Duration>,
-    /// How long steps under way may go on after Ctrl-C or SIGTERM
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
-    pub grace: Duration,
-    /// How many keys or documents a rewrite of live data may change per second [default: no limit]
-    #[arg(long, value_name = "N")]
-    pub rate: Option<NonZeroU32>,
+    /// How it goes about it.
+    #[command(flatten)]
+    pub manner: Manner,
 }
 
 impl Migrator {
@@ -52,9 +45,7 @@ impl Migrator {
             dry_run: redo.dry_run,
             allow_data_loss: redo.allow_data_loss,
             wait: redo.wait,
-            lock_wait: redo.lock_wait,
-            grace: redo.grace,
-            rate: redo.rate,
+            manner: redo.manner.clone(),
             ..Down::default()
         };
         let mut finished = self.down(&down, confirm).await;
@@ -63,14 +54,8 @@ impl Migrator {
             return finished;
         }
         for to in again {
-            let up = Up {
-                to: Some(to),
-                wait: redo.wait,
-                lock_wait: redo.lock_wait,
-                grace: redo.grace,
-                rate: redo.rate,
-                ..Up::default()
-            };
+            let up =
+                Up { to: Some(to), wait: redo.wait, manner: redo.manner.clone(), ..Up::default() };
             finished = self.up(&up).await;
             if finished.error.is_some() {
                 break;

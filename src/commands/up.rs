@@ -1,14 +1,13 @@
 //! `up`: applies what is pending.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::Finished;
 use super::anew::{Apart, Waits};
 use super::tag::{check_tag, tag_name};
+use super::{Finished, Manner};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task};
@@ -34,15 +33,9 @@ pub struct Up {
     /// How long to wait for stores that do not answer yet
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub wait: Duration,
-    /// How long to wait for another run's lock [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub lock_wait: Option<Duration>,
-    /// How long steps under way may go on after Ctrl-C or SIGTERM
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
-    pub grace: Duration,
-    /// How many keys or documents a rewrite of live data may change per second [default: no limit]
-    #[arg(long, value_name = "N")]
-    pub rate: Option<NonZeroU32>,
+    /// How it goes about it.
+    #[command(flatten)]
+    pub manner: Manner,
     /// Contact every store, even if nothing is pending
     #[arg(long)]
     pub verify: bool,
@@ -76,9 +69,7 @@ impl Default for Up {
             dry_run: false,
             out_of_order: false,
             wait: Duration::from_secs(30),
-            lock_wait: None,
-            grace: Duration::from_secs(20),
-            rate: None,
+            manner: Manner::default(),
             verify: false,
             on_drift: OnDrift::Warn,
             tag: None,
@@ -125,7 +116,7 @@ impl Migrator {
                 false => Ok(()),
             };
         }
-        let waits = Waits { stores: up.wait, lock: up.lock_wait };
+        let waits = Waits { stores: up.wait, lock: up.manner.lock_wait };
         let mut planned = Some((snapshot, tasks));
         let apply = async |locked: &LockedLedger, snapshot: &Snapshot, report: &mut RunReport| {
             // What was planned without the lock holds if the ledger is still the same.
@@ -223,7 +214,7 @@ impl Migrator {
             listener: self.listener.as_ref(),
             interrupt: &self.interrupt,
             allow_data_loss: false,
-            rate: up.rate,
+            rate: up.manner.rate,
         };
         let mut outcome = execute::run(&context, tasks, stores).await;
         let shapes =
