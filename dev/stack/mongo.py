@@ -77,8 +77,12 @@ def command(server, install, data, port, *more):
     """Starts one member of the replica set."""
     data.mkdir(exist_ok=True)
     key = server.home / "keyfile"
-    key.touch(mode=0o600)
-    key.write_text(server.secrets["mongo_key"])
+    if not key.exists():
+        # In one go: another member may be reading it.
+        whole = server.home / "keyfile.new"
+        whole.touch(mode=0o600)
+        whole.write_text(server.secrets["mongo_key"])
+        whole.rename(key)
     return [install.mongod, "--dbpath", data, "--bind_ip", server.host, "--port", port, "--nounixsocket",
             "--replSet", REPLICA_SET, "--keyFile", key, "--wiredTigerCacheSizeGB", "0.5",
             "--setParameter", "diagnosticDataCollectionEnabled=false", *more]

@@ -126,7 +126,7 @@ mod by_sentinel {
         env.run(&["repair", "--reapply", "--yes"]).expect(0);
         env.run(&["validate"]).expect(0);
         servers.start();
-        env.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
+        env.run(&["down", "--yes"]).expect(0).says(&["undone   redis@2"]);
     }
 }
 
@@ -251,12 +251,18 @@ mod cluster {
         assert_eq!(eternal, 3);
         env.run(&["validate", "--full", "--strict-data"]).expect(3).out("3 keys have no TTL");
 
-        env.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(1).says(&["rewrite"]);
+        env.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
         block_on(async {
-            for (_, master) in masters().await {
-                asked::<Value>(&master, &format!("ACL DELUSER {}", env.name)).await;
-                asked::<Value>(&master, &format!("FUNCTION DELETE {}", env.name)).await;
-                asked::<Value>(&master, "CONFIG SET slowlog-max-len 128").await;
+            for (address, master) in masters().await {
+                let setting: Vec<String> = asked(&master, "CONFIG GET slowlog-max-len").await;
+                assert_eq!(setting[1], "128", "{address}");
+                let functions: Vec<Value> =
+                    asked(&master, &format!("FUNCTION LIST LIBRARYNAME {}", env.name)).await;
+                assert!(functions.is_empty(), "{address}");
+                let user: Value = asked(&master, &format!("ACL GETUSER {}", env.name)).await;
+                assert_eq!(user, Value::Nil, "{address}");
+                let (count, eternal) = keys(&master, &env.name).await;
+                assert_eq!(count, eternal, "{address}: no key had a time to live before");
             }
         });
     }
