@@ -1,6 +1,5 @@
 //! How long the pure parts take, at the size of a large project: `cargo bench`.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::path::Path;
 
@@ -88,7 +87,7 @@ fn applied((file, number): (&aiplat_migrate::migration::Migration, i64)) -> Row 
 fn shape(key_type: &str) -> Shape {
     let mut shape = Shape::default();
     for number in 0..OBJECTS {
-        let attributes: Attributes = BTreeMap::from([
+        let attributes = Attributes::from_iter([
             ("column id".to_string(), json!(key_type)),
             ("column name".to_string(), json!("text not null")),
             ("primary key".to_string(), json!(["id"])),

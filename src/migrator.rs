@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::config::Config;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, DiscreetListener, Event, Listener, Stand};
@@ -10,7 +12,7 @@ use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot, ledger_error};
 use crate::migration::{Files, StoreKind, sum};
 use crate::plan::{self, Entry};
 use crate::signals::Interrupt;
-use crate::stores::{Settings, StoreErrorKind};
+use crate::stores::{Settings, StoreError, StoreErrorKind};
 
 /// What carries out the commands. Each verb is a method, in a file of its own under `commands`.
 ///
@@ -167,13 +169,44 @@ impl Migrator {
         Ok(Some(error.hint("if the files are right: aiplat-migrate hash")))
     }
 
+    /// Reads the files while the ledger is being connected, which is mostly waiting. What is wrong with
+    /// the files is told first, and at once.
+    pub(crate) async fn files_and_ledger(
+        &self,
+        files: impl FnOnce(&Self) -> Result<Files>,
+        run: &Run,
+        wait: Duration,
+    ) -> Result<(Files, Ledger)> {
+        let first = self.attempt(run);
+        let files = files(self)?;
+        Ok((files, self.connected(first, run, wait).await?))
+    }
+
     /// Connects to the ledger; tries again for `wait` as long as PostgreSQL does not answer.
     pub(crate) async fn ledger(&self, run: &Run, wait: Duration) -> Result<Ledger> {
+        self.connected(self.attempt(run), run, wait).await
+    }
+
+    /// Begins to connect to the ledger; given up when the handle is dropped.
+    fn attempt(&self, run: &Run) -> AbortOnDropHandle<Result<Ledger, StoreError>> {
+        let (settings, run) = (self.config.ledger.clone(), run.clone());
+        let attempt = async move { Ledger::connect(&settings, &run).await };
+        AbortOnDropHandle::new(tokio::spawn(attempt))
+    }
+
+    async fn connected(
+        &self,
+        mut attempted: AbortOnDropHandle<Result<Ledger, StoreError>>,
+        run: &Run,
+        wait: Duration,
+    ) -> Result<Ledger> {
         let settings = &self.config.ledger;
         let deadline = Instant::now() + wait;
         let mut pause = Duration::from_millis(250);
         for attempt in 1.. {
-            let error = match Ledger::connect(settings, run).await {
+            let ended = (&mut attempted).await;
+            let ended = ended.map_err(|error| Error::failed("cannot connect").because(error))?;
+            let error = match ended {
                 Ok(ledger) => return Ok(ledger),
                 Err(error) => error,
             };
@@ -193,6 +226,7 @@ impl Migrator {
                 () = self.interrupt.stopping() => {}
             }
             pause = (pause * 2).min(Duration::from_secs(5));
+            attempted = self.attempt(run);
         }
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
     }

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The attributes of one object, in the store's own words.
-pub type Attributes = BTreeMap<String, Value>;
+/// The attributes of one object, in the store's own words, sorted by name. Most objects have a few, and
+/// a store may have tens of thousands of objects: a sorted vector takes a third of a tree's memory.
+pub type Attributes = LiteMap<String, Value>;
 
 /// The picture of one store: objects by name, the name beginning with the object's kind
 /// (`table auth.users`, `topic data-ingestion`, `keyspace session:*`).

@@ -88,10 +88,10 @@ impl Migrator {
         confirm: Confirm<'_>,
         report: &mut RunReport,
     ) -> Result<()> {
-        let files = self.files()?;
         let run = self.begin();
         report.run = Some(run.id.clone());
-        let ledger = self.unless_stopped(self.ledger(&run, down.wait)).await??;
+        let ready = self.files_and_ledger(Self::files, &run, down.wait);
+        let (files, ledger) = self.unless_stopped(ready).await??;
         let snapshot = ledger.read().await?;
         self.compare(&files, &snapshot.rows);
         let target = target(down, &snapshot)?;

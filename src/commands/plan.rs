@@ -31,8 +31,9 @@ pub struct Plan {
 impl Migrator {
     /// Reads files and ledger; contacts no store, writes nothing and takes no lock.
     pub async fn plan(&self, plan: &Plan) -> Result<Report> {
-        let files = self.checked_files()?;
-        let snapshot = self.ledger(&self.begin(), plan.wait).await?.read().await?;
+        let (files, ledger) =
+            self.files_and_ledger(Self::checked_files, &self.begin(), plan.wait).await?;
+        let snapshot = ledger.read().await?;
         let options = UpOptions {
             to: plan.to.clone(),
             out_of_order: plan.out_of_order,

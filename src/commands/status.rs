@@ -23,10 +23,10 @@ pub struct Status {
 impl Migrator {
     /// Reads files and ledger; writes nothing and takes no lock.
     pub async fn status(&self, status: &Status) -> Result<Report> {
-        let files = self.files()?;
-        let ledger = self.ledger(&self.begin(), status.wait).await?;
-        let snapshot = ledger.read().await?;
-        let at_work = ledger.at_work().await?;
+        let (files, ledger) =
+            self.files_and_ledger(Self::files, &self.begin(), status.wait).await?;
+        let (snapshot, at_work) =
+            futures_util::future::try_join(ledger.read(), ledger.at_work()).await?;
         let entries = self.compare(&files, &snapshot.rows);
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));

@@ -94,8 +94,8 @@ impl Migrator {
     }
 
     async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
-        let files = self.checked_files()?;
         if up.finish_undo {
+            self.checked_files()?;
             report.plan = self.finish_undo(up).await?;
             if report.plan.is_some() {
                 return Ok(());
@@ -103,7 +103,8 @@ impl Migrator {
         }
         let run = self.begin();
         report.run = Some(run.id.clone());
-        let ledger = self.unless_stopped(self.ledger(&run, up.wait)).await??;
+        let ready = self.files_and_ledger(Self::checked_files, &run, up.wait);
+        let (files, ledger) = self.unless_stopped(ready).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {

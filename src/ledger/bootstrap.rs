@@ -1,5 +1,11 @@
 //! Makes the ledger's own tables, and evolves them: refinery's work, under our lock.
 
+use refinery::{AsyncMigrate, Migration};
+use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_postgres::Client;
+
 use super::{LedgerSettings, absent, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
@@ -13,7 +19,7 @@ mod embedded {
 ///
 /// Changes are additive, so that an older binary works with a newer ledger: that refinery finds a
 /// migration applied which it does not know is therefore no error.
-pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) -> Result<()> {
+pub(super) async fn bootstrap(session: &Session, settings: &LedgerSettings) -> Result<()> {
     let schema = identifier(&settings.schema);
     let failed = |error: tokio_postgres::Error| ledger_error(&store_error(&error), settings);
     let (there, newest) = stand(session, &schema).await.map_err(failed)?;
@@ -26,11 +32,9 @@ pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) 
         let create = format!("CREATE SCHEMA {schema}");
         effect!("create_schema", session.client.batch_execute(&create)).map_err(failed)?;
     }
-    let path = format!("SET search_path TO {schema}");
-    session.client.batch_execute(&path).await.map_err(failed)?;
     runner.set_migration_table_name(format!("{}.refinery_schema_history", settings.schema));
-    let report = effect!("refinery", runner.run_async(&mut session.client));
-    session.client.batch_execute("RESET search_path").await.map_err(failed)?;
+    let mut turns = Turns { client: &session.client, schema };
+    let report = effect!("refinery", runner.run_async(&mut turns));
     match report {
         Ok(_) => Ok(()),
         Err(error) => {
@@ -43,6 +47,50 @@ pub(super) async fn bootstrap(session: &mut Session, settings: &LedgerSettings) 
         }
     }
 }
+
+/// The ledger's session as refinery uses it: what belongs together goes to the server in one message,
+/// which is a transaction by itself, and costs one round trip.
+struct Turns<'s> {
+    client: &'s Client,
+    /// Quoted.
+    schema: String,
+}
+
+impl AsyncTransaction for Turns<'_> {
+    type Error = tokio_postgres::Error;
+
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+        &'a mut self,
+        queries: T,
+    ) -> Result<usize, Self::Error> {
+        let mut message = format!("SET LOCAL search_path TO {};\n", self.schema);
+        let mut count = 0;
+        for query in queries {
+            message.push_str(query);
+            message.push_str("\n;\n");
+            count += 1;
+        }
+        self.client.batch_execute(&message).await?;
+        Ok(count)
+    }
+}
+
+impl AsyncQuery<Vec<Migration>> for Turns<'_> {
+    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
+        let rows = self.client.query_typed(query, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                let (at, checksum) = (row.try_get::<_, String>(2)?, row.try_get::<_, String>(3)?);
+                // refinery wrote both. What cannot be read is taken for another's, and not applied again.
+                let at = OffsetDateTime::parse(&at, &Rfc3339).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+                let checksum = checksum.parse().unwrap_or_default();
+                Ok(Migration::applied(row.try_get(0)?, row.try_get(1)?, at, checksum))
+            })
+            .collect()
+    }
+}
+
+impl AsyncMigrate for Turns<'_> {}
 
 /// What to do about the server's error inside refinery's.
 fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {

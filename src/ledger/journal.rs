@@ -2,7 +2,7 @@
 //! count of one.
 
 use serde_json::{Value, json};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::rows::{State, kind_and_version};
 use super::{LockedLedger, Row};
@@ -508,7 +508,9 @@ impl LockedLedger {
             "INSERT INTO {}.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING",
             self.schema_sql()
         );
-        let done = effect!("identify", self.execute(&sql, &[&store.name(), &identity]));
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&store.name(), Type::TEXT), (&identity, Type::TEXT)];
+        let done = effect!("identify", self.execute_once(&sql, &parameters));
         done.map(|_| ())
     }
 
@@ -607,7 +609,17 @@ impl LockedLedger {
         }
     }
 
-    /// Runs a statement; how many rows it wrote.
+    /// Runs a statement that a run needs once, in one round trip; how many rows it wrote.
+    pub(super) async fn execute_once(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<u64> {
+        let count = self.ledger.session.client.execute_typed(sql, parameters).await;
+        count.map_err(|error| self.error(&error))
+    }
+
+    /// Runs a statement that a run may need often; how many rows it wrote.
     pub(super) async fn execute(
         &self,
         sql: &str,

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::bootstrap::bootstrap;
@@ -106,7 +107,7 @@ impl Ledger {
     /// Errors: exit 5 when the lock was not had in time, naming its holder; exit 2 for a pooler
     /// that shares sessions between clients.
     pub async fn lock(
-        mut self,
+        self,
         run: Run,
         wait: Duration,
         waiting: Waiting<'_>,
@@ -118,7 +119,7 @@ impl Ledger {
         let (pid, since) = self.refuse_pooler(&leader).await?;
         effect!("lock", self.poll(&leader, pid, keys, deadline, waiting))?;
         let owner = serde_json::json!({ "pid": pid, "backend_start": since });
-        effect!("bootstrap", bootstrap(&mut self.session, &self.settings))?;
+        effect!("bootstrap", bootstrap(&self.session, &self.settings))?;
         // Sent together, in this order: a newcomer has its share of the work lock before it reads.
         let greeting = self.greeting();
         let greeting = self.session.client.batch_execute(&greeting);
@@ -219,7 +220,8 @@ impl Ledger {
                    AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
                    ORDER BY a.backend_start LIMIT 1";
         let (class, object) = (i64::from(keys.class as u32), i64::from(key as u32));
-        let row = session.client.query_opt(sql, &[&class, &object]).await;
+        let lock: [(&(dyn ToSql + Sync), Type); 2] = [(&class, Type::INT8), (&object, Type::INT8)];
+        let row = session.client.query_typed_opt(sql, &lock).await;
         Ok(row.map_err(|error| self.error(&error))?.map(|row| Holder {
             pid: row.get(0),
             application: row.get(1),
@@ -235,8 +237,12 @@ impl Ledger {
         let since = "(SELECT to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
                      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))";
         let ask = format!("SELECT pg_catalog.pg_backend_pid(), {since}");
-        let mut first = self.answer(leader, &ask).await?.into_iter();
-        let own = self.answer(&self.session, "SELECT pg_catalog.pg_backend_pid()").await?;
+        let (first, own) = futures_util::future::try_join(
+            self.answer(leader, &ask),
+            self.answer(&self.session, "SELECT pg_catalog.pg_backend_pid()"),
+        )
+        .await?;
+        let mut first = first.into_iter();
         let (pid, since) = (first.next().flatten(), first.next().flatten());
         match pid.as_deref().and_then(|pid| pid.parse().ok()) {
             Some(number) if own.first() != Some(&pid) => Ok((number, since)),

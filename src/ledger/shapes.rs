@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::{Ledger, LockedLedger};
 use crate::error::Result;
@@ -68,8 +68,9 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!("keep_before", self.execute(&sql, &[&store.name(), &Json(before), &self.run.id]))
-            .map(|_| ())
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&store.name(), Type::TEXT), (&Json(before), Type::JSONB), (&self.run.id, Type::TEXT)];
+        effect!("keep_before", self.execute_once(&sql, &parameters)).map(|_| ())
     }
 
     /// The recorded shape of `store` now.
@@ -89,8 +90,12 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!("record_shape", self.execute(&sql, &[&store.name(), &Json(recorded), &self.run.id]))
-            .map(|_| ())
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&store.name(), Type::TEXT),
+            (&Json(recorded), Type::JSONB),
+            (&self.run.id, Type::TEXT),
+        ];
+        effect!("record_shape", self.execute_once(&sql, &parameters)).map(|_| ())
     }
 
     /// Records the live shape of a store as it should be, with one event for each of `details`.

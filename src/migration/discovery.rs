@@ -1,8 +1,11 @@
 //! Finds the migrations of each store and checks all that can be checked without a store.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::PathBuf;
+
+use rustix::fs::{Mode, OFlags, openat};
 
 use super::copy_data::{HELD, InPart, read_in_part};
 use super::name::FileName;
@@ -97,12 +100,14 @@ impl Found {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
         names.sort();
+        let directory = File::open(&folder.path);
+        let directory = directory.map_err(|error| unreadable(&folder.shown, &error))?;
         for name in
             names.into_iter().filter(|name| !name.starts_with('.') && name != super::sum::FILE)
         {
             let shown = format!("{}/{name}", folder.shown);
             match FileName::parse(&name, folder.store) {
-                Ok(parsed) => match read(folder.store, &folder.path.join(&name), &shown, &parsed) {
+                Ok(parsed) => match read(folder, &directory, &name, &shown, &parsed) {
                     Ok(read) => found.add(parsed, read),
                     Err(error) => found.errors.push(error),
                 },
@@ -192,13 +197,24 @@ fn twice<'a>(version: &str, texts: impl Iterator<Item = &'a Text>, errors: &mut 
     }
 }
 
-/// Reads a file. Of SQL that is applied, large COPY data stays on disk; a U file is held whole,
-/// since the ledger keeps its text, and so is one whose placeholders are to be replaced.
-fn read(store: StoreKind, path: &Path, shown: &str, name: &FileName) -> Result<Text> {
+/// Reads the file `name` of `folder`, which is open as `directory`. Of SQL that is applied, large COPY data stays on disk; a U file
+/// is held whole, since the ledger keeps its text, and so is one whose placeholders are to be replaced.
+fn read(
+    folder: &Folder,
+    directory: &File,
+    name: &str,
+    shown: &str,
+    parsed: &FileName,
+) -> Result<Text> {
+    let store = folder.store;
     let failed = |error: &std::io::Error| unreadable(shown, error);
-    let may_be_large = store == StoreKind::Postgres && !matches!(name, FileName::Undo(..));
-    if may_be_large && fs::metadata(path).map_err(|error| failed(&error))?.len() > HELD as u64 {
-        let read = read_in_part(path).map_err(|error| failed(&error))?;
+    // Thousands of files are read at each start: by one name in an open folder, not by a long path.
+    let opened = openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let mut file = File::from(opened.map_err(|error| failed(&error.into()))?);
+    let size = file.metadata().map_err(|error| failed(&error))?.len();
+    let may_be_large = store == StoreKind::Postgres && !matches!(parsed, FileName::Undo(..));
+    if may_be_large && size > HELD as u64 {
+        let read = read_in_part(&folder.path.join(name)).map_err(|error| failed(&error))?;
         if let Some(InPart { text, checksum, large }) = read {
             let source = Source { large, ..Source::new(store, shown, text) };
             if source.large.is_empty() || source.header()?.placeholders != Some(true) {
@@ -206,7 +222,8 @@ fn read(store: StoreKind, path: &Path, shown: &str, name: &FileName) -> Result<T
             }
         }
     }
-    let bytes = fs::read(path).map_err(|error| failed(&error))?;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    file.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;

@@ -59,7 +59,7 @@ async fn own_configs(
 }
 
 fn attributes(layout: Layout, configs: Configs) -> Attributes {
-    let mut attributes = Attributes::from([
+    let mut attributes = Attributes::from_iter([
         ("partitions".to_string(), json!(layout.partitions)),
         ("replicationFactor".to_string(), json!(layout.replication_factor)),
     ]);

@@ -30,17 +30,33 @@ pub(crate) struct Postgres {
     session: Session,
     /// The session on the server.
     pid: i32,
+    identity: Option<String>,
     settings: Settings,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
 }
+
+/// Which server and which database this is.
+const IDENTITY: &str = "SELECT system_identifier::text || '/' || current_database() \
+                        FROM pg_catalog.pg_control_system()";
 
 /// Connects, and runs the greeting that the settings carry.
 pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
     let session = settings.connect(application).await?;
     let greeting = settings.greeting.clone().unwrap_or_default();
     let hello = format!("{greeting};\nSELECT pg_catalog.pg_backend_pid() AS pid");
-    let answer = session.client.simple_query(&hello).await.map_err(|error| store_error(&error))?;
+    let (answer, identity) = futures_util::future::join(
+        session.client.simple_query(&hello),
+        session.client.query_typed_one(IDENTITY, &[]),
+    )
+    .await;
+    let answer = answer.map_err(|error| store_error(&error))?;
+    let identity = match identity {
+        Ok(row) => Some(row.get(0)),
+        // The function may be closed to this role; then there is no identity to hold.
+        Err(error) if error.as_db_error().is_some() => None,
+        Err(error) => return Err(store_error(&error)),
+    };
     let pid = answer.iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.try_get("pid").ok().flatten()?.parse().ok(),
         // The driver's enum is open; what is not a row holds no pid.
@@ -49,6 +65,7 @@ pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn S
     let pid = pid.unwrap_or_default();
     Ok(Box::new(Postgres {
         pid,
+        identity,
         session,
         settings: settings.clone(),
         blocker: blocker::Seen::default(),
@@ -66,17 +83,7 @@ fn step(unit: &Unit) -> Result<&Step, StoreError> {
 
 impl Store for Postgres {
     fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        async move {
-            let sql = "SELECT system_identifier::text || '/' || current_database() \
-                       FROM pg_catalog.pg_control_system()";
-            match self.session.client.query_typed_one(sql, &[]).await {
-                Ok(row) => Ok(Some(row.get(0))),
-                // The function may be closed to this role; then there is no identity to hold.
-                Err(error) if error.as_db_error().is_some() => Ok(None),
-                Err(error) => Err(store_error(&error)),
-            }
-        }
-        .boxed()
+        std::future::ready(Ok(self.identity.clone())).boxed()
     }
 
     fn window(&self) -> usize {

@@ -107,7 +107,7 @@ fn insert_function(shape: &mut Shape, library: &Value) {
     let mut names: Vec<String> =
         functions.iter().filter_map(|function| text(field(function, "name")?)).collect();
     names.sort();
-    let attributes = Attributes::from([
+    let attributes = Attributes::from_iter([
         ("code".to_string(), json!(code)),
         ("functions".to_string(), json!(names)),
     ]);
@@ -131,7 +131,7 @@ fn user_attributes(user: &LiveUser) -> Attributes {
         (false, true) => "none",
         (false, false) => "set",
     };
-    let mut attributes = Attributes::from([
+    let mut attributes = Attributes::from_iter([
         ("enabled".to_string(), json!(rights.enabled)),
         ("password".to_string(), json!(password)),
         ("keys".to_string(), json!(rights.keys)),

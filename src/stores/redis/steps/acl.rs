@@ -307,7 +307,7 @@ pub fn declares(acl: &Acl) -> Vec<(String, Option<Attributes>)> {
     match acl.user.as_str() {
         "default" => {
             let attributes = [("enabled".to_string(), json!(acl.rights().enabled))];
-            vec![("user default".to_string(), Some(Attributes::from(attributes)))]
+            vec![("user default".to_string(), Some(Attributes::from_iter(attributes)))]
         }
         _ => Vec::new(),
     }

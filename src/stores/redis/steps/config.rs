@@ -114,7 +114,7 @@ pub fn object(name: &str) -> String {
 
 /// A setting in a shape.
 pub fn attributes(name: &str, value: &str) -> Attributes {
-    Attributes::from([("value".to_string(), json!(normal(name, value)))])
+    Attributes::from_iter([("value".to_string(), json!(normal(name, value)))])
 }
 
 fn name(key: &DocumentKey) -> Result<String, ScriptError> {
@@ -259,7 +259,10 @@ mod tests {
         let declared = read.expect("config").declares();
         let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["setting maxmemory", "setting appendonly", "setting hz"]);
-        let value = declared[0].1.as_ref().map(|attributes| attributes["value"].clone());
+        let value = declared[0]
+            .1
+            .as_ref()
+            .map(|attributes| attributes.get("value").expect("value").clone());
         assert_eq!(value, Some(json!("1073741824")));
     }
 

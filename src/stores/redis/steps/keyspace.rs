@@ -120,7 +120,7 @@ impl Contract {
             true => json!("never"),
             false => json!(self.types),
         };
-        let mut attributes = Attributes::from([
+        let mut attributes = Attributes::from_iter([
             ("pattern".to_string(), json!(self.pattern.written)),
             ("type".to_string(), types),
             ("ttlSeconds".to_string(), self.ttl.attribute()),
