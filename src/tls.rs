@@ -5,7 +5,7 @@ mod trouble;
 pub use trouble::{Peer, Plain, explained, find, in_words};
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -70,18 +70,17 @@ impl TlsFiles {
     /// A client configuration that verifies as much as `verify` says.
     pub fn client_config(&self, verify: Verify) -> Result<Arc<rustls::ClientConfig>, StoreError> {
         install_provider();
-        let mut roots = rustls::RootCertStore::empty();
-        match &self.ca_file {
+        let roots = match &self.ca_file {
             Some(path) => {
+                let mut roots = rustls::RootCertStore::empty();
                 for certificate in certificates(path)? {
                     roots.add(certificate).map_err(|error| unusable(path, &error))?;
                 }
+                Arc::new(roots)
             }
-            None => {
-                let native = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(native.certs);
-            }
-        }
+            None if verify == Verify::Nothing => Arc::new(rustls::RootCertStore::empty()),
+            None => system_roots(),
+        };
         let builder = rustls::ClientConfig::builder();
         let builder = match verify {
             Verify::Full => builder.with_root_certificates(roots),
@@ -110,6 +109,17 @@ impl TlsFiles {
     }
 }
 
+/// The system's authorities: more than a hundred files, read once, and only by who needs them.
+fn system_roots() -> Arc<rustls::RootCertStore> {
+    static ROOTS: OnceLock<Arc<rustls::RootCertStore>> = OnceLock::new();
+    let read = || {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(roots)
+    };
+    ROOTS.get_or_init(read).clone()
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
     let read: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?.collect();
@@ -135,18 +145,17 @@ struct Lenient {
 }
 
 impl Lenient {
-    fn new(verify: Verify, roots: rustls::RootCertStore) -> Result<Lenient, StoreError> {
+    fn new(verify: Verify, roots: Arc<rustls::RootCertStore>) -> Result<Lenient, StoreError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = match verify {
             Verify::Nothing => None,
             Verify::Full | Verify::Chain => {
-                let built =
-                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                        .build()
-                        .map_err(|error| {
-                            StoreError::new(StoreErrorKind::Settings, error.to_string())
-                                .hint("give the authority's certificate as ca_file")
-                        })?;
+                let built = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+                    .build()
+                    .map_err(|error| {
+                        StoreError::new(StoreErrorKind::Settings, error.to_string())
+                            .hint("give the authority's certificate as ca_file")
+                    })?;
                 Some(built)
             }
         };

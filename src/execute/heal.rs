@@ -34,20 +34,26 @@ pub struct Healing<'a> {
 
 impl Healing<'_> {
     /// Applies the script of `heal` step by step. In PostgreSQL the event is written in the
-    /// repair's own transaction; elsewhere after its last step: a repair that was cut off is simply
-    /// done again.
+    /// repair's own transaction. Elsewhere one is written before the store is touched and one after
+    /// the last step: of a repair that was cut off the first is left, and it is simply done again.
     pub async fn heal(&self, heal: &Heal) -> Result<()> {
         let nowhere = |mistake: crate::migration::ScriptError| {
             heal.source(self.kind).error(mistake).state("nothing of it was done")
         };
         let units = heal.units(self.kind).map_err(nowhere)?;
-        let details = details(&heal.object, "put back", heal.changes.iter().map(reversed));
-        for unit in &units {
-            self.step(heal, unit, &details).await?;
+        let changes = || heal.changes.iter().map(reversed);
+        let done = details(&heal.object, "put back", changes());
+        let sealed = units.iter().any(|unit| unit.atomic);
+        if !sealed {
+            let begun = details(&heal.object, "begun to put back", changes());
+            self.ledger.repaired(self.kind, &begun).await?;
         }
-        match units.iter().any(|unit| unit.atomic) {
+        for unit in &units {
+            self.step(heal, unit, &done).await?;
+        }
+        match sealed {
             true => Ok(()),
-            false => self.ledger.repaired(self.kind, &details).await,
+            false => self.ledger.repaired(self.kind, &done).await,
         }
     }
 

@@ -27,8 +27,9 @@ pub fn connection_error(
     let chain = chain(error);
     let lower = chain.to_lowercase();
     if lower.contains("does not allow writes") {
-        // Said of the last host alone, whatever became of the others.
-        return StoreError::unreachable(format!("{address}: none of them takes writes")).hint(
+        let them =
+            if address.contains(',') { "none of them takes writes" } else { "takes no writes" };
+        return StoreError::unreachable(format!("{address}: {them}")).hint(
             "is there a primary? After a failover it takes a while until there is one again",
         );
     }

@@ -35,8 +35,30 @@ impl Settings {
     /// Opens a session named `application`; tries once.
     ///
     /// Every session waits 5 s at most for a lock, has no statement timeout of its own, and is
-    /// ended soon by either side when the other's machine is lost.
+    /// ended soon by either side when the other's machine is lost. Where several hosts are named, the
+    /// error tells of each: the driver's own is the last one's.
     pub async fn connect(&self, application: &str) -> Result<Session, StoreError> {
+        let error = match self.connect_to_any(application).await {
+            Ok(session) => return Ok(session),
+            Err(error) => error,
+        };
+        let each = self.each_host();
+        if each.len() < 2 {
+            return Err(error);
+        }
+        let asked = each.iter().map(async |one| (one, one.connect_to_any(application).await.err()));
+        let told = futures_util::future::join_all(asked).await;
+        Err(told.into_iter().fold(error, |error, (one, refused)| {
+            let (address, why) = (one.address(), refused.map(|refused| refused.message));
+            let why = why.unwrap_or_else(|| "lets us in by now".to_string());
+            match why.contains(&address) {
+                true => error.detail(why),
+                false => error.detail(format!("{address}: {why}")),
+            }
+        }))
+    }
+
+    async fn connect_to_any(&self, application: &str) -> Result<Session, StoreError> {
         let mut config = self.driver_config()?;
         config.application_name(shortened(application));
         let mut bare = self.bare_config()?;

@@ -78,6 +78,15 @@ impl Settings {
         }
     }
 
+    /// These settings for each host alone.
+    pub(super) fn each_host(&self) -> Vec<Settings> {
+        let alone = |(host, port)| Settings { host: Some(host), port: Some(port), ..self.clone() };
+        match self.driver_config() {
+            Ok(config) => hosts_and_ports(&config).map(alone).collect(),
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// Whether what is sent may be read on its way, in words.
     pub fn plain_text(&self) -> Option<String> {
         let mode = self.mode().ok()?;
@@ -262,21 +271,24 @@ fn unreadable() -> StoreError {
 }
 
 fn hosts(config: &tokio_postgres::Config) -> String {
+    let shown = |(name, port): (String, u16)| match name.starts_with('/') {
+        true => name,
+        false => format!("{name}:{port}"),
+    };
+    hosts_and_ports(config).map(shown).collect::<Vec<_>>().join(",")
+}
+
+/// The hosts, or the folders of their sockets, each with its port.
+fn hosts_and_ports(config: &tokio_postgres::Config) -> impl Iterator<Item = (String, u16)> {
     let ports = config.get_ports();
-    let named: Vec<String> = config
-        .get_hosts()
-        .iter()
-        .enumerate()
-        .map(|(at, host)| {
-            let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-            match host {
-                Host::Tcp(name) => format!("{name}:{port}"),
-                #[cfg(unix)]
-                Host::Unix(path) => path.display().to_string(),
-            }
-        })
-        .collect();
-    named.join(",")
+    config.get_hosts().iter().enumerate().map(move |(at, host)| {
+        let name = match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        };
+        (name, ports.get(at).or(ports.first()).copied().unwrap_or(5432))
+    })
 }
 
 #[cfg(test)]

@@ -562,6 +562,20 @@ fn an_unreachable_ledger() {
 }
 
 #[test]
+fn of_several_hosts_each_is_told() {
+    let env = TestEnv::new();
+    env.file("migrations/postgres/V1__t.sql", "create table t ();");
+    let url = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+    let (login, rest) = url.rsplit_once('@').expect("a login");
+    let (address, _) = rest.split_once('/').expect("a database");
+    let several = format!("{login}@127.0.0.1:1,{address}/nowhere");
+    let env = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &several);
+    let found = env.run(&["up", "--wait", "0s"]).expect(2);
+    found.says(&["127.0.0.1:1: ", "refused", &format!("{address}: "), "\"nowhere\" does not exist"]);
+    let _restored = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &url);
+}
+
+#[test]
 fn a_wrong_password_fails_at_once_and_is_not_shown() {
     const WRONG: &str = "wrong-hunter2";
     let with_password = |url: &str| {
