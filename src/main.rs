@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         cli.common.quiet,
     ));
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let finished = match runtime {
         Ok(runtime) => {
             let finished = runtime.block_on(carry_out(&cli, run, console.clone(), metrics.clone()));

@@ -51,7 +51,8 @@ impl Shape {
 
     /// Adds an object.
     pub fn insert(&mut self, object: impl Into<String>, attributes: Attributes) {
-        self.objects.insert(object.into(), attributes);
+        // Collected anew, they take no more room than they need.
+        self.objects.insert(object.into(), attributes.into_iter().collect());
     }
 
     /// The objects of one kind: those whose name begins with `kind` and a space.

@@ -30,7 +30,7 @@ pub struct Task {
     /// What must be settled first.
     pub after: Vec<MigrationId>,
     /// The row that is gone on with (up) or undone (down).
-    pub row: Option<Row>,
+    pub row: Option<Box<Row>>,
     /// The row of a repeatable that this application replaces.
     pub replaces: Option<i64>,
     /// Whether the row is written in the migration's own transaction.
@@ -127,7 +127,8 @@ fn apply_task(
 ) -> Result<Task> {
     let script = file.source.script(placeholders)?;
     let units = parse(&script, placeholders)?;
-    let row = living.filter(|row| matches!(row.state, State::Failed | State::Running)).cloned();
+    let row = living.filter(|row| matches!(row.state, State::Failed | State::Running));
+    let row = row.cloned().map(Box::new);
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
     let step_hashes = hashes(&file.source, &units);
     if let Some(row) = &row {
@@ -312,7 +313,7 @@ fn undo_task(
         units,
         after: undoing.item.after,
         sealed: one && row.state == State::Applied,
-        row: Some(row.clone()),
+        row: Some(Box::new(row.clone())),
         replaces: None,
     })
 }

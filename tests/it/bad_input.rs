@@ -571,7 +571,12 @@ fn of_several_hosts_each_is_told() {
     let several = format!("{login}@127.0.0.1:1,{address}/nowhere");
     let env = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &several);
     let found = env.run(&["up", "--wait", "0s"]).expect(2);
-    found.says(&["127.0.0.1:1: ", "refused", &format!("{address}: "), "\"nowhere\" does not exist"]);
+    found.says(&[
+        "127.0.0.1:1: ",
+        "refused",
+        &format!("{address}: "),
+        "\"nowhere\" does not exist",
+    ]);
     let _restored = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &url);
 }
 

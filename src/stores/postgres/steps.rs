@@ -91,7 +91,7 @@ impl Step {
 pub fn parse(script: &Script, rendered: &Rendered) -> Result<Vec<Unit>, ScriptError> {
     let in_file =
         |mistake: ScriptError| ScriptError { span: rendered.span(mistake.span), ..mistake };
-    let statements = split(&rendered.text).map_err(in_file)?;
+    let mut statements = split(&rendered.text).map_err(in_file)?;
     for statement in &statements {
         refuse(statement, &rendered.text, script.header.without_transaction).map_err(in_file)?;
     }
@@ -102,6 +102,8 @@ pub fn parse(script: &Script, rendered: &Rendered) -> Result<Vec<Unit>, ScriptEr
         [one] => headline(&rendered.text[one.span.clone()]),
         more => format!("{} statements", more.len()),
     };
+    // A run holds thousands of them.
+    statements.shrink_to_fit();
     let span = 0..rendered.text.len();
     let unit = Step { text: rendered.clone(), span, statements, manner: Manner::Transaction };
     Ok(vec![Unit {
