@@ -10,6 +10,7 @@ use super::{LedgerSettings, absent, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::postgres::{Session, identifier, literal, store_error};
+use crate::stores::StoreErrorKind;
 
 mod embedded {
     refinery::embed_migrations!("src/ledger/migrations");
@@ -30,12 +31,8 @@ pub(super) async fn bootstrap(session: &Session, settings: &LedgerSettings) -> R
         return Ok(());
     }
     let mut runner = embedded::migrations::runner().set_abort_missing(false).set_grouped(true);
-    if !there {
-        let create = format!("CREATE SCHEMA {schema}");
-        effect!("create_schema", session.client.batch_execute(&create)).map_err(failed)?;
-    }
     runner.set_migration_table_name(format!("{}.refinery_schema_history", settings.schema));
-    let mut turns = Turns { client: &session.client, schema };
+    let mut turns = Turns::new(&session.client, schema, there);
     let report = effect!("refinery", runner.run_async(&mut turns));
     match report {
         Ok(_) => Ok(()),
@@ -45,17 +42,37 @@ pub(super) async fn bootstrap(session: &Session, settings: &LedgerSettings) -> R
                     .source(&error)
                     .state("no migration was applied; no store was touched");
             let usual = "the ledger's role must own the ledger's schema".to_string();
-            Err(failed.hint(hint(&error).unwrap_or(usual)))
+            match said(&error).map(store_error) {
+                Some(said) if !there || said.kind == StoreErrorKind::Unreachable => {
+                    Err(ledger_error(&said, settings))
+                }
+                said => Err(failed.hint(said.and_then(|said| said.hint).unwrap_or(usual))),
+            }
         }
     }
 }
 
 /// The ledger's session as refinery uses it: what belongs together goes to the server in one message,
-/// which is a transaction by itself, and costs one round trip.
+/// which is a transaction by itself, and costs one round trip. A ledger that is not there yet is made
+/// as a whole by one.
 struct Turns<'s> {
     client: &'s Client,
     /// Quoted.
     schema: String,
+    /// What the next message begins with.
+    begun: String,
+    /// Whether there is nothing to ask for yet: what is to be made is gathered.
+    absent: bool,
+}
+
+impl<'s> Turns<'s> {
+    fn new(client: &'s Client, schema: String, there: bool) -> Turns<'s> {
+        let begun = match there {
+            true => String::new(),
+            false => format!("CREATE SCHEMA {schema};\n"),
+        };
+        Turns { client, schema, begun, absent: !there }
+    }
 }
 
 impl AsyncTransaction for Turns<'_> {
@@ -65,20 +82,27 @@ impl AsyncTransaction for Turns<'_> {
         &'a mut self,
         queries: T,
     ) -> Result<usize, Self::Error> {
-        let mut message = format!("SET LOCAL search_path TO {};\n", self.schema);
+        let mut message = std::mem::take(&mut self.begun);
+        message.push_str(&format!("SET LOCAL search_path TO {};\n", self.schema));
         let mut count = 0;
         for query in queries {
             message.push_str(query);
             message.push_str("\n;\n");
             count += 1;
         }
-        self.client.batch_execute(&message).await?;
+        match self.absent {
+            true => self.begun = message,
+            false => self.client.batch_execute(&message).await?,
+        }
         Ok(count)
     }
 }
 
 impl AsyncQuery<Vec<Migration>> for Turns<'_> {
     async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
+        if std::mem::take(&mut self.absent) {
+            return Ok(Vec::new());
+        }
         let rows = self.client.query_typed(query, &[]).await?;
         rows.iter()
             .map(|row| {
@@ -94,12 +118,12 @@ impl AsyncQuery<Vec<Migration>> for Turns<'_> {
 
 impl AsyncMigrate for Turns<'_> {}
 
-/// What to do about the server's error inside refinery's.
-fn hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+/// The server's error inside refinery's.
+fn said<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e tokio_postgres::Error> {
     let mut next = Some(error);
     while let Some(cause) = next {
-        if let Some(said) = cause.downcast_ref::<tokio_postgres::Error>() {
-            return store_error(said).hint;
+        if let Some(said) = cause.downcast_ref() {
+            return Some(said);
         }
         next = cause.source();
     }
