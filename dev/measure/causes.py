@@ -19,5 +19,9 @@ CAUSES = {
         "9 MB of it are pages of the binary that were touched, which the system may drop; 1.5 MB are its relocations. The "
         "heap is 6 MB at its peak: files and plan 4, the shape of 2,500 objects 2."
     ),
+    "held": (
+        "The same client waited longer on an idle server: it is the machine's scheduling that is seen. The server takes "
+        "a rewrite's commands in portions of 16 KiB, and serves the others between two of them."
+    ),
     "lanes": "The servers' own work swings more than the bar allows on the two cores that five servers share here.",
 }

@@ -16,7 +16,7 @@ from .layout import CHECKOUT
 USER = 65532
 LAST_WORDS = "dev/termination-log"
 
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 CLONE_NEWNS = 0x20000
 PT_INTERP = 3
 
@@ -37,6 +37,7 @@ def fill(root, binary, say):
     (root / LAST_WORDS).parent.mkdir()
     (root / LAST_WORDS).touch()
     (root / LAST_WORDS).chmod(0o666)
+    (root / "proc").mkdir()
 
 
 def mount(root, place, files):
@@ -91,6 +92,9 @@ def run_in(root, arguments, environment, expected=0):
         bind(root)
         bind(root / LAST_WORDS)
         bind(root, MS_REMOUNT | MS_RDONLY)
+        # Every runtime mounts it.
+        proc = os.fsencode(root / "proc")
+        call(libc.mount(b"proc", proc, b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None), "mount /proc")
         os.chroot(root)
         os.chdir("/platform")
         os.setgroups([])

@@ -46,6 +46,10 @@ impl KeyPair {
             settings(format!("MongoDB: cannot join certificate and key: {error}"))
         })?;
         let path = descriptor(&file);
+        if !path.exists() {
+            return Err(settings("MongoDB: joining certificate and key needs /proc, which is not mounted")
+                .hint("mount it, or write both into one PEM file and name it as `cert_file`"));
+        }
         Ok(KeyPair { path, _joined: Some(file) })
     }
 }
