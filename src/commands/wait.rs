@@ -33,7 +33,10 @@ impl Migrator {
         let count = stores.as_ref().map_or(0, |stores| stores.len());
         match Error::all([ledger.err(), stores.err()].into_iter().flatten()) {
             Some(error) => Err(error),
-            None => Ok(Report::Done(format!("the ledger and {count} stores answer"))),
+            None => {
+                let stores = if count == 1 { "store" } else { "stores" };
+                Ok(Report::Done(format!("the ledger and {count} {stores} answer")))
+            }
         }
     }
 

@@ -91,7 +91,7 @@ async fn as_wanted(
     refused: Vec<Refused>,
 ) -> Result<(), Failure> {
     for (name, said) in refused {
-        let fault = Fault::Said(said).of(&format!("topic {name}"));
+        let fault = Fault::Said(said).for_want_of("Create", &name).of(&format!("topic {name}"));
         match topics.iter().find(|topic| topic.name == name) {
             Some(topic) => {
                 done_before(admin, &Step::CreateTopic(topic.clone()), fault).await?;

@@ -47,8 +47,10 @@ impl KeyPair {
         })?;
         let path = descriptor(&file);
         if !path.exists() {
-            return Err(settings("MongoDB: joining certificate and key needs /proc, which is not mounted")
-                .hint("mount it, or write both into one PEM file and name it as `cert_file`"));
+            return Err(settings(
+                "MongoDB: joining certificate and key needs /proc, which is not mounted",
+            )
+            .hint("mount it, or write both into one PEM file and name it as `cert_file`"));
         }
         Ok(KeyPair { path, _joined: Some(file) })
     }
