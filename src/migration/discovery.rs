@@ -197,8 +197,9 @@ fn twice<'a>(version: &str, texts: impl Iterator<Item = &'a Text>, errors: &mut 
     }
 }
 
-/// Reads the file `name` of `folder`, which is open as `directory`. Of SQL that is applied, large COPY data stays on disk; a U file
-/// is held whole, since the ledger keeps its text, and so is one whose placeholders are to be replaced.
+/// Reads the file `name` of `folder`, which is open as `directory`. Of SQL that is applied, large COPY
+/// data stays on disk; a U file is held whole, since the ledger keeps its text, and so is one whose
+/// placeholders are to be replaced.
 fn read(
     folder: &Folder,
     directory: &File,

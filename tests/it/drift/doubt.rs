@@ -92,7 +92,8 @@ fn what_a_step_declares_is_recorded_when_it_is_settled() {
     assert_eq!(env.sql(contracts), ["1"]);
     env.run(&["up"]).expect(0);
     assert_eq!(env.ledger(), ["redis 1 applied"]);
-    env.run(&["validate", "--store", "redis"]).expect(0);
+    // A run that goes on records whatever else became different, and other tests are at work here too.
+    assert_eq!(crate::chaos::drift(&env), [""; 0]);
 }
 
 #[test]
