@@ -37,6 +37,6 @@ def machine():
         "cores": os.cpu_count(),
         "processor": models[0] if models else platform.machine(),
         "memory_gib": round(kib / 1024**2),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
     }
