@@ -6,7 +6,7 @@ CAUSES = {
         "measured one after the other."
     ),
     "far": (
-        "31 turns are there with 10 migrations already: three sessions that log in by SCRAM one after the other (5 "
+        "25 turns are there with 10 migrations already: three sessions that log in by SCRAM one after the other (5 "
         "each), the lock, the ledger's own tables in an empty database, the pictures before and after; a migration adds "
         "0.07. The server's own work is the greater part: 3 ms for each migration, and 45 ms for the ledger's tables."
     ),
