@@ -94,16 +94,18 @@ impl Migrator {
     }
 
     async fn try_up(&self, up: &Up, report: &mut RunReport) -> Result<()> {
+        let mut read = None;
         if up.finish_undo {
-            self.checked_files()?;
+            read = Some(self.checked_files()?);
             report.plan = self.finish_undo(up).await?;
             if report.plan.is_some() {
                 return Ok(());
             }
         }
+        let files = |this: &Self| read.map_or_else(|| this.checked_files(), Ok);
         let run = self.begin();
         report.run = Some(run.id.clone());
-        let ready = self.files_and_ledger(Self::checked_files, &run, up.wait);
+        let ready = self.files_and_ledger(files, &run, up.wait);
         let (files, ledger) = self.unless_stopped(ready).await??;
         let snapshot = ledger.read().await?;
         let tasks = self.tasks(up, &files, &snapshot, report)?;

@@ -259,11 +259,8 @@ mod tests {
         let declared = read.expect("config").declares();
         let names: Vec<&str> = declared.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["setting maxmemory", "setting appendonly", "setting hz"]);
-        let value = declared[0]
-            .1
-            .as_ref()
-            .map(|attributes| attributes.get("value").expect("value").clone());
-        assert_eq!(value, Some(json!("1073741824")));
+        let value = declared[0].1.as_ref().and_then(|attributes| attributes.get("value"));
+        assert_eq!(value, Some(&json!("1073741824")));
     }
 
     #[test]
