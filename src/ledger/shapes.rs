@@ -68,9 +68,7 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&store.name(), Type::TEXT), (&Json(before), Type::JSONB), (&self.run.id, Type::TEXT)];
-        effect!("keep_before", self.execute_once(&sql, &parameters)).map(|_| ())
+        effect!("keep_before", self.write_shape(&sql, store, before))
     }
 
     /// The recorded shape of `store` now.
@@ -90,12 +88,14 @@ impl LockedLedger {
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
-            (&store.name(), Type::TEXT),
-            (&Json(recorded), Type::JSONB),
-            (&self.run.id, Type::TEXT),
-        ];
-        effect!("record_shape", self.execute_once(&sql, &parameters)).map(|_| ())
+        effect!("record_shape", self.write_shape(&sql, store, recorded))
+    }
+
+    async fn write_shape(&self, sql: &str, store: StoreKind, shape: &Shape) -> Result<()> {
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&store.name(), Type::TEXT), (&Json(shape), Type::JSONB), (&self.run.id, Type::TEXT)];
+        let written = self.execute_once(sql, &parameters).await;
+        written.map(|_| ())
     }
 
     /// Records the live shape of a store as it should be, with one event for each of `details`.

@@ -385,7 +385,9 @@ fn every_effect_has_failpoints() {
         ("src/ledger/", "self.one("),
         ("src/ledger/", "self.exactly_one("),
         ("src/ledger/", "self.execute("),
+        ("src/ledger/", "self.execute_once("),
         ("src/ledger/", "client.execute("),
+        ("src/ledger/", "client.execute_typed("),
         ("src/ledger/", "self.write_shape("),
         ("src/execute/", "store.apply("),
     ];
@@ -407,6 +409,8 @@ fn every_effect_has_failpoints() {
                     "prepared(sql).await?;self.ledger.session.",
                     "match",
                     "letdone=self.ledger.session.",
+                    "letcount=self.ledger.session.",
+                    "letwritten=",
                 ];
                 if own.iter().any(|own| before.ends_with(own)) {
                     continue;
