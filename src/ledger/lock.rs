@@ -20,7 +20,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use super::bootstrap::bootstrap;
 use super::{Ledger, LedgerSettings, Run, Snapshot, ledger_error};
 use crate::error::{Error, Exit, Result};
-use crate::failpoint::{self, effect, failpoint};
+use crate::failpoint::{self, effect};
 use crate::postgres::{Session, identifier, store_error};
 use crate::stores::StoreError;
 
@@ -89,6 +89,11 @@ impl Keys {
         Keys { class: 0x6169_706d, leader: hash & !1, work: hash | 1 }
     }
 
+    /// SQL that is true when the session got its share of the work lock.
+    fn share(self) -> String {
+        format!("pg_catalog.pg_try_advisory_lock_shared({}, {})", self.class, self.work)
+    }
+
     /// SQL that is true while the session `pid` holds the leader lock.
     fn held_by(self, pid: i32) -> String {
         format!(
@@ -119,14 +124,12 @@ impl Ledger {
         let (pid, since) = self.refuse_pooler(&leader).await?;
         effect!("lock", self.poll(&leader, pid, keys, deadline, waiting))?;
         let owner = serde_json::json!({ "pid": pid, "backend_start": since });
-        effect!("bootstrap", bootstrap(&self.session, &self.settings))?;
-        // Sent together, in this order: a newcomer has its share of the work lock before it reads.
-        let greeting = self.greeting();
-        let greeting = self.session.client.batch_execute(&greeting);
-        let (greeted, snapshot) = futures_util::future::join(greeting, self.read()).await;
-        greeted.map_err(|error| self.error(&error))?;
-        failpoint!("greeted");
-        let snapshot = snapshot?;
+        // Sent together, in this order: this session, too, has its share of the work lock before it
+        // makes or reads anything, so that the next run waits for what a killed one's still makes.
+        let made = bootstrap(&self.session, &self.settings);
+        let made = futures_util::future::try_join(self.take_share(keys), made);
+        effect!("bootstrap", made)?;
+        let snapshot = self.read().await?;
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
         let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
@@ -135,14 +138,22 @@ impl Ledger {
         Ok((locked, snapshot))
     }
 
-    /// SQL that every PostgreSQL session of the run begins with: it takes its share of the work lock.
+    /// Takes the share of the work lock for the ledger's own session.
+    async fn take_share(&self, keys: Keys) -> Result<()> {
+        let share = format!("SELECT {}", keys.share());
+        let row = self.session.client.query_typed_one(&share, &[]).await;
+        match row.map_err(|error| self.error(&error))?.get(0) {
+            true => Ok(()),
+            false => Err(busy(None)),
+        }
+    }
+
+    /// SQL that every other PostgreSQL session of the run begins with: it takes its share of the
+    /// work lock.
     fn greeting(&self) -> String {
-        let keys = Keys::of(&self.settings);
         format!(
-            "SELECT CASE WHEN pg_catalog.pg_try_advisory_lock_shared({}, {}) THEN '' ELSE \
-             {}.refuse('AM005', 'another run has begun') END",
-            keys.class,
-            keys.work,
+            "SELECT CASE WHEN {} THEN '' ELSE {}.refuse('AM005', 'another run has begun') END",
+            Keys::of(&self.settings).share(),
             identifier(&self.settings.schema)
         )
     }

@@ -43,6 +43,34 @@ fn a_statement_that_outlives_its_process_is_waited_for() {
 }
 
 #[test]
+fn what_makes_the_ledger_outlives_its_process_and_is_waited_for() {
+    let env = TestEnv::new();
+    env.file("migrations/postgres/V1__t.sql", "create table t (n int);");
+    let url = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+    let making = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                  AND datname = current_database() AND query LIKE 'CREATE SCHEMA%'";
+    let second = block_on(async {
+        let (blocker, watch) = (postgres(&url).await, postgres(&url).await);
+        blocker.batch_execute("BEGIN; CREATE SCHEMA aiplat_migrate").await.expect("transaction");
+        let makers = async || watch.query_one(making, &[]).await.expect("count").get::<_, i64>(0);
+        let mut first = env.spawn(&["up"]);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while makers().await != 1 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        first.kill().expect("kill");
+        first.wait().expect("wait");
+        let second = env.spawn(&["up"]);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(makers().await, 1, "the first is still at it, the second makes nothing");
+        blocker.batch_execute("ROLLBACK").await.expect("rollback");
+        finish(second)
+    });
+    second.expect(0).says(&["waiting:", "the last statement of", "whose process is gone"]);
+    assert_eq!(env.ledger(), ["postgres 1 applied"]);
+}
+
+#[test]
 fn ten_waiters_do_not_stop_create_index_concurrently() {
     let env = TestEnv::new();
     env.sql("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n");
