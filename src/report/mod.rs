@@ -94,8 +94,7 @@ impl fmt::Display for HistoryReport {
         if self.events.is_empty() {
             return writeln!(f, "no events");
         }
-        let mut table = style::table(&["when (UTC)", "event", "migration", "by", "run", "details"]);
-        for event in &self.events {
+        let rows = self.events.iter().map(|event| {
             let text = |key: &str| event[key].as_str().unwrap_or_default().to_string();
             let at: String = text("at").chars().take(19).collect();
             let migration = match (text("store"), text("kind").as_str()) {
@@ -106,16 +105,10 @@ impl fmt::Display for HistoryReport {
             };
             let details = details(&event["details"]);
             let by = format!("{} on {}", text("who"), text("host"));
-            table.add_row([
-                at.replace('T', " "),
-                text("event"),
-                migration,
-                by,
-                text("run_id"),
-                details,
-            ]);
-        }
-        writeln!(f, "{table}")
+            [at.replace('T', " "), text("event"), migration, by, text("run_id"), details]
+        });
+        let head = ["when (UTC)", "event", "migration", "by", "run", "details"];
+        f.write_str(&style::table(head, rows))
     }
 }
 

@@ -90,14 +90,12 @@ impl StatusReport {
         if self.migrations.is_empty() {
             return "there are no migrations\n".to_string();
         }
-        let mut table =
-            style::table(&["store", "version", "description", "state", "when (UTC)", "took", "by"]);
-        for line in &self.migrations {
+        let rows = self.migrations.iter().map(|line| {
             let state = match line.steps {
                 Some((done, all)) => format!("{}, {done} of {all} steps", line.status.name()),
                 None => line.status.name().to_string(),
             };
-            table.add_row([
+            [
                 line.store.to_string(),
                 line.version.clone().unwrap_or_else(|| "R".to_string()),
                 line.description.clone(),
@@ -107,14 +105,16 @@ impl StatusReport {
                     .map(|ms| style::duration(ms.unsigned_abs().into()))
                     .unwrap_or_default(),
                 line.by.clone().unwrap_or_default(),
-            ]);
-        }
+            ]
+        });
+        let head = ["store", "version", "description", "state", "when (UTC)", "took", "by"];
+        let table = style::table(head, rows);
         let counts: Vec<String> = self
             .counts()
             .iter()
             .map(|(status, count)| format!("{count} {}", status.name()))
             .collect();
-        let mut text = format!("{table}\n\n{}\n", counts.join(", "));
+        let mut text = format!("{table}\n{}\n", counts.join(", "));
         for line in self.migrations.iter().filter(|line| line.error.is_some()) {
             let error = line.error.as_deref().unwrap_or_default();
             text.push_str(&format!("{} {}: {error}\n", style.bad("failed:"), line.script));

@@ -1,6 +1,8 @@
 //! Colour, and what tables look like.
 
-use comfy_table::{Table, presets};
+use std::io::Write;
+
+use tabwriter::TabWriter;
 
 /// Whether to use colour: on a terminal, unless NO_COLOR is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +56,19 @@ impl Style {
     }
 }
 
-/// An empty table with this head.
-pub(super) fn table(head: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(head.iter().map(|title| title.to_uppercase()));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+/// The lines of a table with this head; a cell takes one line.
+pub(super) fn table<const N: usize>(
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut table = TabWriter::new(Vec::new()).minwidth(0).padding(2).ansi(true);
+    for row in std::iter::once(head.map(str::to_uppercase)).chain(rows) {
+        let line = row.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t");
+        // Memory takes whatever is written.
+        let _ = writeln!(table, "{line}");
     }
-    table
+    let written = table.into_inner().unwrap_or_default();
+    String::from_utf8(written).unwrap_or_default()
 }
 
 /// A time as people read it: `37 ms`, `4.2 s`, `3 min 20 s`.
