@@ -7,8 +7,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{self, Connected, DiscreetListener, Event, Listener, Stand};
-use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot, ledger_error};
+use crate::execute::{self, Connected, DiscreetListener, Event, Identities, Listener, Stand};
+use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot, ledger_error};
 use crate::migration::{Files, StoreKind, sum};
 use crate::plan::{self, Entry};
 use crate::signals::Interrupt;
@@ -34,6 +34,29 @@ pub struct Migrator {
     pub(crate) interrupt: Interrupt,
     run: Mutex<Option<Run>>,
 }
+
+/// What a command asks the ledger as soon as it is connected.
+pub(crate) trait Ask: Copy + Send + 'static {
+    type Answer: Send + 'static;
+
+    fn ask(self, ledger: Ledger) -> impl Future<Output = Result<Self::Answer>> + Send;
+}
+
+impl<F, A, T> Ask for F
+where
+    F: Fn(Ledger) -> A + Copy + Send + 'static,
+    A: Future<Output = Result<T>> + Send,
+    T: Send + 'static,
+{
+    type Answer = T;
+
+    fn ask(self, ledger: Ledger) -> impl Future<Output = Result<T>> + Send {
+        self(ledger)
+    }
+}
+
+/// The answer, under way; the outer error is that the ledger could not be connected.
+type Asked<T> = AbortOnDropHandle<Result<Result<T>, StoreError>>;
 
 struct Silent;
 
@@ -169,37 +192,43 @@ impl Migrator {
         Ok(Some(error.hint("if the files are right: aiplat-migrate hash")))
     }
 
-    /// Reads the files while the ledger is being connected, which is mostly waiting. What is wrong with
-    /// the files is told first, and at once.
-    pub(crate) async fn files_and_ledger(
+    /// Reads the files while the ledger is connected and asked, which is mostly waiting. What is wrong
+    /// with the files is told first, and at once.
+    pub(crate) async fn files_and_ledger<A: Ask>(
         &self,
         files: impl FnOnce(&Self) -> Result<Files>,
         run: &Run,
         wait: Duration,
-    ) -> Result<(Files, Ledger)> {
-        let first = self.attempt(run);
+        ask: A,
+    ) -> Result<(Files, A::Answer)> {
+        let first = self.attempt(run, ask);
         let files = files(self)?;
-        Ok((files, self.connected(first, run, wait).await?))
+        Ok((files, self.asked(first, run, wait, ask).await?))
     }
 
     /// Connects to the ledger; tries again for `wait` as long as PostgreSQL does not answer.
     pub(crate) async fn ledger(&self, run: &Run, wait: Duration) -> Result<Ledger> {
-        self.connected(self.attempt(run), run, wait).await
+        let ask = |ledger: Ledger| std::future::ready(Ok(ledger));
+        self.asked(self.attempt(run, ask), run, wait, ask).await
     }
 
-    /// Begins to connect to the ledger; given up when the handle is dropped.
-    fn attempt(&self, run: &Run) -> AbortOnDropHandle<Result<Ledger, StoreError>> {
+    /// Begins to connect to the ledger and to ask it; given up when the handle is dropped.
+    fn attempt<A: Ask>(&self, run: &Run, ask: A) -> Asked<A::Answer> {
         let (settings, run) = (self.config.ledger.clone(), run.clone());
-        let attempt = async move { Ledger::connect(&settings, &run).await };
+        let attempt = async move {
+            let ledger = Ledger::connect(&settings, &run).await?;
+            Ok(ask.ask(ledger).await)
+        };
         AbortOnDropHandle::new(tokio::spawn(attempt))
     }
 
-    async fn connected(
+    async fn asked<A: Ask>(
         &self,
-        mut attempted: AbortOnDropHandle<Result<Ledger, StoreError>>,
+        mut attempted: Asked<A::Answer>,
         run: &Run,
         wait: Duration,
-    ) -> Result<Ledger> {
+        ask: A,
+    ) -> Result<A::Answer> {
         let settings = &self.config.ledger;
         let deadline = Instant::now() + wait;
         let mut pause = Duration::from_millis(250);
@@ -207,7 +236,7 @@ impl Migrator {
             let ended = (&mut attempted).await;
             let ended = ended.map_err(|error| Error::failed("cannot connect").because(error))?;
             let error = match ended {
-                Ok(ledger) => return Ok(ledger),
+                Ok(answer) => return answer,
                 Err(error) => error,
             };
             let again = error.kind == StoreErrorKind::Unreachable
@@ -226,7 +255,7 @@ impl Migrator {
                 () = self.interrupt.stopping() => {}
             }
             pause = (pause * 2).min(Duration::from_secs(5));
-            attempted = self.attempt(run);
+            attempted = self.attempt(run, ask);
         }
         Err(Error::new(Exit::Unreachable, "the ledger was not tried"))
     }
@@ -257,35 +286,38 @@ impl Migrator {
         self.unless_stopped(connecting).await?
     }
 
-    /// Meets the stores that a run touches: connects them, checks which servers they are, and ends
-    /// what dead runs left there.
+    /// Meets the stores that a run touches: connects those that are not in `connected` yet, checks
+    /// which servers they are, and ends what dead runs left there. Gives back the stores, and the
+    /// servers that the ledger does not know yet.
     pub(crate) async fn meet(
         &self,
-        stores: impl IntoIterator<Item = StoreKind>,
+        touched: impl IntoIterator<Item = StoreKind>,
+        mut connected: Connected,
         locked: &LockedLedger,
         snapshot: &Snapshot,
         wait: Duration,
-    ) -> Result<Connected> {
-        let settings = self.store_settings(stores, locked)?;
+    ) -> Result<(Connected, Identities)> {
+        let more = touched.into_iter().filter(|store| !connected.contains_key(store));
+        let settings = self.store_settings(more, locked.reader())?;
         let application = locked.run().application();
-        let connect = self.connect_all(&settings, &application, wait);
-        let connected = self.unless_stopped(connect).await??;
-        execute::identify(locked, snapshot, &connected).await?;
+        connected.append(&mut self.connect_all(&settings, &application, wait).await?);
+        let first_met = execute::identify(snapshot, &connected).await?;
         execute::expel(snapshot, &connected).await?;
-        Ok(connected)
+        Ok((connected, first_met))
     }
 
-    /// Takes the lock and reads the ledger under it.
-    pub(crate) async fn lock(
+    /// Takes the lock and reads the ledger under it; does `meanwhile` as soon as the lock is had.
+    pub(crate) async fn lock<M>(
         &self,
         ledger: Ledger,
         run: Run,
         wait: Option<Duration>,
-    ) -> Result<(LockedLedger, Snapshot)> {
+        meanwhile: impl Future<Output = M>,
+    ) -> Result<(LockedLedger, Snapshot, Shapes, M)> {
         let waiting = |holder: &crate::ledger::Holder| self.tell(Event::LockWait(holder.clone()));
         let wait = wait.unwrap_or(self.config.lock_wait);
         let began = Instant::now();
-        let locked = self.unless_stopped(ledger.lock(run, wait, &waiting)).await?;
+        let locked = self.unless_stopped(ledger.lock(run, wait, &waiting, meanwhile)).await?;
         self.tell(Event::LockWaited { took: began.elapsed(), had: locked.is_ok() });
         locked
     }
@@ -310,7 +342,7 @@ impl Migrator {
     pub(crate) fn store_settings(
         &self,
         stores: impl IntoIterator<Item = StoreKind>,
-        ledger: &LockedLedger,
+        ledger: &Ledger,
     ) -> Result<Vec<Settings>> {
         let of = |store| match self.config.stores.get(&store) {
             None => Err(unconfigured(store, "the ledger")),

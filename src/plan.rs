@@ -83,12 +83,10 @@ pub fn compare<'a>(files: &'a Files, rows: &'a [Row]) -> Vec<Entry<'a>> {
         rows.iter().filter(|row| row.state != State::Undone).map(|row| (&row.id, row)).collect();
     let ids: BTreeSet<&MigrationId> =
         files.migrations.iter().map(|file| &file.id).chain(living.keys().copied()).collect();
-    let by_id: BTreeMap<&MigrationId, &Migration> =
-        files.migrations.iter().map(|file| (&file.id, file)).collect();
     let standing = Standing::of(files, rows);
     ids.into_iter()
         .map(|id| {
-            let (file, row) = (by_id.get(id).copied(), living.get(id).copied());
+            let (file, row) = (files.get(id), living.get(id).copied());
             Entry { id: id.clone(), status: standing.status(id, file, row), file, row }
         })
         .collect()
@@ -107,10 +105,12 @@ impl<'a> Standing<'a> {
         let mut standing = Standing {
             newest_applied: BTreeMap::new(),
             newest_file: BTreeMap::new(),
-            applied_once: rows.iter().map(|row| (&row.id, &row.checksum)).collect(),
+            applied_once: BTreeSet::new(),
             last_undo: BTreeMap::new(),
         };
         let versioned = |id: &MigrationId| matches!(id.key, Key::Version(_));
+        let repeatable = rows.iter().filter(|row| !versioned(&row.id));
+        standing.applied_once = repeatable.map(|row| (&row.id, &row.checksum)).collect();
         for row in rows.iter().filter(|row| versioned(&row.id)) {
             if matches!(row.state, State::Applied | State::Baseline) {
                 raise(&mut standing.newest_applied, &row.id);
@@ -344,6 +344,9 @@ fn check_requirements(
     wanted: &BTreeMap<&MigrationId, &Entry<'_>>,
 ) -> Vec<Error> {
     let mut errors = Vec::new();
+    if wanted.is_empty() {
+        return errors;
+    }
     let known: BTreeMap<&MigrationId, &Entry<'_>> =
         entries.iter().map(|entry| (&entry.id, entry)).collect();
     for file in wanted.values().filter_map(|entry| entry.file) {

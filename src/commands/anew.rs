@@ -1,10 +1,13 @@
 //! A run whose connections break begins anew: what a killed process leaves, a broken connection
 //! leaves too, and the next run goes on from there, so the same command may as well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::error::{Error, Exit, Result};
-use crate::ledger::{Ledger, LockedLedger, Run, Snapshot};
+use crate::execute::Connected;
+use crate::ledger::{Ledger, LockedLedger, Run, Shapes, Snapshot};
+use crate::migration::StoreKind;
 use crate::migrator::Migrator;
 use crate::report::RunReport;
 
@@ -33,6 +36,16 @@ pub(super) struct Waits {
     pub(super) lock: Option<Duration>,
 }
 
+/// What a run finds once it has the lock.
+pub(super) struct Found {
+    /// The ledger.
+    pub(super) snapshot: Snapshot,
+    /// The shapes that it holds.
+    pub(super) shapes: Shapes,
+    /// The stores that were connected meanwhile.
+    pub(super) stores: Connected,
+}
+
 /// Adds to the error of an attempt that came to nothing what the ones before it left.
 fn cut(error: Error, attempt: u32, report: &RunReport) -> Error {
     if attempt == 1 {
@@ -58,20 +71,28 @@ fn cut(error: Error, attempt: u32, report: &RunReport) -> Error {
 
 impl Migrator {
     /// Does `work` under the lock, and again, with a run of its own, where a connection broke after
-    /// a migration was begun.
+    /// a migration was begun. `stores` are those that it will probably touch.
     pub(super) async fn under_lock(
         &self,
-        mut ledger: Ledger,
-        mut run: Run,
+        (mut ledger, mut run): (Ledger, Run),
+        stores: &BTreeSet<StoreKind>,
         waits: Waits,
         report: &mut RunReport,
-        mut work: impl AsyncFnMut(&LockedLedger, &Snapshot, &mut RunReport) -> Result<(), Apart>,
+        mut work: impl AsyncFnMut(&LockedLedger, Found, &mut RunReport) -> Result<(), Apart>,
     ) -> Result<()> {
         for attempt in 1.. {
-            let locked = self.lock(ledger, run, waits.lock).await;
-            let (locked, snapshot) = locked.map_err(|error| cut(error, attempt, report))?;
+            let settings = self.store_settings(stores.iter().copied(), &ledger)?;
+            let application = run.application();
+            let connect = self.connect_all(&settings, &application, waits.stores);
+            let locked = self.lock(ledger, run, waits.lock, connect).await;
+            let (locked, snapshot, shapes, stores) =
+                locked.map_err(|error| cut(error, attempt, report))?;
+            let work = async {
+                let stores = stores.map_err(Apart::NotBegun)?;
+                work(&locked, Found { snapshot, shapes, stores }, report).await
+            };
             let result = tokio::select! {
-                result = work(&locked, &snapshot, report) => result,
+                result = work => result,
                 () = locked.cut_off() => Err(Apart::Begun(LockedLedger::silent())),
             };
             let lost = locked.is_lost();

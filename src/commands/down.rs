@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::anew::{Apart, Waits};
+use super::anew::{Apart, Found, Waits};
 use super::up::{Up, join};
 use super::{Finished, Manner};
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
-use crate::ledger::{Ledger, LockedLedger, Row, Run, Snapshot};
+use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot};
 use crate::migration::{self, Files, MigrationId, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget};
@@ -90,9 +90,8 @@ impl Migrator {
     ) -> Result<()> {
         let run = self.begin();
         report.run = Some(run.id.clone());
-        let ready = self.files_and_ledger(Self::files, &run, down.wait);
-        let (files, ledger) = self.unless_stopped(ready).await??;
-        let snapshot = ledger.read().await?;
+        let ready = self.files_and_ledger(Self::files, &run, down.wait, Ledger::and_read);
+        let (files, (ledger, snapshot)) = self.unless_stopped(ready).await??;
         self.compare(&files, &snapshot.rows);
         let target = target(down, &snapshot)?;
         let (tasks, more) = self.undo_tasks(&target, &ledger, &files, &snapshot).await?;
@@ -119,14 +118,16 @@ impl Migrator {
         // What was shown is what is undone, however often the run has to begin.
         let shown: BTreeSet<i64> = tasks.iter().filter_map(Task::row_number).collect();
         let waits = Waits { stores: down.wait, lock: down.manner.lock_wait };
-        let undo = async |locked: &LockedLedger, snapshot: &Snapshot, report: &mut RunReport| {
+        let stores = self.touched(&tasks, &snapshot);
+        let undo = async |locked: &LockedLedger, found: Found, report: &mut RunReport| {
+            let Found { snapshot, shapes, stores } = found;
             let (tasks, stores) = self
-                .prepare_undo(down, &shown, locked, &files, snapshot)
+                .prepare_undo(down, &shown, locked, &files, (&snapshot, shapes), stores)
                 .await
                 .map_err(Apart::NotBegun)?;
-            self.undo(down, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+            self.undo(down, locked, &snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
         };
-        self.under_lock(ledger, run, waits, report, undo).await
+        self.under_lock((ledger, run), &stores, waits, report, undo).await
     }
 
     /// What is to be undone, parsed and ready, and what is to be said of it.
@@ -186,25 +187,25 @@ impl Migrator {
         Ok(losses)
     }
 
-    /// Connects what the plan touches, looks once more what it would lose, and takes the pictures
-    /// before the first effect.
+    /// Meets the stores that the plan touches, looks once more what it would lose, and takes the
+    /// pictures before the first effect.
     async fn prepare_undo(
         &self,
         down: &Down,
         shown: &BTreeSet<i64>,
         locked: &LockedLedger,
         files: &Files,
-        snapshot: &Snapshot,
+        (snapshot, shapes): (&Snapshot, Shapes),
+        stores: Connected,
     ) -> Result<(Vec<Task>, Connected)> {
         let target = DownTarget::Rows(shown.clone());
         let (tasks, _) = self.undo_tasks(&target, locked.reader(), files, snapshot).await?;
         refuse_unseen(&tasks, shown)?;
-        let mut touched = touched(&tasks);
-        touched.extend(self.unfinished(snapshot));
-        let stores = self.meet(touched, locked, snapshot, down.wait).await?;
+        let touched = self.touched(&tasks, snapshot);
+        let (stores, first_met) = self.meet(touched, stores, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        let (pictures, _) = execute::before_pictures(locked, &stores, &self.config.ignored).await?;
-        execute::keep_pictures(locked, &pictures).await?;
+        let (pictures, _) = execute::before_pictures(shapes, &stores, &self.config.ignored).await?;
+        execute::keep(locked, &first_met, &pictures).await?;
         Ok((tasks, stores))
     }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::cli::duration;
 use crate::error::Result;
 use crate::execute;
+use crate::ledger::Ledger;
 use crate::migration::Requirement;
 use crate::migrator::Migrator;
 use crate::plan::{self, UpOptions};
@@ -31,9 +32,9 @@ pub struct Plan {
 impl Migrator {
     /// Reads files and ledger; contacts no store, writes nothing and takes no lock.
     pub async fn plan(&self, plan: &Plan) -> Result<Report> {
-        let (files, ledger) =
-            self.files_and_ledger(Self::checked_files, &self.begin(), plan.wait).await?;
-        let snapshot = ledger.read().await?;
+        let (files, (_, snapshot)) = self
+            .files_and_ledger(Self::checked_files, &self.begin(), plan.wait, Ledger::and_read)
+            .await?;
         let options = UpOptions {
             to: plan.to.clone(),
             out_of_order: plan.out_of_order,

@@ -11,7 +11,7 @@ use super::changed::{self, Extent};
 use super::validate::Look;
 use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
-use crate::execute::{self, Connected, Context, Healing, Task};
+use crate::execute::{self, Connected, Context, Healing, Pictures, Task};
 use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State, Wanted};
 use crate::migration::{Checksum, Down, Files, MigrationId, StoreKind};
 use crate::migrator::Migrator;
@@ -106,7 +106,8 @@ impl Migrator {
                 .state("nothing was changed")
                 .hint("where nobody can be asked: --yes"));
         }
-        let (locked, snapshot) = self.lock(ledger, run, repair.lock_wait).await?;
+        let locked = self.lock(ledger, run, repair.lock_wait, std::future::ready(())).await?;
+        let (locked, snapshot, ..) = locked;
         let result = self.carry_out(repair, &files, &locked, snapshot, &asked).await;
         locked.release().await;
         result.map(|left| {
@@ -266,6 +267,19 @@ impl Migrator {
         Ok(left.collect())
     }
 
+    /// Meets the stores that are to be settled or put back.
+    async fn met(
+        &self,
+        kinds: impl IntoIterator<Item = StoreKind>,
+        locked: &LockedLedger,
+        snapshot: &Snapshot,
+    ) -> Result<Connected> {
+        let meet = self.meet(kinds, Connected::new(), locked, snapshot, Duration::ZERO);
+        let (stores, first_met) = meet.await?;
+        execute::keep(locked, &first_met, &Pictures::new()).await?;
+        Ok(stores)
+    }
+
     /// Does what was planned; what the stores could not tell after all.
     async fn carry_out(
         &self,
@@ -311,7 +325,7 @@ impl Migrator {
         let all = self.left(repair, locked.reader(), files, snapshot).await?;
         let all: Vec<Left> = all.into_iter().filter(|left| asked.contains(&left.row.row)).collect();
         let kinds: BTreeSet<StoreKind> = all.iter().map(|left| left.row.id.store).collect();
-        let stores = self.meet(kinds, locked, snapshot, Duration::ZERO).await?;
+        let stores = self.met(kinds, locked, snapshot).await?;
         let context = Context {
             ledger: locked,
             listener: self.listener.as_ref(),
@@ -398,7 +412,7 @@ impl Migrator {
     ) -> Result<()> {
         let listener = self.listener.as_ref();
         let kinds = looks.iter().map(|look| look.kind);
-        let stores = self.meet(kinds, locked, snapshot, Duration::ZERO).await?;
+        let stores = self.met(kinds, locked, snapshot).await?;
         let mut errors = Vec::new();
         for look in looks {
             let Some(store) = stores.get(&look.kind) else { continue };

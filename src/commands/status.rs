@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cli::duration;
 use crate::error::Result;
+use crate::ledger::Ledger;
 use crate::migrator::Migrator;
 use crate::report::{Report, StatusReport};
 
@@ -23,10 +24,11 @@ pub struct Status {
 impl Migrator {
     /// Reads files and ledger; writes nothing and takes no lock.
     pub async fn status(&self, status: &Status) -> Result<Report> {
-        let (files, ledger) =
-            self.files_and_ledger(Self::files, &self.begin(), status.wait).await?;
-        let (snapshot, at_work) =
-            futures_util::future::try_join(ledger.read(), ledger.at_work()).await?;
+        let ask = async |ledger: Ledger| {
+            futures_util::future::try_join(ledger.read(), ledger.at_work()).await
+        };
+        let (files, (snapshot, at_work)) =
+            self.files_and_ledger(Self::files, &self.begin(), status.wait, ask).await?;
         let entries = self.compare(&files, &snapshot.rows);
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));

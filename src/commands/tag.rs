@@ -28,7 +28,7 @@ impl Migrator {
     pub async fn tag(&self, tag: &Tag) -> Result<Report> {
         let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
-        let (locked, _) = self.lock(ledger, run, tag.lock_wait).await?;
+        let (locked, ..) = self.lock(ledger, run, tag.lock_wait, std::future::ready(())).await?;
         let result = self.give_tag(&locked, &tag.name).await;
         locked.release().await;
         let here = result?;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::anew::{Apart, Waits};
+use super::anew::{Apart, Found, Waits};
 use super::tag::{check_tag, tag_name};
 use super::{Finished, Manner};
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task};
-use crate::ledger::{LockedLedger, Snapshot};
+use crate::ledger::{Ledger, LockedLedger, Shapes, Snapshot};
 use crate::migration::{Files, Requirement, StoreKind};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status, UpOptions};
@@ -105,9 +105,8 @@ impl Migrator {
         let files = |this: &Self| read.map_or_else(|| this.checked_files(), Ok);
         let run = self.begin();
         report.run = Some(run.id.clone());
-        let ready = self.files_and_ledger(files, &run, up.wait);
-        let (files, ledger) = self.unless_stopped(ready).await??;
-        let snapshot = ledger.read().await?;
+        let ready = self.files_and_ledger(files, &run, up.wait, Ledger::and_read);
+        let (files, (ledger, snapshot)) = self.unless_stopped(ready).await??;
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
             report.plan = Some(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets()));
@@ -120,14 +119,22 @@ impl Migrator {
             };
         }
         let waits = Waits { stores: up.wait, lock: up.manner.lock_wait };
+        let stores = self.touched(&tasks, &snapshot);
         let mut planned = Some((snapshot, tasks));
-        let apply = async |locked: &LockedLedger, snapshot: &Snapshot, report: &mut RunReport| {
+        let apply = async |locked: &LockedLedger, found: Found, report: &mut RunReport| {
             // What was planned without the lock holds if the ledger is still the same.
-            let planned = planned.take().filter(|(before, _)| before == snapshot);
+            let planned = planned.take().filter(|(before, _)| *before == found.snapshot);
             let tasks = planned.map(|(_, tasks)| tasks);
-            self.apply(up, locked, &files, snapshot, tasks, report).await
+            self.apply(up, locked, &files, found, tasks, report).await
         };
-        self.under_lock(ledger, run, waits, report, apply).await
+        self.under_lock((ledger, run), &stores, waits, report, apply).await
+    }
+
+    /// The stores that a run touches: those of its tasks, and those that one that was killed changed.
+    pub(super) fn touched(&self, tasks: &[Task], snapshot: &Snapshot) -> BTreeSet<StoreKind> {
+        let unfinished = snapshot.unfinished.iter().copied();
+        let unfinished = unfinished.filter(|store| self.config.stores.contains_key(store));
+        tasks.iter().map(|task| task.id().store).chain(unfinished).collect()
     }
 
     /// Compares, plans, and parses every script that is about to run.
@@ -156,15 +163,17 @@ impl Migrator {
         up: &Up,
         locked: &LockedLedger,
         files: &Files,
-        snapshot: &Snapshot,
+        found: Found,
         tasks: Option<Vec<Task>>,
         report: &mut RunReport,
     ) -> Result<(), Apart> {
-        let tasks = tasks.map_or_else(|| self.tasks(up, files, snapshot, report), Ok);
+        let Found { snapshot, shapes, stores } = found;
+        let tasks = tasks.map_or_else(|| self.tasks(up, files, &snapshot, report), Ok);
         let tasks = tasks.map_err(Apart::NotBegun)?;
-        self.check_tag_to_give(up, snapshot, &tasks).map_err(Apart::NotBegun)?;
-        let stores = self.prepare(up, locked, snapshot, &tasks).await.map_err(Apart::NotBegun)?;
-        self.execute(up, locked, snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
+        self.check_tag_to_give(up, &snapshot, &tasks).map_err(Apart::NotBegun)?;
+        let prepare = self.prepare(up, locked, (&snapshot, shapes), stores, &tasks);
+        let stores = prepare.await.map_err(Apart::NotBegun)?;
+        self.execute(up, locked, &snapshot, &tasks, &stores, report).await.map_err(Apart::Begun)
     }
 
     /// Whether the tag that is asked for can be given to the point that this run leads to.
@@ -178,29 +187,22 @@ impl Migrator {
             .map_err(|error| error.state("nothing was applied"))
     }
 
-    /// Connects what the plan touches, and takes the pictures before the first effect.
+    /// Meets the stores that the plan touches, and takes the pictures before the first effect.
     async fn prepare(
         &self,
         up: &Up,
         locked: &LockedLedger,
-        snapshot: &Snapshot,
+        (snapshot, shapes): (&Snapshot, Shapes),
+        stores: Connected,
         tasks: &[Task],
     ) -> Result<Connected> {
-        let mut touched: BTreeSet<StoreKind> = tasks.iter().map(|task| task.id().store).collect();
-        touched.extend(self.unfinished(snapshot));
-        let stores = self.meet(touched, locked, snapshot, up.wait).await?;
+        let touched = self.touched(tasks, snapshot);
+        let (stores, first_met) = self.meet(touched, stores, locked, snapshot, up.wait).await?;
         let (pictures, drift) =
-            execute::before_pictures(locked, &stores, &self.config.ignored).await?;
+            execute::before_pictures(shapes, &stores, &self.config.ignored).await?;
         self.heed(up.on_drift, &drift)?;
-        execute::keep_pictures(locked, &pictures).await?;
+        execute::keep(locked, &first_met, &pictures).await?;
         Ok(stores)
-    }
-
-    /// The stores in which a run that was killed changed something and did not record it, as far as
-    /// they are configured.
-    pub(super) fn unfinished(&self, snapshot: &Snapshot) -> impl Iterator<Item = StoreKind> {
-        let unfinished = snapshot.unfinished.iter().copied();
-        unfinished.filter(|store| self.config.stores.contains_key(store))
     }
 
     async fn execute(

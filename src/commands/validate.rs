@@ -10,7 +10,7 @@ use super::past::Records;
 use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Event};
-use crate::ledger::{Shapes, Snapshot, StoredShape, Wanted};
+use crate::ledger::{Ledger, Shapes, Snapshot, StoredShape, Wanted};
 use crate::migration::{Checksum, Files, StoreKind, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
@@ -44,18 +44,29 @@ const REPAIRS: i64 = 1_000;
 impl Migrator {
     /// Finds every difference in one run; writes nothing and takes no lock.
     pub async fn validate(&self, validate: &Validate) -> Result<Report> {
-        let files = self.files()?;
         let mut report = ValidateReport::default();
-        self.check_files(&files, &mut report)?;
+        let mut checked = |this: &Self| {
+            let files = this.files()?;
+            this.check_files(&files, &mut report)?;
+            Ok(files)
+        };
         if validate.offline {
-            self.parse_all(&files)?;
+            self.parse_all(&checked(self)?)?;
             return Ok(Report::Validate(report.sorted()));
         }
-        let ledger = self.ledger(&self.begin(), validate.wait).await?;
-        let (snapshot, shapes) = ledger.read_whole().await?;
-        report.at_work = ledger.at_work().await?;
-        let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
-        let repairs = ledger.events(&repaired, REPAIRS).await?;
+        let ask = async |ledger: Ledger| {
+            let repaired = Wanted { event: Some("repaired".to_string()), ..Wanted::default() };
+            let asked = futures_util::future::try_join3(
+                ledger.read_whole(),
+                ledger.at_work(),
+                ledger.events(&repaired, REPAIRS),
+            );
+            let asked = asked.await?;
+            Ok((ledger, asked))
+        };
+        let (files, (ledger, ((snapshot, shapes), at_work, repairs))) =
+            self.files_and_ledger(checked, &self.begin(), validate.wait, ask).await?;
+        report.at_work = at_work;
         let entries = self.compare(&files, &snapshot.rows);
         let contents = ledger.contents(&changed::rows(&entries)).await?;
         drop(ledger);

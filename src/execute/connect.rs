@@ -8,7 +8,7 @@ use rand::Rng;
 use super::discreet::Discreet;
 use super::{Event, Listener, store_words};
 use crate::error::{Error, Exit, Result};
-use crate::ledger::{LockedLedger, Snapshot, State};
+use crate::ledger::{Snapshot, State};
 use crate::migration::StoreKind;
 use crate::secret::Secrets;
 use crate::stores::{Settings, Store, StoreError, StoreErrorKind};
@@ -100,13 +100,13 @@ fn addressed(error: &StoreError, store: &str, address: &str) -> StoreError {
     error
 }
 
-/// Checks that each store is the server that this ledger belongs with; at first contact that is
-/// recorded, so that a staging ledger never drives a production store.
-pub async fn identify(
-    ledger: &LockedLedger,
-    snapshot: &Snapshot,
-    stores: &Connected,
-) -> Result<()> {
+/// Which servers stores are.
+pub type Identities = BTreeMap<StoreKind, String>;
+
+/// Checks that each store is the server that this ledger belongs with, so that a staging ledger never
+/// drives a production store. Gives back those that it does not know yet.
+pub async fn identify(snapshot: &Snapshot, stores: &Connected) -> Result<Identities> {
+    let mut first_met = Identities::new();
     for (kind, store) in stores {
         let failed = |error: StoreError| {
             let message = format!("cannot ask {} which server it is", kind.title());
@@ -114,7 +114,9 @@ pub async fn identify(
         };
         let Some(live) = store.identity().await.map_err(failed)? else { continue };
         match snapshot.identities.get(kind) {
-            None => ledger.identify(*kind, &live).await?,
+            None => {
+                first_met.insert(*kind, live);
+            }
             Some(known) if *known == live => {}
             Some(known) => {
                 return Err(Error::new(
@@ -131,7 +133,7 @@ pub async fn identify(
             }
         }
     }
-    Ok(())
+    Ok(first_met)
 }
 
 /// Ends, or waits for, what runs that are dead left at work on the servers; whoever holds the lock

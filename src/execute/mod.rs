@@ -19,14 +19,14 @@ mod sealed;
 mod shapes;
 mod task;
 
-pub use connect::{Connected, connect, connect_all, connect_error, expel, identify};
+pub use connect::{Connected, Identities, connect, connect_all, connect_error, expel, identify};
 pub(crate) use discreet::DiscreetListener;
 pub use doubt::{probe, settle, settle_as};
 pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 use notices::Notices;
-pub use shapes::{Pictures, before_pictures, keep_pictures, record};
+pub use shapes::{Pictures, before_pictures, keep, record};
 pub use task::{Task, Undoing, left, to_apply, to_undo};
 
 use crate::error::{Error, Exit};

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Connected, Direction, Event, Listener, Outcome, Task, store_words};
+use futures_util::future::try_join_all;
+
+use super::{Connected, Direction, Event, Identities, Listener, Outcome, Task, store_words};
 use crate::error::{Error, Result};
-use crate::ledger::{LockedLedger, Snapshot, StoredShape};
+use crate::ledger::{LockedLedger, Shapes, Snapshot, StoredShape};
 use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
 use crate::stores::{self, Depth, Ignored, Unit};
@@ -13,16 +15,15 @@ use crate::stores::{self, Depth, Ignored, Unit};
 pub type Pictures = BTreeMap<StoreKind, Shape>;
 
 /// Takes the before-picture of each connected store, and tells the drift that was there already:
-/// recorded against live. [`keep_pictures`] makes them durable.
+/// recorded against live. [`keep`] makes them durable.
 ///
 /// A store whose picture an unfinished run left is not looked at: that run's own changes are no
 /// drift, and it has told of the drift that it met.
 pub async fn before_pictures(
-    ledger: &LockedLedger,
+    mut stored: Shapes,
     stores: &Connected,
     ignored: &BTreeMap<StoreKind, Ignored>,
 ) -> Result<(Pictures, BTreeMap<StoreKind, Vec<Change>>)> {
-    let mut stored = ledger.reader().shapes().await?;
     let fresh = stores.iter().filter_map(|(kind, store)| {
         let stored = stored.remove(kind).unwrap_or_default();
         stored.before.is_none().then_some((kind, store, stored.recorded))
@@ -42,12 +43,16 @@ pub async fn before_pictures(
     Ok((pictures_taken, drift))
 }
 
-/// Makes the pictures durable; the run's first effect comes after.
-pub async fn keep_pictures(ledger: &LockedLedger, pictures: &Pictures) -> Result<()> {
-    for (kind, live) in pictures {
-        ledger.keep_before(*kind, live).await?;
-    }
-    Ok(())
+/// Makes durable which servers were met for the first time, and the pictures; the run's first effect
+/// comes after.
+pub async fn keep(
+    ledger: &LockedLedger,
+    first_met: &Identities,
+    pictures: &Pictures,
+) -> Result<()> {
+    let servers = first_met.iter().map(|(kind, server)| ledger.identify(*kind, server));
+    let pictures = pictures.iter().map(|(kind, live)| ledger.keep_before(*kind, live));
+    futures_util::future::try_join(try_join_all(servers), try_join_all(pictures)).await.map(|_| ())
 }
 
 /// Records the shape of each connected store: the recorded one plus what this run changed, which is

@@ -96,6 +96,9 @@ pub fn to_apply(
     snapshot: &Snapshot,
     placeholders: &Placeholders,
 ) -> Result<Vec<Task>> {
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
     let living = snapshot.all_living();
     with_deep_stack(|| {
         collect(items.iter().filter_map(|item| {

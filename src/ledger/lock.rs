@@ -18,10 +18,10 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::bootstrap::bootstrap;
-use super::{Ledger, LedgerSettings, Run, Snapshot, ledger_error};
+use super::{Ledger, LedgerSettings, Run, Shapes, Snapshot, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::{self, effect};
-use crate::postgres::{Session, identifier, store_error};
+use crate::postgres::{Session, store_error};
 use crate::stores::StoreError;
 
 /// A ledger that may be written: the lock is held as long as this value lives.
@@ -107,16 +107,18 @@ impl Keys {
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 impl Ledger {
-    /// Takes the lock within `wait`, brings the ledger's tables up to date, and reads the rows.
+    /// Takes the lock within `wait`, brings the ledger's tables up to date, and reads all of it. Does
+    /// `meanwhile` as soon as the lock is had.
     ///
     /// Errors: exit 5 when the lock was not had in time, naming its holder; exit 2 for a pooler
     /// that shares sessions between clients.
-    pub async fn lock(
+    pub async fn lock<M>(
         self,
         run: Run,
         wait: Duration,
         waiting: Waiting<'_>,
-    ) -> Result<(LockedLedger, Snapshot)> {
+        meanwhile: impl Future<Output = M>,
+    ) -> Result<(LockedLedger, Snapshot, Shapes, M)> {
         let keys = Keys::of(&self.settings);
         let deadline = Instant::now() + wait;
         let failed = |error: StoreError| ledger_error(&error, &self.settings);
@@ -124,18 +126,22 @@ impl Ledger {
         let (pid, since) = self.refuse_pooler(&leader).await?;
         effect!("lock", self.poll(&leader, pid, keys, deadline, waiting))?;
         let owner = serde_json::json!({ "pid": pid, "backend_start": since });
-        // Sent together, in this order: this session, too, has its share of the work lock before it
-        // makes or reads anything, so that the next run waits for what a killed one's still makes.
-        let made = bootstrap(&self.session, &self.settings);
-        let made = futures_util::future::try_join(self.take_share(keys), made);
-        effect!("bootstrap", made)?;
-        let snapshot = self.read().await?;
+        let read = async {
+            // Sent together, in this order: this session, too, has its share of the work lock before it
+            // makes or reads anything, so that the next run waits for what a killed one's still makes.
+            let made = bootstrap(&self.session, &self.settings);
+            let made = futures_util::future::try_join(self.take_share(keys), made);
+            effect!("bootstrap", made)?;
+            self.read_whole().await
+        };
+        let meanwhile = async { Ok(meanwhile.await) };
+        let ((snapshot, shapes), met) = futures_util::future::try_join(read, meanwhile).await?;
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
         let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
         let held = keys.held_by(pid);
         let locked = LockedLedger { ledger: self, run, held, owner, leader, lost, heartbeat };
-        Ok((locked, snapshot))
+        Ok((locked, snapshot, shapes, met))
     }
 
     /// Takes the share of the work lock for the ledger's own session.
@@ -148,13 +154,13 @@ impl Ledger {
         }
     }
 
-    /// SQL that every other PostgreSQL session of the run begins with: it takes its share of the
-    /// work lock.
-    fn greeting(&self) -> String {
+    /// SQL that every other PostgreSQL session of the run begins with once the lock is had: it takes
+    /// its share of the work lock.
+    pub fn greeting(&self) -> String {
         format!(
-            "SELECT CASE WHEN {} THEN '' ELSE {}.refuse('AM005', 'another run has begun') END",
-            Keys::of(&self.settings).share(),
-            identifier(&self.settings.schema)
+            "DO $$ BEGIN IF NOT {} THEN RAISE EXCEPTION USING ERRCODE = 'AM005', \
+             MESSAGE = 'another run has begun'; END IF; END $$",
+            Keys::of(&self.settings).share()
         )
     }
 
@@ -224,11 +230,13 @@ impl Ledger {
     }
 
     async fn holder(&self, session: &Session, keys: Keys, key: i32) -> Result<Option<Holder>> {
-        let sql = "SELECT a.pid, a.application_name, a.backend_start \
-                   FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+        // The functions below the views pg_locks and pg_stat_activity: the views look up names besides.
+        let sql = "SELECT a.pid, a.application_name, a.backend_start FROM pg_catalog.pg_lock_status() l, \
+                   LATERAL pg_catalog.pg_stat_get_activity(l.pid) a \
                    WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 \
-                   AND l.classid::bigint = $1 AND l.objid::bigint = $2 AND a.pid <> pg_backend_pid() \
-                   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+                   AND l.classid::bigint = $1 AND l.objid::bigint = $2 \
+                   AND l.pid <> pg_catalog.pg_backend_pid() AND l.database = \
+                   (SELECT datid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())) \
                    ORDER BY a.backend_start LIMIT 1";
         let (class, object) = (i64::from(keys.class as u32), i64::from(key as u32));
         let lock: [(&(dyn ToSql + Sync), Type); 2] = [(&class, Type::INT8), (&object, Type::INT8)];
@@ -322,11 +330,6 @@ impl LockedLedger {
     /// The reading half.
     pub fn reader(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// SQL that every PostgreSQL session of this run begins with.
-    pub fn greeting(&self) -> String {
-        self.ledger.greeting()
     }
 
     /// The ledger's schema, which is no part of the store's shape.

@@ -145,6 +145,12 @@ impl Ledger {
         Ok(Ledger { session, settings: settings.clone() })
     }
 
+    /// The ledger itself, and what [`Ledger::read`] gives.
+    pub async fn and_read(self) -> Result<(Ledger, Snapshot)> {
+        let snapshot = self.read().await?;
+        Ok((self, snapshot))
+    }
+
     /// Reads everything but the shapes in one snapshot and one round trip; a ledger that is not
     /// there yet is empty.
     pub async fn read(&self) -> Result<Snapshot> {

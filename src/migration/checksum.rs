@@ -49,7 +49,7 @@ impl Hasher {
         text.push_str("sha256:");
         for byte in self.0.finalize() {
             for digit in [byte >> 4, byte & 15] {
-                text.extend(char::from_digit(digit.into(), 16));
+                text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
             }
         }
         Checksum(text)
@@ -64,7 +64,11 @@ impl fmt::Display for Checksum {
 
 /// The text without a leading byte order mark and with CRLF turned into LF; nothing else changes.
 pub fn normalized(text: &str) -> String {
-    text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n")
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match text.contains('\r') {
+        true => text.replace("\r\n", "\n"),
+        false => text.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Finds the migrations of each store and checks all that can be checked without a store.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, openat};
@@ -91,7 +92,7 @@ impl Found {
         };
         let entries = match fs::read_dir(&folder.path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             Err(error) => return Err(unreadable(&folder.shown, &error)),
         };
         let mut names: Vec<String> = Vec::new();
@@ -99,15 +100,14 @@ impl Found {
             let entry = entry.map_err(|error| unreadable(&folder.shown, &error))?;
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
-        names.sort();
-        let directory = File::open(&folder.path);
-        let directory = directory.map_err(|error| unreadable(&folder.shown, &error))?;
+        names.sort_unstable();
+        let mut reader = Reader::of(folder).map_err(|error| unreadable(&folder.shown, &error))?;
         for name in
             names.into_iter().filter(|name| !name.starts_with('.') && name != super::sum::FILE)
         {
             let shown = format!("{}/{name}", folder.shown);
             match FileName::parse(&name, folder.store) {
-                Ok(parsed) => match read(folder, &directory, &name, &shown, &parsed) {
+                Ok(parsed) => match reader.read(&name, &shown, &parsed) {
                     Ok(read) => found.add(parsed, read),
                     Err(error) => found.errors.push(error),
                 },
@@ -197,48 +197,69 @@ fn twice<'a>(version: &str, texts: impl Iterator<Item = &'a Text>, errors: &mut 
     }
 }
 
-/// Reads the file `name` of `folder`, which is open as `directory`. Of SQL that is applied, large COPY
-/// data stays on disk; a U file is held whole, since the ledger keeps its text, and so is one whose
-/// placeholders are to be replaced.
-fn read(
-    folder: &Folder,
-    directory: &File,
-    name: &str,
-    shown: &str,
-    parsed: &FileName,
-) -> Result<Text> {
-    let store = folder.store;
-    let failed = |error: &std::io::Error| unreadable(shown, error);
-    // Thousands of files are read at each start: by one name in an open folder, not by a long path.
-    let opened = openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let mut file = File::from(opened.map_err(|error| failed(&error.into()))?);
-    let size = file.metadata().map_err(|error| failed(&error))?.len();
-    let may_be_large = store == StoreKind::Postgres && !matches!(parsed, FileName::Undo(..));
-    if may_be_large && size > HELD as u64 {
-        let read = read_in_part(&folder.path.join(name)).map_err(|error| failed(&error))?;
-        if let Some(InPart { text, checksum, large }) = read {
-            let source = Source { large, ..Source::new(store, shown, text) };
-            if source.large.is_empty() || source.header()?.placeholders != Some(true) {
-                return Ok(Text { source, checksum });
-            }
-        }
-    }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::usage(format!("{shown} is not UTF-8: byte {} on line {line}", valid + 1))
-            .hint("save the file as UTF-8")
-    })?;
-    if text.contains('\0') {
-        return Err(Error::usage(format!("{shown} holds a NUL byte"))
-            .hint("save the file as UTF-8 (UTF-16 has NUL bytes)"));
-    }
-    let text = normalized(&text);
-    Ok(Text { checksum: Checksum::of(&text), source: Source::new(store, shown, text) })
+/// Reads the files of one folder. Thousands of them are read at each start: each by one name in an open
+/// folder, not by a long path, and by as few calls of the system as it takes.
+struct Reader<'f> {
+    folder: &'f Folder,
+    directory: File,
+    buffer: Vec<u8>,
 }
 
-fn unreadable(shown: &str, error: &std::io::Error) -> Error {
+impl<'f> Reader<'f> {
+    fn of(folder: &'f Folder) -> io::Result<Reader<'f>> {
+        let directory = File::open(&folder.path)?;
+        Ok(Reader { folder, directory, buffer: vec![0; 64 << 10] })
+    }
+
+    /// Reads the file `name`. Of SQL that is applied, large COPY data stays on disk; a U file is held
+    /// whole, since the ledger keeps its text, and so is one whose placeholders are to be replaced.
+    fn read(&mut self, name: &str, shown: &str, parsed: &FileName) -> Result<Text> {
+        let store = self.folder.store;
+        let failed = |error: &io::Error| unreadable(shown, error);
+        let opened = openat(&self.directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let file = File::from(opened.map_err(|error| failed(&error.into()))?);
+        let size = file.metadata().map_err(|error| failed(&error))?.len();
+        let may_be_large = store == StoreKind::Postgres && !matches!(parsed, FileName::Undo(..));
+        if may_be_large && size > HELD as u64 {
+            let path = self.folder.path.join(name);
+            let read = read_in_part(&path).map_err(|error| failed(&error))?;
+            if let Some(InPart { text, checksum, large }) = read {
+                let source = Source { large, ..Source::new(store, shown, text) };
+                if source.large.is_empty() || source.header()?.placeholders != Some(true) {
+                    return Ok(Text { source, checksum });
+                }
+            }
+        }
+        let bytes = self.whole(file, size).map_err(|error| failed(&error))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let valid = error.valid_up_to();
+            let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Error::usage(format!("{shown} is not UTF-8: byte {} on line {line}", valid + 1))
+                .hint("save the file as UTF-8")
+        })?;
+        if text.contains('\0') {
+            return Err(Error::usage(format!("{shown} holds a NUL byte"))
+                .hint("save the file as UTF-8 (UTF-16 has NUL bytes)"));
+        }
+        let text = normalized(text);
+        Ok(Text { checksum: Checksum::of(&text), source: Source::new(store, shown, text) })
+    }
+
+    /// All of a file of `size` bytes: what fits into the buffer by one call.
+    fn whole(&mut self, mut file: File, size: u64) -> io::Result<Cow<'_, [u8]>> {
+        let read = match file.read(&mut self.buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            read => read?,
+        };
+        if read as u64 == size && read < self.buffer.len() {
+            return Ok(Cow::Borrowed(&self.buffer[..read]));
+        }
+        let mut bytes = self.buffer[..read].to_vec();
+        file.read_to_end(&mut bytes)?;
+        Ok(Cow::Owned(bytes))
+    }
+}
+
+fn unreadable(shown: &str, error: &io::Error) -> Error {
     Error::usage(format!("cannot read {shown}")).because(error)
 }

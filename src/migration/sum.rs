@@ -48,33 +48,35 @@ pub fn write(checksums: &BTreeMap<String, Checksum>) -> String {
 pub fn compare(text: &str, checksums: &BTreeMap<String, Checksum>) -> Vec<Mismatch> {
     let text = super::normalized(text);
     let (whole, lines) = text.split_once('\n').unwrap_or((&text, ""));
-    let mut listed = BTreeMap::new();
-    for line in lines.lines().filter(|line| !line.is_empty()) {
-        match line.rsplit_once(' ') {
-            Some((file, checksum)) if checksum.starts_with("sha256:") => {
-                listed.insert(file.to_string(), Checksum::stored(checksum));
-            }
-            _ => return vec![Mismatch::Broken(format!("cannot read the line `{line}`"))],
-        }
-    }
+    let listed = lines.lines().filter(|line| !line.is_empty()).map(read);
+    let listed: BTreeMap<&str, &str> = match listed.collect() {
+        Ok(listed) => listed,
+        Err(broken) => return vec![broken],
+    };
     let mut found = Vec::new();
     for (file, checksum) in checksums {
-        match listed.get(file) {
+        match listed.get(file.as_str()) {
             None => found.push(Mismatch::Added(file.clone())),
-            Some(other) if other != checksum => found.push(Mismatch::Changed(file.clone())),
+            Some(other) if *other != checksum.as_str() => {
+                found.push(Mismatch::Changed(file.clone()));
+            }
             Some(_) => {}
         }
     }
-    found.extend(
-        listed
-            .keys()
-            .filter(|file| !checksums.contains_key(*file))
-            .map(|file| Mismatch::Removed(file.clone())),
-    );
+    let gone = listed.keys().filter(|file| !checksums.contains_key(**file));
+    found.extend(gone.map(|file| Mismatch::Removed(file.to_string())));
     if found.is_empty() && Checksum::of(lines).as_str() != whole {
         found.push(Mismatch::Broken("its first line does not match the rest".to_string()));
     }
     found
+}
+
+/// A line of the sum file: a file's name and its checksum.
+fn read(line: &str) -> Result<(&str, &str), Mismatch> {
+    match line.rsplit_once(' ') {
+        Some(listed) if listed.1.starts_with("sha256:") => Ok(listed),
+        _ => Err(Mismatch::Broken(format!("cannot read the line `{line}`"))),
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Versions: numbers compared number by number, so that `1`, `001` and `1.0` are the same.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 /// The version of a migration. Shown as its canonical form: no leading zeros, no trailing `.0`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Version(Vec<u64>);
+pub struct Version(
+    /// Without trailing zeros, but for the first number.
+    Vec<u64>,
+);
 
 impl Version {
     /// Before the first.
@@ -18,9 +19,10 @@ impl Version {
         Version(vec![0])
     }
 
-    fn significant(&self) -> &[u64] {
-        let end = self.0.iter().rposition(|part| *part != 0).map_or(1, |at| at + 1);
-        &self.0[..end]
+    fn of(mut parts: Vec<u64>) -> Version {
+        let end = parts.iter().rposition(|part| *part != 0).map_or(1, |at| at + 1);
+        parts.truncate(end);
+        Version(parts)
     }
 
     /// The first number: what `new` counts up.
@@ -44,13 +46,13 @@ impl FromStr for Version {
                 }
             })
             .collect();
-        Ok(Version(parts?))
+        Ok(Version::of(parts?))
     }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.significant().iter().map(u64::to_string).collect();
+        let parts: Vec<String> = self.0.iter().map(u64::to_string).collect();
         f.pad(&parts.join("."))
     }
 }
@@ -66,32 +68,6 @@ impl TryFrom<String> for Version {
 impl From<Version> for String {
     fn from(version: Version) -> String {
         version.to_string()
-    }
-}
-
-impl PartialEq for Version {
-    fn eq(&self, other: &Version) -> bool {
-        self.significant() == other.significant()
-    }
-}
-
-impl Eq for Version {}
-
-impl Hash for Version {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.significant().hash(state);
-    }
-}
-
-impl PartialOrd for Version {
-    fn partial_cmp(&self, other: &Version) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Version {
-    fn cmp(&self, other: &Version) -> Ordering {
-        self.significant().cmp(other.significant())
     }
 }
 
@@ -130,8 +106,8 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn shown_form_reads_back_the_same(parts in proptest::collection::vec(0u64..2000, 1..5)) {
-            let shown = Version(parts.clone()).to_string();
-            proptest::prop_assert_eq!(version(&shown), Version(parts));
+            let made = Version::of(parts);
+            proptest::prop_assert_eq!(version(&made.to_string()), made);
         }
     }
 }
