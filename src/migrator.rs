@@ -183,7 +183,7 @@ impl Migrator {
             ));
             return Ok(None);
         };
-        let mismatches = sum::compare(&text, &files.checksums);
+        let mismatches = sum::compare(&text, &files.checksums());
         if mismatches.is_empty() {
             return Ok(None);
         }

@@ -15,11 +15,12 @@ impl Migrator {
     /// Writes the checksum of every file, and of the whole.
     pub fn hash(&self) -> Result<Report> {
         let files = self.files()?;
+        let checksums = files.checksums();
         let path = self.config.migrations_dir.join(sum::FILE);
-        std::fs::write(&path, sum::write(&files.checksums)).map_err(|error| {
+        std::fs::write(&path, sum::write(&checksums)).map_err(|error| {
             Error::usage(format!("cannot write {}", path.display())).because(error)
         })?;
-        let count = files.checksums.len();
+        let count = checksums.len();
         Ok(Report::Done(format!("wrote {}: {count} files", path.display())))
     }
 }

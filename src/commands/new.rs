@@ -48,7 +48,7 @@ impl Migrator {
             written.push(create(&folder.path.join(&name), text)?);
         }
         let path = self.config.migrations_dir.join(sum::FILE);
-        let sums = sum::write(&self.files()?.checksums);
+        let sums = sum::write(&self.files()?.checksums());
         std::fs::write(&path, sums).map_err(|error| cannot(&path, &error))?;
         Ok(Report::Done(format!("wrote {}", written.join(" and "))))
     }

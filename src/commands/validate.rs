@@ -94,7 +94,8 @@ impl Migrator {
     }
 
     fn check_files(&self, files: &Files, report: &mut ValidateReport) -> Result<()> {
-        report.files = files.checksums.len();
+        let checksums = files.checksums();
+        report.files = checksums.len();
         match self.sum_file()? {
             None => report.findings.push(Finding::warning(
                 FindingKind::SumFile,
@@ -102,12 +103,10 @@ impl Migrator {
                 "write it: aiplat-migrate hash",
             )),
             Some(text) => {
-                report.findings.extend(sum::compare(&text, &files.checksums).iter().map(
-                    |mismatch| {
-                        let hint = "if the files are right: aiplat-migrate hash";
-                        Finding::error(FindingKind::SumFile, mismatch.to_string(), hint)
-                    },
-                ));
+                report.findings.extend(sum::compare(&text, &checksums).iter().map(|mismatch| {
+                    let hint = "if the files are right: aiplat-migrate hash";
+                    Finding::error(FindingKind::SumFile, mismatch.to_string(), hint)
+                }));
             }
         }
         for file in files.migrations.iter().filter(|file| self.selected(file.id.store)) {

@@ -1,5 +1,6 @@
 //! What happens while a run is at work, as values; `report` shows them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -63,7 +64,7 @@ pub enum Event {
         had: bool,
     },
     /// How the migrations stand, before the command does anything about it.
-    Compared(Vec<Stand>),
+    Compared(Arc<[Stand]>),
     /// A store was held against its recorded shape.
     Drift {
         /// The store.

@@ -3,6 +3,8 @@
 //! Everything about to run is parsed here, before the first effect: a mistake in the last file
 //! stops the run before the first file.
 
+use std::panic::AssertUnwindSafe;
+
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Exit, Result};
@@ -58,15 +60,11 @@ impl Task {
     }
 }
 
-/// Does `work`, which parses scripts, on a thread whose stack no file can exhaust.
-fn with_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+/// Does `work`, which parses scripts, on a stack that no file can exhaust.
+fn with_deep_stack<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     const STACK: usize = 256 << 20;
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-        let cannot = || Error::failed("the migrations cannot be parsed");
-        let thread = thread.map_err(|error| cannot().because(error))?;
-        thread.join().unwrap_or_else(|_| Err(cannot()))
-    })
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| stacker::grow(STACK, work)));
+    done.unwrap_or_else(|_| Err(Error::failed("the migrations cannot be parsed")))
 }
 
 /// Parses `script`; neither a label nor a mistake shows what a secret placeholder stands for.

@@ -29,8 +29,6 @@ pub struct Folder {
 pub struct Files {
     /// The migrations: versioned ones by version, then repeatable ones by description.
     pub migrations: Vec<Migration>,
-    /// The checksum of every file, undo files included, by shown name.
-    pub checksums: BTreeMap<String, Checksum>,
 }
 
 impl Files {
@@ -57,6 +55,14 @@ impl Files {
     /// The migrations of `store`, in order.
     pub fn of(&self, store: StoreKind) -> impl Iterator<Item = &Migration> {
         self.migrations.iter().filter(move |migration| migration.id.store == store)
+    }
+
+    /// The checksum of every file, undo files included, by shown name.
+    pub fn checksums(&self) -> BTreeMap<&str, &Checksum> {
+        let own = self.migrations.iter().map(|one| (&one.source, &one.checksum));
+        let undo = self.migrations.iter().filter_map(|one| one.undo.as_deref());
+        let undo = undo.map(|undo| (&undo.source, &undo.checksum));
+        own.chain(undo).map(|(source, checksum)| (source.file.as_str(), checksum)).collect()
     }
 
     /// The migration `id`.
@@ -173,10 +179,8 @@ fn push(
         Ok(header) => header,
         Err(error) => return errors.push(error),
     };
-    files.checksums.insert(source.file.clone(), checksum.clone());
     let undo = undo.map(|Text { source, checksum }| {
-        files.checksums.insert(source.file.clone(), checksum);
-        Ok::<_, Error>(Undo { header: source.header()?, source })
+        Ok::<_, Error>(Box::new(Undo { header: source.header()?, source, checksum }))
     });
     let undo = match undo.transpose() {
         Ok(undo) => undo,

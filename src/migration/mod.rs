@@ -38,7 +38,7 @@ pub struct Migration {
     /// Its header.
     pub header: Header,
     /// The U file, if there is one.
-    pub undo: Option<Undo>,
+    pub undo: Option<Box<Undo>>,
 }
 
 /// The U file of a migration.
@@ -46,6 +46,8 @@ pub struct Migration {
 pub struct Undo {
     /// Its text.
     pub source: Source,
+    /// The checksum of its text.
+    pub checksum: Checksum,
     /// Its header.
     pub header: Header,
 }

@@ -36,7 +36,7 @@ impl std::fmt::Display for Mismatch {
 }
 
 /// The text of the sum file for `checksums`.
-pub fn write(checksums: &BTreeMap<String, Checksum>) -> String {
+pub fn write(checksums: &BTreeMap<&str, &Checksum>) -> String {
     let mut lines = String::new();
     for (file, checksum) in checksums {
         let _ = writeln!(lines, "{file} {checksum}");
@@ -45,7 +45,7 @@ pub fn write(checksums: &BTreeMap<String, Checksum>) -> String {
 }
 
 /// Compares the sum file's `text` with `checksums`; nothing when they agree.
-pub fn compare(text: &str, checksums: &BTreeMap<String, Checksum>) -> Vec<Mismatch> {
+pub fn compare(text: &str, checksums: &BTreeMap<&str, &Checksum>) -> Vec<Mismatch> {
     let text = super::normalized(text);
     let (whole, lines) = text.split_once('\n').unwrap_or((&text, ""));
     let listed = lines.lines().filter(|line| !line.is_empty()).map(read);
@@ -55,15 +55,15 @@ pub fn compare(text: &str, checksums: &BTreeMap<String, Checksum>) -> Vec<Mismat
     };
     let mut found = Vec::new();
     for (file, checksum) in checksums {
-        match listed.get(file.as_str()) {
-            None => found.push(Mismatch::Added(file.clone())),
+        match listed.get(file) {
+            None => found.push(Mismatch::Added(file.to_string())),
             Some(other) if *other != checksum.as_str() => {
-                found.push(Mismatch::Changed(file.clone()));
+                found.push(Mismatch::Changed(file.to_string()));
             }
             Some(_) => {}
         }
     }
-    let gone = listed.keys().filter(|file| !checksums.contains_key(**file));
+    let gone = listed.keys().filter(|file| !checksums.contains_key(*file));
     found.extend(gone.map(|file| Mismatch::Removed(file.to_string())));
     if found.is_empty() && Checksum::of(lines).as_str() != whole {
         found.push(Mismatch::Broken("its first line does not match the rest".to_string()));
@@ -83,8 +83,9 @@ fn read(line: &str) -> Result<(&str, &str), Mismatch> {
 mod tests {
     use super::*;
 
-    fn sums(files: &[(&str, &str)]) -> BTreeMap<String, Checksum> {
-        files.iter().map(|(file, text)| (file.to_string(), Checksum::of(text))).collect()
+    fn sums<'a>(files: &[(&'a str, &str)]) -> BTreeMap<&'a str, &'static Checksum> {
+        let sum = |text: &str| Box::leak(Box::new(Checksum::of(text)));
+        files.iter().map(|(file, text)| (*file, &*sum(text))).collect()
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn of_status(report: &StatusReport) -> Value {
                 "description": line.description,
                 "state": line.status,
                 "script": line.script,
-                "at": line.at,
+                "at": line.at.map(|at| at.to_rfc3339()),
                 "took_ms": line.took_ms,
                 "by": line.by,
                 "steps_done": line.steps.map(|(done, _)| done),

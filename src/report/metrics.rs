@@ -44,7 +44,7 @@ impl Listener for Metrics {
     fn event(&self, event: Event) {
         let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Compared(stands) => figures.compared(stands),
+            Event::Compared(stands) => figures.compared(&stands),
             Event::Drift { store, objects } => {
                 figures.drift.insert(store, objects);
             }
@@ -70,9 +70,9 @@ impl Listener for Metrics {
 }
 
 impl Figures {
-    fn compared(&mut self, stands: Vec<Stand>) {
-        let stands = stands.into_iter().map(|stand| (stand.id, (stand.status, stand.settled_at)));
-        self.stands = stands.collect();
+    fn compared(&mut self, stands: &[Stand]) {
+        let of = |stand: &Stand| (stand.id.clone(), (stand.status, stand.settled_at));
+        self.stands = stands.iter().map(of).collect();
     }
 
     fn settled(&mut self, id: MigrationId, direction: Direction, took: Duration) {

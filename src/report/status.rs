@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, SubsecRound, Utc};
+
 use super::{Style, style};
 use crate::error::Exit;
 use crate::ledger::Holder;
@@ -36,8 +38,8 @@ pub struct StatusLine {
     pub status: Status,
     /// The file.
     pub script: String,
-    /// When it was applied, RFC 3339.
-    pub at: Option<String>,
+    /// When it was applied.
+    pub at: Option<DateTime<Utc>>,
     /// How long it took, in milliseconds.
     pub took_ms: Option<i64>,
     /// By which database role.
@@ -100,7 +102,7 @@ impl StatusReport {
                 line.version.clone().unwrap_or_else(|| "R".to_string()),
                 line.description.clone(),
                 paint(style, line.status, &state),
-                line.at.as_deref().map(short_time).unwrap_or_default(),
+                line.at.map(short_time).unwrap_or_default(),
                 line.took_ms
                     .map(|ms| style::duration(ms.unsigned_abs().into()))
                     .unwrap_or_default(),
@@ -154,7 +156,7 @@ fn line(entry: &Entry<'_>) -> StatusLine {
             .map(|file| file.source.file.clone())
             .or(row.map(|row| row.script.clone()))
             .unwrap_or_default(),
-        at: row.map(|row| row.finished_at.unwrap_or(row.started_at).to_rfc3339()),
+        at: row.map(|row| row.finished_at.unwrap_or(row.started_at)),
         took_ms: row.and_then(|row| row.execution_ms),
         by: row.map(|row| row.installed_by.clone()),
         steps: row.filter(|_| unsettled).map(|row| (row.steps_done, row.steps_total)),
@@ -165,8 +167,8 @@ fn line(entry: &Entry<'_>) -> StatusLine {
     }
 }
 
-fn short_time(rfc3339: &str) -> String {
-    rfc3339.chars().take(19).collect::<String>().replace('T', " ")
+fn short_time(at: DateTime<Utc>) -> String {
+    at.naive_utc().trunc_subsecs(0).to_string()
 }
 
 fn paint(style: Style, status: Status, text: &str) -> String {

@@ -62,10 +62,21 @@ pub(super) fn table<const N: usize>(
     rows: impl Iterator<Item = [String; N]>,
 ) -> String {
     let mut table = TabWriter::new(Vec::new()).minwidth(0).padding(2).ansi(true);
+    const BREAKS: [char; 3] = ['\t', '\n', '\r'];
+    let mut line = String::new();
     for row in std::iter::once(head.map(str::to_uppercase)).chain(rows) {
-        let line = row.map(|cell| cell.replace(['\t', '\n', '\r'], " ")).join("\t");
+        line.clear();
+        for cell in &row {
+            match cell.bytes().any(|byte| BREAKS.contains(&char::from(byte))) {
+                true => line.push_str(&cell.replace(BREAKS, " ")),
+                false => line.push_str(cell),
+            }
+            line.push('\t');
+        }
+        line.pop();
+        line.push('\n');
         // Memory takes whatever is written.
-        let _ = writeln!(table, "{line}");
+        let _ = table.write_all(line.as_bytes());
     }
     let written = table.into_inner().unwrap_or_default();
     String::from_utf8(written).unwrap_or_default()
