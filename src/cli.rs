@@ -141,6 +141,24 @@ impl Command {
         }
     }
 
+    /// Whether the command may be at work for long, and hold much: not one that only asks the ledger.
+    pub fn may_last(&self) -> bool {
+        match self {
+            Command::Up(_)
+            | Command::Down(_)
+            | Command::Redo(_)
+            | Command::Repair(_)
+            | Command::Validate(_) => true,
+            Command::Status(_)
+            | Command::Plan(_)
+            | Command::Tag(_)
+            | Command::History(_)
+            | Command::New(_)
+            | Command::Hash(_)
+            | Command::Wait(_) => false,
+        }
+    }
+
     /// The verb.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,5 +1,8 @@
 //! argv to exit code; the only exit.
 
+#[cfg(target_env = "musl")]
+mod allocator;
+
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,17 +22,15 @@ use aiplat_migrate::signals::Interrupt;
 use aiplat_migrate::{Error, Migrator, tls};
 use clap::Parser;
 
-/// musl's own allocator maps and unmaps memory all the time, which costs more than all else that a run
-/// with nothing to do does.
-#[cfg(target_env = "musl")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
+    #[cfg(target_env = "musl")]
+    if cli.command.may_last() {
+        allocator::give_back_at_once();
+    }
     log_to_stderr(&cli);
     tls::install_provider();
     let (began, run, metrics) = (Instant::now(), Run::new(), Arc::new(Metrics::default()));
@@ -123,7 +124,7 @@ async fn carry_out(cli: &Cli, run: Run, console: Arc<Console>, metrics: Arc<Metr
     interrupt.listen(cli.command.grace(), move |grace| told.event(Event::Stopping { grace }));
     let migrator = Migrator::new(config)
         .only(cli.common.stores.clone())
-        .telling(Arc::new((console.clone(), metrics)))
+        .telling(Arc::new((console.clone(), cli.common.metrics_file.as_ref().map(|_| metrics))))
         .as_run(run)
         .heeding(interrupt);
     let confirm = |question: &str| cli.common.yes || ask(question);

@@ -174,12 +174,12 @@ pub trait Listener: Send + Sync {
     fn event(&self, event: Event);
 }
 
-/// Tells both.
-impl<A: Listener + ?Sized, B: Listener + ?Sized> Listener
-    for (std::sync::Arc<A>, std::sync::Arc<B>)
-{
+/// Tells both, or the one that is there.
+impl<A: Listener + ?Sized, B: Listener + ?Sized> Listener for (Arc<A>, Option<Arc<B>>) {
     fn event(&self, event: Event) {
-        self.0.event(event.clone());
-        self.1.event(event);
+        if let Some(second) = &self.1 {
+            second.event(event.clone());
+        }
+        self.0.event(event);
     }
 }

@@ -95,7 +95,7 @@ pub async fn record(
     });
     for (kind, recorded) in futures_util::future::join_all(pictures).await {
         match recorded {
-            Ok(recorded) => ledger.record_shape(kind, &recorded).await?,
+            Ok(recorded) => ledger.record_shape(kind, recorded).await?,
             Err(error) => listener.event(Event::Warning(format!(
                 "the shape of {kind} was not recorded, the next `up` will: {error}"
             ))),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::{Ledger, LockedLedger};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::migration::StoreKind;
 use crate::shape::Shape;
@@ -58,17 +58,43 @@ pub(super) fn read(rows: &[tokio_postgres::Row]) -> Shapes {
         .collect()
 }
 
+/// The shape as JSON that takes no more room than it needs.
+fn json(shape: &Shape) -> Result<String> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Error::failed("a store's shape cannot be written as JSON").because(why)
+    };
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, shape).map_err(|error| failed(&error))?;
+    let mut text = Vec::with_capacity(length.0);
+    serde_json::to_writer(&mut text, shape).map_err(|error| failed(&error))?;
+    String::from_utf8(text).map_err(|error| failed(&error))
+}
+
+/// How long what is written would be.
+struct Length(usize);
+
+impl std::io::Write for Length {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        self.0 += piece.len();
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl LockedLedger {
     /// Keeps the picture of a store before the run's first effect. One that an unfinished run left
     /// stays: what that run changed must still be told from what was there before it.
     pub async fn keep_before(&self, store: StoreKind, before: &Shape) -> Result<()> {
         let sql = format!(
-            "INSERT INTO {}.shape AS s (store, before, run_id) VALUES ($1, $2, $3) \
+            "INSERT INTO {}.shape AS s (store, before, run_id) VALUES ($1, $2::jsonb, $3) \
              ON CONFLICT (store) DO UPDATE SET before = coalesce(s.before, excluded.before), \
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!("keep_before", self.write_shape(&sql, store, before))
+        effect!("keep_before", self.write_shape(&sql, store, json(before)?))
     }
 
     /// The recorded shape of `store` now.
@@ -80,20 +106,23 @@ impl LockedLedger {
         Ok(recorded.map(|Json(shape)| shape).unwrap_or_default())
     }
 
-    /// Records the shape of a store and drops the before-picture.
-    pub async fn record_shape(&self, store: StoreKind, recorded: &Shape) -> Result<()> {
+    /// Records the shape of a store and drops the before-picture. The shape is gone when it is sent:
+    /// it may be the largest that a run holds.
+    pub async fn record_shape(&self, store: StoreKind, recorded: Shape) -> Result<()> {
+        let text = json(&recorded)?;
+        drop(recorded);
         let sql = format!(
-            "INSERT INTO {}.shape AS s (store, recorded, run_id) VALUES ($1, $2, $3) \
+            "INSERT INTO {}.shape AS s (store, recorded, run_id) VALUES ($1, $2::jsonb, $3) \
              ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL, \
              run_id = excluded.run_id, updated_at = clock_timestamp()",
             self.schema_sql()
         );
-        effect!("record_shape", self.write_shape(&sql, store, recorded))
+        effect!("record_shape", self.write_shape(&sql, store, text))
     }
 
-    async fn write_shape(&self, sql: &str, store: StoreKind, shape: &Shape) -> Result<()> {
+    async fn write_shape(&self, sql: &str, store: StoreKind, shape: String) -> Result<()> {
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&store.name(), Type::TEXT), (&Json(shape), Type::JSONB), (&self.run.id, Type::TEXT)];
+            [(&store.name(), Type::TEXT), (&shape, Type::TEXT), (&self.run.id, Type::TEXT)];
         let written = self.execute_once(sql, &parameters).await;
         written.map(|_| ())
     }
