@@ -3,6 +3,7 @@
 //! Every command reads the one [`compare`]; `up` and `down` add which migrations take part, and in
 //! which order.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
@@ -79,17 +80,23 @@ pub struct Entry<'a> {
 
 /// Compares the files with the ledger's rows: one entry per migration, in each store's order.
 pub fn compare<'a>(files: &'a Files, rows: &'a [Row]) -> Vec<Entry<'a>> {
-    let living: BTreeMap<&MigrationId, &Row> =
-        rows.iter().filter(|row| row.state != State::Undone).map(|row| (&row.id, row)).collect();
-    let ids: BTreeSet<&MigrationId> =
-        files.migrations.iter().map(|file| &file.id).chain(living.keys().copied()).collect();
+    let mut living: Vec<&Row> = rows.iter().filter(|row| row.state != State::Undone).collect();
+    living.sort_by(|a, b| a.id.cmp(&b.id));
     let standing = Standing::of(files, rows);
-    ids.into_iter()
-        .map(|id| {
-            let (file, row) = (files.get(id), living.get(id).copied());
-            Entry { id: id.clone(), status: standing.status(id, file, row), file, row }
-        })
-        .collect()
+    let (mut files, mut rows) = (files.migrations.iter().peekable(), living.into_iter().peekable());
+    let next = || {
+        // Both are in order: what is next has the lower id, or both have it.
+        let order = match (files.peek(), rows.peek()) {
+            (Some(file), Some(row)) => file.id.cmp(&row.id),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let file = files.next_if(|_| order.is_le());
+        let row = rows.next_if(|_| order.is_ge());
+        let id = file.map(|file| &file.id).or(row.map(|row| &row.id))?;
+        Some(Entry { id: id.clone(), status: standing.status(id, file, row), file, row })
+    };
+    std::iter::from_fn(next).collect()
 }
 
 /// What the status of one migration depends on besides its own file and row.

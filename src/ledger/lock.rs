@@ -94,11 +94,12 @@ impl Keys {
         format!("pg_catalog.pg_try_advisory_lock_shared({}, {})", self.class, self.work)
     }
 
-    /// SQL that is true while the session `pid` holds the leader lock.
-    fn held_by(self, pid: i32) -> String {
+    /// SQL that is true while a session for which `who` holds has the leader lock, of this database or
+    /// of another one of the server.
+    fn held(self, who: &str) -> String {
         format!(
-            "EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND granted \
-             AND objsubid = 2 AND classid::bigint = {} AND objid::bigint = {} AND pid = {pid})",
+            "EXISTS (SELECT FROM pg_catalog.pg_lock_status() WHERE locktype = 'advisory' AND granted \
+             AND objsubid = 2 AND classid::bigint = {} AND objid::bigint = {} AND {who})",
             self.class as u32, self.leader as u32
         )
     }
@@ -139,7 +140,7 @@ impl Ledger {
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
         let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
-        let held = keys.held_by(pid);
+        let held = keys.held(&format!("pid = {pid}"));
         let locked = LockedLedger { ledger: self, run, held, owner, leader, lost, heartbeat };
         Ok((locked, snapshot, shapes, met))
     }
@@ -226,7 +227,13 @@ impl Ledger {
     /// Who is at work now, if anybody: the holder of the leader lock.
     pub async fn at_work(&self) -> Result<Option<Holder>> {
         let keys = Keys::of(&self.settings);
-        self.holder(&self.session, keys, keys.leader).await
+        let held = format!("SELECT {}", keys.held("true"));
+        let held = self.session.client.query_typed_one(&held, &[]).await;
+        // Seldom; and who it is takes longer to tell than all else that is asked.
+        match held.map_err(|error| self.error(&error))?.get(0) {
+            true => self.holder(&self.session, keys, keys.leader).await,
+            false => Ok(None),
+        }
     }
 
     async fn holder(&self, session: &Session, keys: Keys, key: i32) -> Result<Option<Holder>> {

@@ -15,6 +15,7 @@ mod style;
 pub mod termination;
 mod validate;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use error::render as render_error;
@@ -105,7 +106,9 @@ impl fmt::Display for HistoryReport {
             };
             let details = details(&event["details"]);
             let by = format!("{} on {}", text("who"), text("host"));
-            [at.replace('T', " "), text("event"), migration, by, text("run_id"), details]
+            let cells =
+                [at.replace('T', " "), text("event"), migration, by, text("run_id"), details];
+            cells.map(Cow::from)
         });
         let head = ["when (UTC)", "event", "migration", "by", "run", "details"];
         f.write_str(&style::table(head, rows))

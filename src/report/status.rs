@@ -1,5 +1,6 @@
 //! Every migration of every store and its state.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -94,29 +95,30 @@ impl StatusReport {
         }
         let rows = self.migrations.iter().map(|line| {
             let state = match line.steps {
-                Some((done, all)) => format!("{}, {done} of {all} steps", line.status.name()),
-                None => line.status.name().to_string(),
+                Some((done, all)) => {
+                    Cow::from(format!("{}, {done} of {all} steps", line.status.name()))
+                }
+                None => Cow::from(line.status.name()),
             };
+            let took = line.took_ms.map(|ms| style::duration(ms.unsigned_abs().into()));
             [
-                line.store.to_string(),
-                line.version.clone().unwrap_or_else(|| "R".to_string()),
-                line.description.clone(),
-                paint(style, line.status, &state),
-                line.at.map(short_time).unwrap_or_default(),
-                line.took_ms
-                    .map(|ms| style::duration(ms.unsigned_abs().into()))
-                    .unwrap_or_default(),
-                line.by.clone().unwrap_or_default(),
+                line.store.name().into(),
+                line.version.as_deref().unwrap_or("R").into(),
+                line.description.as_str().into(),
+                paint(style, line.status, &state).into(),
+                line.at.map(short_time).unwrap_or_default().into(),
+                took.unwrap_or_default().into(),
+                line.by.as_deref().unwrap_or_default().into(),
             ]
         });
         let head = ["store", "version", "description", "state", "when (UTC)", "took", "by"];
-        let table = style::table(head, rows);
+        let mut text = style::table(head, rows);
         let counts: Vec<String> = self
             .counts()
             .iter()
             .map(|(status, count)| format!("{count} {}", status.name()))
             .collect();
-        let mut text = format!("{table}\n{}\n", counts.join(", "));
+        text.push_str(&format!("\n{}\n", counts.join(", ")));
         for line in self.migrations.iter().filter(|line| line.error.is_some()) {
             let error = line.error.as_deref().unwrap_or_default();
             text.push_str(&format!("{} {}: {error}\n", style.bad("failed:"), line.script));

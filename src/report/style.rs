@@ -1,5 +1,6 @@
 //! Colour, and what tables look like.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use tabwriter::TabWriter;
@@ -57,14 +58,14 @@ impl Style {
 }
 
 /// The lines of a table with this head; a cell takes one line.
-pub(super) fn table<const N: usize>(
+pub(super) fn table<'a, const N: usize>(
     head: [&str; N],
-    rows: impl Iterator<Item = [String; N]>,
+    rows: impl Iterator<Item = [Cow<'a, str>; N]>,
 ) -> String {
     let mut table = TabWriter::new(Vec::new()).minwidth(0).padding(2).ansi(true);
     const BREAKS: [char; 3] = ['\t', '\n', '\r'];
     let mut line = String::new();
-    for row in std::iter::once(head.map(str::to_uppercase)).chain(rows) {
+    for row in std::iter::once(head.map(|title| Cow::from(title.to_uppercase()))).chain(rows) {
         line.clear();
         for cell in &row {
             match cell.bytes().any(|byte| BREAKS.contains(&char::from(byte))) {
