@@ -1,5 +1,6 @@
 //! The library's front door: settings, a listener, and one method per verb.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -286,19 +287,19 @@ impl Migrator {
         self.unless_stopped(connecting).await?
     }
 
-    /// Meets the stores that a run touches: connects those that are not in `connected` yet, checks
-    /// which servers they are, and ends what dead runs left there. Gives back the stores, and the
-    /// servers that the ledger does not know yet.
+    /// Meets the stores that a run touches, and no others: connects those that are not in `connected`
+    /// yet, checks which servers they are, and ends what dead runs left there. Gives back the stores,
+    /// and the servers that the ledger does not know yet.
     pub(crate) async fn meet(
         &self,
-        touched: impl IntoIterator<Item = StoreKind>,
+        mut touched: BTreeSet<StoreKind>,
         mut connected: Connected,
         locked: &LockedLedger,
         snapshot: &Snapshot,
         wait: Duration,
     ) -> Result<(Connected, Identities)> {
-        let more = touched.into_iter().filter(|store| !connected.contains_key(store));
-        let settings = self.store_settings(more, locked.reader())?;
+        connected.retain(|store, _| touched.remove(store));
+        let settings = self.store_settings(touched, locked.reader())?;
         let application = locked.run().application();
         connected.append(&mut self.connect_all(&settings, &application, wait).await?);
         let first_met = execute::identify(snapshot, &connected).await?;

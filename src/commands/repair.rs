@@ -274,6 +274,7 @@ impl Migrator {
         locked: &LockedLedger,
         snapshot: &Snapshot,
     ) -> Result<Connected> {
+        let kinds = kinds.into_iter().collect();
         let meet = self.meet(kinds, Connected::new(), locked, snapshot, Duration::ZERO);
         let (stores, first_met) = meet.await?;
         execute::keep(locked, &first_met, &Pictures::new()).await?;
