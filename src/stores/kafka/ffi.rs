@@ -5,7 +5,7 @@
 //! queue on which librdkafka says why it has no connection. All of that is one pattern: a queue and
 //! options of its own, one call, wait for one event, read it, free everything.
 //!
-//! This is the only unsafe code of the crate. What makes it sound: every pointer that librdkafka
+//! This is the only unsafe code of the library. What makes it sound: every pointer that librdkafka
 //! hands over for keeps is an [`Owned`], freed once and after what borrows from it; every text is
 //! copied before its owner is freed; a [`Link`] outlives its requests, since they borrow it.
 #![allow(unsafe_code)]
