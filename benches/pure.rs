@@ -4,9 +4,11 @@ use std::hint::black_box;
 use std::path::Path;
 
 use aiplat_migrate::ledger::{Row, State};
-use aiplat_migrate::migration::{Checksum, Files, Folder, StoreKind};
+use aiplat_migrate::migration::{Files, Folder};
 use aiplat_migrate::plan::{UpOptions, compare, up};
 use aiplat_migrate::shape::{Attributes, Shape};
+use aiplat_migrate::stores::StoreKind;
+use aiplat_migrate::text::Checksum;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::json;
 
@@ -57,7 +59,7 @@ fn write(folder: &Path) -> Folder {
         std::fs::write(folder.join(format!("V{number:04}__table.sql")), text).expect("file");
     }
     let shown = "migrations/postgres".to_string();
-    Folder { store: StoreKind::Postgres, path: folder.to_path_buf(), shown }
+    Folder { store: StoreKind::of_ledger(), path: folder.to_path_buf(), shown }
 }
 
 fn applied((file, number): (&aiplat_migrate::migration::Migration, i64)) -> Row {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    Down, Finished, Hash, History, New, Plan, Redo, Repair, Status, Tag, Up, Validate, Wait,
+    Confirm, Down, Hash, History, New, Plan, Redo, Repair, Status, Tag, Up, Validate, Wait,
 };
 use crate::config::Options;
 use crate::error::Error;
-use crate::migration::{StoreKind, header::parse_duration};
 use crate::migrator::Migrator;
+use crate::report::Finished;
+use crate::stores::StoreKind;
 
 /// One migration history for PostgreSQL, MongoDB, Weaviate, Kafka and Redis.
 #[derive(Debug, Parser)]
@@ -212,14 +213,6 @@ impl Command {
             Command::Wait(wait) => migrator.wait(wait).await.into(),
         }
     }
-}
-
-/// Shows a question with what it is about, and says whether the answer is yes.
-pub type Confirm<'a> = &'a (dyn Fn(&str) -> bool + Sync);
-
-/// Reads a time such as `30s` for clap.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a time such as 500ms, 30s or 5m".to_string())
 }
 
 impl Common {

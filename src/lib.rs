@@ -19,9 +19,11 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod secret;
+pub mod section;
 pub mod signals;
 pub mod tls;
 
+pub mod text;
 pub mod migration;
 pub mod ledger;
 pub mod plan;
@@ -29,6 +31,7 @@ pub mod execute;
 pub mod postgres;
 pub mod stores;
 pub mod shape;
+pub mod store_error;
 
 pub mod report;
 pub mod error;

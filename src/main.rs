@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aiplat_migrate::cli::{Cli, LogFormat, Output};
-use aiplat_migrate::commands::Finished;
 use aiplat_migrate::config::{Config, Environment};
 use aiplat_migrate::execute::{Event, Listener};
 use aiplat_migrate::ledger::Run;
+use aiplat_migrate::report::Finished;
 use aiplat_migrate::report::{
     Console, Ended, Metrics, Style, render_annotations, render_html, render_json, render_junit,
     render_sarif, render_summary, termination,

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, DiscreetListener, Event, Identities, Listener, Stand};
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot, ledger_error};
-use crate::migration::{Files, StoreKind, sum};
+use crate::migration::{Files, sum};
 use crate::plan::{self, Entry};
 use crate::signals::Interrupt;
-use crate::stores::{Settings, StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::StoreKind;
+use crate::stores::{Beside, Settings, Store};
 
 /// What carries out the commands. Each verb is a method, in a file of its own under `commands`.
 ///
@@ -136,7 +138,10 @@ impl Migrator {
                     folders.join(", "),
                     self.config.root.display()
                 ))
-                .hint("write the first one: aiplat-migrate new postgres create users"));
+                .hint(format!(
+                    "write the first one: aiplat-migrate new {} create users",
+                    StoreKind::of_ledger()
+                )));
         }
         let mut errors = Vec::new();
         for folder in self.config.folders.iter().filter(|folder| self.selected(folder.store)) {
@@ -146,8 +151,8 @@ impl Migrator {
             if has_files && !configured {
                 errors.push(unconfigured(store, shown));
             }
-            // PostgreSQL may be there for the ledger alone.
-            if configured && store != StoreKind::Postgres && !folder.path.is_dir() {
+            // It may be there for the ledger alone.
+            if configured && store != StoreKind::of_ledger() && !folder.path.is_dir() {
                 errors.push(
                     Error::usage(format!(
                         "{} is configured, and there is no folder {shown}",
@@ -249,7 +254,7 @@ impl Migrator {
                     false => Err(ledger_error(&error, settings)),
                 };
             }
-            let store = StoreKind::Postgres;
+            let store = StoreKind::of_ledger();
             self.tell(Event::StoreWait { store, attempt, error: error.to_string() });
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -272,6 +277,17 @@ impl Migrator {
         });
         self.tell(Event::Compared(stands.collect()));
         entries
+    }
+
+    /// Connects to one store, outside a run.
+    pub(crate) async fn connect_once(
+        &self,
+        settings: &Settings,
+        application: &str,
+        wait: Duration,
+    ) -> Result<Store, StoreError> {
+        let secrets = self.config.placeholders.secrets();
+        execute::connect(settings, application, wait, self.listener.as_ref(), &secrets).await
     }
 
     /// Connects to stores; all that cannot be connected come as one error.
@@ -345,28 +361,19 @@ impl Migrator {
         stores: impl IntoIterator<Item = StoreKind>,
         ledger: &Ledger,
     ) -> Result<Vec<Settings>> {
+        let beside =
+            Beside { schema: ledger.schema().to_string(), greeting: Some(ledger.greeting()) };
         let of = |store| match self.config.stores.get(&store) {
             None => Err(unconfigured(store, "the ledger")),
-            Some(Settings::Postgres(settings)) => {
-                let mut settings = settings.clone();
-                settings.greeting = Some(ledger.greeting());
-                settings.hidden = vec![ledger.schema().to_string()];
-                Ok(Settings::Postgres(settings))
-            }
-            Some(settings) => Ok(settings.clone()),
+            Some(settings) => Ok(settings.beside(&beside)),
         };
         stores.into_iter().map(of).collect()
     }
 }
 
 fn unconfigured(store: StoreKind, place: &str) -> Error {
-    let variable = match store {
-        StoreKind::Kafka => "KAFKA_BROKERS".to_string(),
-        other => format!("{}_URL", other.name().to_uppercase()),
-    };
+    let variable = config::address_variable(store);
     Error::usage(format!("{place} has migrations for {}, which is not configured", store.title()))
-        .hint(format!(
-            "say where it is: AIPLAT_MIGRATE_{variable}, or [{store}] in aiplat-migrate.toml"
-        ))
+        .hint(format!("say where it is: {variable}, or [{store}] in aiplat-migrate.toml"))
         .hint("or leave it out of this run: --store with the other stores' names")
 }

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Exit, Place};
 use crate::ledger::{Row, State};
-use crate::migration::document::nearest;
-use crate::migration::{
-    Checksum, Files, Key, Migration, MigrationId, Requirement, StoreKind, Version,
-};
+use crate::migration::{Files, Key, Migration, MigrationId, Requirement, Version};
+use crate::stores::StoreKind;
+use crate::text::Checksum;
+use crate::text::document::nearest;
 
 /// What is to be said of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

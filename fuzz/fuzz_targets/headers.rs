@@ -2,7 +2,6 @@
 
 #![no_main]
 
-use aiplat_migrate::migration::StoreKind;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/it/readers.rs"]
@@ -11,6 +10,6 @@ mod readers;
 
 fuzz_target!(|text: &str| {
     let lines: String = text.lines().map(|line| format!("-- {line}\n")).collect();
-    readers::file(StoreKind::Postgres, &format!("{lines}select 1;"));
-    readers::file(StoreKind::Mongo, &format!("{{ {text}\n steps: [] }}"));
+    readers::file("postgres".parse().expect("a store"), &format!("{lines}select 1;"));
+    readers::file("mongo".parse().expect("a store"), &format!("{{ {text}\n steps: [] }}"));
 });

@@ -2,11 +2,10 @@
 
 #![no_main]
 
-use aiplat_migrate::migration::StoreKind;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/it/readers.rs"]
 #[expect(dead_code, reason = "each target has its own reader")]
 mod readers;
 
-fuzz_target!(|text: &str| readers::file(StoreKind::Postgres, text));
+fuzz_target!(|text: &str| readers::file("postgres".parse().expect("a store"), text));

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use aiplat_migrate::migration::StoreKind;
+use aiplat_migrate::stores::StoreKind;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../tests/it/readers.rs"]
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 mod readers;
 
 fuzz_target!(|text: &str| {
-    for store in StoreKind::ALL.into_iter().filter(|store| *store != StoreKind::Postgres) {
+    for store in StoreKind::all().filter(|store| !store.is_sql()) {
         readers::file(store, text);
     }
 });

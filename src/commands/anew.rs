@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::Connected;
 use crate::ledger::{Ledger, LockedLedger, Run, Shapes, Snapshot};
-use crate::migration::StoreKind;
 use crate::migrator::Migrator;
 use crate::report::RunReport;
+use crate::stores::StoreKind;
 
 /// How often a run is begun whose connections break.
 const ATTEMPTS: u32 = 4;

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::migration::Checksum;
 use crate::plan::{Entry, Status};
-use crate::stores;
+use crate::text::Checksum;
 
 /// What a changed file changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Extent {
     /// Of the file of `entry`, by what the ledger knows of its rows.
     pub fn of(entry: &Entry<'_>, contents: &BTreeMap<i64, Checksum>) -> Extent {
         let applied = entry.row.and_then(|row| contents.get(&row.row));
-        let now = entry.file.and_then(|file| stores::content(&file.source));
+        let now = entry.file.and_then(|file| file.source.content());
         match (applied, now) {
             (Some(applied), Some(now)) if *applied == now => Extent::Writing,
             (Some(_), _) => Extent::Doing,

@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::Manner;
 use super::anew::{Apart, Found, Waits};
+use super::flags::{Confirm, duration};
 use super::up::{Up, join};
-use super::{Finished, Manner};
-use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot};
-use crate::migration::{self, Files, MigrationId, Requirement, StoreKind};
+use crate::migration::{self, Files, MigrationId, Requirement};
 use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget};
+use crate::report::Finished;
 use crate::report::{PlanReport, Report, RunReport};
-use crate::stores::{self, Unit};
+use crate::stores::StoreKind;
+use crate::stores::Unit;
 
 /// Undo the newest migration, or down to a point.
 #[derive(Clone, Debug, Default, Args)]
@@ -163,8 +165,8 @@ impl Migrator {
         for kind in touched(tasks) {
             let settings = self.config.stores.get(&kind).ok_or_else(|| unconfigured(kind))?;
             let settings = self.reading(settings);
-            let listener = self.listener.as_ref();
-            match execute::connect(&settings, &run.application(), down.wait, listener).await {
+            let application = run.application();
+            match self.connect_once(&settings, &application, down.wait).await {
                 Ok(store) => {
                     stores.insert(kind, store);
                 }
@@ -328,7 +330,7 @@ impl Losses {
             let Some(store) = stores.get(&task.id().store) else { continue };
             let earlier = earlier.entry(task.id().store).or_default();
             for (step, unit) in task.units.iter().enumerate().skip(task.done_before()) {
-                let now = stores::before_earlier(unit, earlier);
+                let now = unit.before_earlier(earlier);
                 let losses = store.holds(&now).await.map_err(|error| {
                     let message =
                         format!("cannot look whether undoing {} would lose data", task.id());

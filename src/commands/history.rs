@@ -7,9 +7,10 @@ use clap::Args;
 
 use crate::error::Result;
 use crate::ledger::Wanted;
-use crate::migration::{Requirement, header::parse_duration};
+use crate::migration::Requirement;
 use crate::migrator::Migrator;
 use crate::report::{HistoryReport, Report};
+use crate::text::parse_duration;
 
 /// Show what was done, when and by whom.
 #[derive(Clone, Debug, Args)]

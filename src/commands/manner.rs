@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::duration;
+use super::flags::duration;
 
 /// The flags of every run.
 #[derive(Clone, Debug, Args)]

@@ -3,6 +3,7 @@
 mod anew;
 mod changed;
 mod down;
+mod flags;
 mod hash;
 mod history;
 mod manner;
@@ -18,6 +19,7 @@ mod validate;
 mod wait;
 
 pub use down::Down;
+pub use flags::{Confirm, duration};
 pub use hash::Hash;
 pub use history::History;
 pub use manner::Manner;
@@ -30,35 +32,3 @@ pub use tag::Tag;
 pub use up::Up;
 pub use validate::Validate;
 pub use wait::Wait;
-
-use crate::error::{Error, Exit, Result};
-use crate::report::Report;
-
-/// How a command ended: what it has to show, and the error that ended it, if any.
-#[derive(Debug)]
-pub struct Finished {
-    /// What there is to show.
-    pub report: Option<Report>,
-    /// What went wrong.
-    pub error: Option<Error>,
-}
-
-impl Finished {
-    /// How the process ends.
-    pub fn exit(&self) -> Exit {
-        match (&self.error, &self.report) {
-            (Some(error), _) => error.exit(),
-            (None, Some(report)) => report.exit(),
-            (None, None) => Exit::Done,
-        }
-    }
-}
-
-impl From<Result<Report>> for Finished {
-    fn from(result: Result<Report>) -> Finished {
-        match result {
-            Ok(report) => Finished { report: Some(report), error: None },
-            Err(error) => Finished { report: None, error: Some(error) },
-        }
-    }
-}

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::error::{Error, Result};
-use crate::migration::{StoreKind, sum};
+use crate::migration::sum;
 use crate::migrator::Migrator;
 use crate::report::Report;
+use crate::stores::StoreKind;
 
 /// Write a new migration file.
 #[derive(Clone, Debug, Args)]
@@ -43,7 +44,7 @@ impl Migrator {
         std::fs::create_dir_all(&folder.path).map_err(|error| cannot(&folder.path, &error))?;
         let extension = new.store.extensions()[0];
         let mut written = Vec::new();
-        for (prefix, text) in templates(new.store) {
+        for (prefix, text) in new.store.description().templates {
             let name = format!("{prefix}{version}__{description}.{extension}");
             written.push(create(&folder.path.join(&name), text)?);
         }
@@ -73,29 +74,4 @@ fn create(path: &Path, text: &str) -> Result<String> {
 
 fn cannot(path: &Path, error: &std::io::Error) -> Error {
     Error::usage(format!("cannot write {}", path.display())).because(error)
-}
-
-fn templates(store: StoreKind) -> &'static [(&'static str, &'static str)] {
-    match store {
-        StoreKind::Postgres => &[
-            ("V", "-- One transaction with its ledger row; BEGIN and COMMIT are not written.\n"),
-            ("U", "-- Undoes the V file of the same version.\n"),
-        ],
-        StoreKind::Mongo => &[(
-            "V",
-            "{\n  steps: [\n    // { create: \"collection\" },\n    // { createIndexes: \"collection\", indexes: [ { key: { field: 1 }, name: \"field_1\" } ] },\n  ],\n}\n",
-        )],
-        StoreKind::Weaviate => &[(
-            "V",
-            "{\n  steps: [\n    // { createClass: { class: \"Thing\", vectorizer: \"none\", properties: [] } },\n  ],\n}\n",
-        )],
-        StoreKind::Kafka => &[(
-            "V",
-            "{\n  steps: [\n    // { createTopic: { name: \"topic\", partitions: 3, replicationFactor: 1 } },\n  ],\n}\n",
-        )],
-        StoreKind::Redis => &[(
-            "V",
-            "{\n  steps: [\n    // { keyspace: { pattern: \"thing:{id}\", type: \"hash\", ttl: \"24h\", purpose: \"\" } },\n  ],\n}\n",
-        )],
-    }
 }

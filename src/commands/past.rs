@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::ledger::{Snapshot, State};
-use crate::migration::{Files, Migration, StoreKind};
+use crate::migration::{Files, Migration};
 use crate::report::Past;
+use crate::stores::StoreKind;
 
 /// Where the past of objects is looked up.
 pub struct Records<'a> {

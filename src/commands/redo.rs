@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::flags::{Confirm, duration};
 use super::up::join;
-use super::{Down, Finished, Manner, Up};
-use crate::cli::{Confirm, duration};
+use super::{Down, Manner, Up};
 use crate::error::{Error, Result};
 use crate::execute;
 use crate::ledger::{Run, Snapshot, State};
 use crate::migration::{Files, Key, MigrationId, Requirement};
 use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget, UpOptions};
+use crate::report::Finished;
 use crate::report::Report;
 
 /// Undo the newest migration and apply it again, as its file is now.

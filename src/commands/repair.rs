@@ -8,17 +8,19 @@ use clap::Args;
 use serde_json::Value;
 
 use super::changed::{self, Extent};
+use super::flags::{Confirm, duration};
 use super::validate::Look;
-use crate::cli::{Confirm, duration};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Healing, Pictures, Task};
 use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State, Wanted};
-use crate::migration::{Checksum, Down, Files, MigrationId, StoreKind};
+use crate::migration::{Down, Files, MigrationId};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
 use crate::report::{RepairReport, Report};
 use crate::shape::Change;
+use crate::stores::StoreKind;
 use crate::stores::{self, Depth, Heal, Probe, Store};
+use crate::text::Checksum;
 
 /// Settle what is in doubt, changed, missing or drifted.
 #[derive(Clone, Debug, Default, Args)]
@@ -215,7 +217,7 @@ impl Migrator {
                 (Ok(task), Some(store)) => Some((task, store)),
             };
             let probe = match task {
-                Some((task, store)) => execute::probe(store.as_ref(), task).await?,
+                Some((task, store)) => execute::probe(store, task).await?,
                 None => None,
             };
             match probe {
@@ -339,9 +341,7 @@ impl Migrator {
             let (Ok(task), Some(store)) = (&left.task, stores.get(&left.row.id.store)) else {
                 continue;
             };
-            if let Some(reason) =
-                execute::settle(&context, store.as_ref(), (&left.row, task)).await?
-            {
+            if let Some(reason) = execute::settle(&context, store, (&left.row, task)).await? {
                 unsettled.push(left.unsettled(&reason));
             }
         }
@@ -390,7 +390,7 @@ impl Migrator {
                         row,
                         script: file.source.file.clone(),
                         checksum: file.checksum.clone(),
-                        content: stores::content(&file.source),
+                        content: file.source.content(),
                         extent: Extent::of(entry, &contents),
                     })
                 }
@@ -422,7 +422,7 @@ impl Migrator {
                 listener,
                 interrupt: &self.interrupt,
                 kind: look.kind,
-                store: store.as_ref(),
+                store,
                 recorded: &look.recorded,
             };
             let mut tried = Vec::new();
@@ -440,7 +440,7 @@ impl Migrator {
                     Err(error) => errors.push(error),
                 }
             }
-            errors.extend(self.check(look, store.as_ref(), &tried).await.err());
+            errors.extend(self.check(look, store, &tried).await.err());
         }
         match Error::all(errors) {
             Some(error) => Err(error.state("all else in the plan was done, and is in the history")),
@@ -449,7 +449,7 @@ impl Migrator {
     }
 
     /// Whether each of the objects that were put back is now as recorded.
-    async fn check(&self, look: &Look, store: &dyn Store, tried: &[String]) -> Result<()> {
+    async fn check(&self, look: &Look, store: &Store, tried: &[String]) -> Result<()> {
         let live = store.inspect(&look.recorded, Depth::Structure).await.map_err(|error| {
             let message = format!("cannot read what is in {}", look.kind.title());
             execute::store_words(Error::new(error.kind.exit(), message), &error)

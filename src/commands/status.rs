@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::duration;
+use super::flags::duration;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::migrator::Migrator;

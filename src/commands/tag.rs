@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::duration;
+use super::flags::duration;
 use crate::error::{Error, Result};
 use crate::ledger::{LockedLedger, Snapshot, State};
 use crate::migration::MigrationId;

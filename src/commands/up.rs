@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
+use super::Manner;
 use super::anew::{Apart, Found, Waits};
+use super::flags::duration;
 use super::tag::{check_tag, tag_name};
-use super::{Finished, Manner};
-use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task};
 use crate::ledger::{Ledger, LockedLedger, Shapes, Snapshot};
-use crate::migration::{Files, Requirement, StoreKind};
+use crate::migration::{Files, Requirement};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status, UpOptions};
+use crate::report::Finished;
 use crate::report::{PlanReport, Report, RunReport};
 use crate::shape::Change;
+use crate::stores::StoreKind;
 
 /// Apply what is pending.
 #[derive(Clone, Debug, Args)]

@@ -6,17 +6,20 @@ use std::time::Duration;
 use clap::Args;
 
 use super::changed::{self, Extent};
+use super::flags::duration;
 use super::past::Records;
-use crate::cli::duration;
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Event};
 use crate::ledger::{Ledger, Shapes, Snapshot, StoredShape, Wanted};
-use crate::migration::{Checksum, Files, StoreKind, sum};
+use crate::migration::{Files, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
 use crate::shape::{Change, Shape};
-use crate::stores::{self, Audit, Depth, Drift, Heal, Ignored, Settings, StoreError, Violation};
+use crate::store_error::StoreError;
+use crate::stores::StoreKind;
+use crate::stores::{self, Audit, Beside, Depth, Drift, Heal, Ignored, Settings, Violation};
+use crate::text::Checksum;
 
 /// Hold files, ledger and live stores against each other.
 #[derive(Clone, Debug, Default, Args)]
@@ -111,7 +114,7 @@ impl Migrator {
         }
         for file in files.migrations.iter().filter(|file| self.selected(file.id.store)) {
             let undoable = file.undo.is_some() || file.header.irreversible.is_some();
-            if file.id.store == StoreKind::Postgres && file.id.version().is_some() && !undoable {
+            if file.id.store.needs_undo_file() && file.id.version().is_some() && !undoable {
                 report.findings.push(
                     Finding::warning(
                         FindingKind::NoUndo,
@@ -180,8 +183,7 @@ impl Migrator {
             return Ok(look);
         };
         let settings = self.reading(settings);
-        let listener = self.listener.as_ref();
-        let connecting = execute::connect(&settings, "aiplat-migrate validate", wait, listener);
+        let connecting = self.connect_once(&settings, "aiplat-migrate validate", wait);
         let connected = self.unless_stopped(connecting).await?;
         let store = connected.map_err(|error| execute::connect_error(&settings, &error))?;
         let unreadable = |error: StoreError| {
@@ -219,14 +221,7 @@ impl Migrator {
 
     /// Settings for reading alone: the ledger's own schema is no part of the shape.
     pub(super) fn reading(&self, settings: &Settings) -> Settings {
-        match settings {
-            Settings::Postgres(settings) => {
-                let mut settings = settings.clone();
-                settings.hidden = vec![self.config.ledger.schema.clone()];
-                Settings::Postgres(settings)
-            }
-            other => other.clone(),
-        }
+        settings.beside(&Beside { schema: self.config.ledger.schema.clone(), greeting: None })
     }
 
     /// `up --verify`: contacts every store, although nothing is pending.

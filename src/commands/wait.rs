@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::duration;
+use super::flags::duration;
 use crate::error::{Error, Result};
 use crate::ledger::Run;
-use crate::migration::StoreKind;
 use crate::migrator::Migrator;
 use crate::report::Report;
 use crate::stores::Settings;
+use crate::stores::StoreKind;
 
 /// Wait until all stores answer.
 #[derive(Clone, Debug, Args)]
@@ -42,8 +42,8 @@ impl Migrator {
 
     /// The ledger, unless it is in the database of the PostgreSQL store, which is asked anyway.
     async fn ledger_apart(&self, run: &Run, wait: Duration) -> Result<()> {
-        let with_store = self.config.stores.contains_key(&StoreKind::Postgres)
-            && self.selected(StoreKind::Postgres);
+        let with_store =
+            self.config.is_ledger_in_a_store() && self.selected(StoreKind::of_ledger());
         match with_store {
             true => Ok(()),
             false => self.ledger(run, wait).await.map(|_| ()),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::keys::{self, Form, PLACEHOLDER, PREFIX};
-use super::sources::{Content, Layer, Origin, Value};
+use super::sources::{Layer, Origin, Value};
 use crate::error::{Error, Result};
-use crate::migration::document::nearest;
 use crate::secret::Secret;
+use crate::section::Content;
+use crate::text::document::nearest;
 
 const DATABASE_URL: &str = "DATABASE_URL";
 
@@ -116,7 +117,7 @@ fn add_placeholder(layer: &mut Layer, name: &str, text: String, origin: Origin) 
 }
 
 fn add_key(layer: &mut Layer, name: &str, text: String, origin: Origin) -> Result<()> {
-    for section in keys::SECTIONS {
+    for section in keys::SECTIONS.iter() {
         for key in section.names() {
             if keys::variable(section.name, &key) != name {
                 continue;
@@ -146,7 +147,7 @@ fn unknown(name: &str, origin: &Origin) -> Error {
 fn known_variables() -> Vec<String> {
     let mut known: Vec<String> =
         keys::OTHER_VARIABLES.iter().map(|(name, _)| name.to_string()).collect();
-    for section in keys::SECTIONS {
+    for section in keys::SECTIONS.iter() {
         known.extend(section.names().iter().map(|key| keys::variable(section.name, key)));
     }
     known

@@ -8,10 +8,11 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::environment::Environment;
-use super::keys::{self, Form, Kind, Section};
+use super::keys::{self, Form, Section};
 use super::sources::{Layer, Origin};
 use crate::error::{Error, Place, Result};
-use crate::migration::document::nearest;
+use crate::section::Kind;
+use crate::text::document::nearest;
 
 /// The name of the settings file.
 pub const NAME: &str = "aiplat-migrate.toml";
@@ -137,7 +138,7 @@ impl SettingsFile {
 
     fn key(
         &self,
-        section: &Section,
+        section: &'static Section,
         (word, value): (&Word<'_>, &Spanned<DeValue<'_>>),
         path: &str,
         layer: &mut Layer,
@@ -214,7 +215,7 @@ impl SettingsFile {
         let mut known: Vec<&str> = keys::SECTIONS.iter().map(|section| section.name).collect();
         known.retain(|name| !name.is_empty());
         known.push("placeholders");
-        known.extend(keys::section("").into_iter().flat_map(Section::all_keys).map(|key| key.name));
+        known.extend(keys::section("").into_iter().flat_map(|top| &top.keys).map(|key| key.name));
         if path.is_empty() {
             known.push("profile");
         }
@@ -233,7 +234,7 @@ impl SettingsFile {
     }
 }
 
-fn unknown_key(origin: &Origin, name: &str, section: &Section) -> Error {
+fn unknown_key(origin: &Origin, name: &str, section: &'static Section) -> Error {
     let error = origin.error("is no key");
     let names = section.names();
     match nearest(name, names.iter().map(String::as_str)) {

@@ -2,9 +2,11 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::sources::{Content, Sources};
+use super::sources::Sources;
 use crate::error::{Error, Result};
-use crate::migration::{Folder, StoreKind};
+use crate::migration::Folder;
+use crate::section::Content;
+use crate::stores::StoreKind;
 
 /// The folder of `migrations.sum`.
 pub fn of_sum_file(sources: &Sources) -> PathBuf {
@@ -18,7 +20,7 @@ fn of_migrations(sources: &Sources) -> PathBuf {
 /// The folder of each store, configured or not; no two stores share one.
 pub fn of_stores(sources: &Sources) -> Result<Vec<Folder>> {
     let mut folders: Vec<Folder> = Vec::new();
-    for store in StoreKind::ALL {
+    for store in StoreKind::all() {
         let folder = folder(sources, store);
         if let Some(other) = folders.iter().find(|other| other.shown == folder.shown) {
             let message =

@@ -22,8 +22,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::ledger::LedgerSettings;
-use crate::migration::{Folder, Placeholders, StoreKind};
-use crate::stores;
+use crate::migration::Folder;
+use crate::stores::{Ignored, Settings, StoreKind};
+use crate::text::Placeholders;
 
 pub use environment::Environment;
 pub use file::NAME as FILE_NAME;
@@ -60,9 +61,9 @@ pub struct Config {
     /// How long to wait for another run's lock.
     pub lock_wait: Duration,
     /// The settings of the stores that are configured.
-    pub stores: BTreeMap<StoreKind, stores::Settings>,
+    pub stores: BTreeMap<StoreKind, Settings>,
     /// The objects of each store that are not looked at.
-    pub ignored: BTreeMap<StoreKind, stores::Ignored>,
+    pub ignored: BTreeMap<StoreKind, Ignored>,
     /// Where the ledger is.
     pub ledger: LedgerSettings,
     /// What is not wrong, but should be known.
@@ -78,7 +79,7 @@ impl Config {
         let unused = sources.adopt_database_url();
         let mut reader = Reader::new(&sources);
         let mut config = Config::of_project(&sources, &mut reader)?;
-        for store in StoreKind::ALL {
+        for store in StoreKind::all() {
             let settings = settings::of_store(&mut reader, store);
             config.stores.extend(settings.map(|settings| (store, settings)));
         }
@@ -98,33 +99,40 @@ impl Config {
         config.finish(reader, [])
     }
 
+    /// Whether the ledger is in the database of a configured store.
+    pub fn is_ledger_in_a_store(&self) -> bool {
+        self.stores.contains_key(&StoreKind::of_ledger())
+    }
+
     /// A sentence for each store that is on another machine and spoken to without TLS.
     pub fn plain_text(&self) -> Vec<String> {
-        let ledger = match self.stores.contains_key(&StoreKind::Postgres) {
+        let ledger = match self.is_ledger_in_a_store() {
             true => None,
             false => {
                 self.ledger.database.plain_text().map(|words| format!("the ledger at {words}"))
             }
         };
-        let stores = self.stores.values().filter_map(stores::Settings::plain_text);
+        let stores = self.stores.values().filter_map(Settings::plain_text);
         stores.chain(ledger).collect()
     }
 
     fn of_project(sources: &Sources, reader: &mut Reader<'_>) -> Result<Config> {
-        let schema = reader.section("ledger").schema("schema");
+        let schema = settings::schema(reader);
+        let lock_wait = reader.section("", |top| top.duration("lock_wait"));
+        let patterns = |store: StoreKind| {
+            let patterns = reader.section("ignore", |ignore| ignore.list(store.name()));
+            (store, Ignored(patterns))
+        };
+        let ignored = StoreKind::all().map(patterns).collect();
         Ok(Config {
             root: sources.root.clone(),
             file: sources.file.clone(),
             migrations_dir: folders::of_sum_file(sources),
             folders: folders::of_stores(sources)?,
             placeholders: reader.placeholders(),
-            lock_wait: reader.section("").duration("lock_wait").unwrap_or(LOCK_WAIT),
+            lock_wait: lock_wait.unwrap_or(LOCK_WAIT),
             stores: BTreeMap::new(),
-            ignored: StoreKind::ALL
-                .map(|store| {
-                    (store, stores::Ignored(reader.section("ignore").patterns(store.name())))
-                })
-                .into(),
+            ignored,
             ledger: LedgerSettings {
                 database: crate::postgres::Settings::default(),
                 schema: schema.unwrap_or_else(|| SCHEMA.to_string()),
@@ -151,20 +159,18 @@ impl Config {
 fn ledger(
     sources: &Sources,
     reader: &mut Reader<'_>,
-    stores: &BTreeMap<StoreKind, stores::Settings>,
+    stores: &BTreeMap<StoreKind, Settings>,
 ) -> Result<crate::postgres::Settings> {
-    let postgres = match stores.get(&StoreKind::Postgres) {
-        Some(stores::Settings::Postgres(settings)) => Some(settings),
-        Some(_) | None => None,
-    };
-    match (postgres, sources.any_but("ledger", "schema")) {
+    let store = stores.values().find_map(Settings::ledger);
+    let name = StoreKind::of_ledger();
+    match (store, sources.any_but("ledger", "schema")) {
         (Some(settings), None) => Ok(settings.clone()),
         (Some(_), Some(own)) => Err(own
             .origin
-            .error("is set, but so is the postgres store, in whose database the ledger is")
-            .hint("unset one: [ledger] is for projects without a postgres store")),
+            .error(&format!("is set, but so is the {name} store, in whose database the ledger is"))
+            .hint(format!("unset one: [ledger] is for projects without a {name} store"))),
         (None, _) if sources.address("ledger").is_some() => {
-            Ok(settings::postgres(&mut reader.section("ledger")))
+            Ok(reader.section("ledger", crate::postgres::Settings::read))
         }
         (None, _) if stores.is_empty() => Err(nothing_configured()),
         (None, _) => Err(no_ledger()),
@@ -172,21 +178,30 @@ fn ledger(
 }
 
 fn nothing_configured() -> Error {
+    let variables: Vec<String> = StoreKind::all().map(address_variable).collect();
     Error::usage("no store is configured")
         .hint("set DATABASE_URL=postgres://user:password@host:5432/database")
         .hint(format!(
-            "or, for any of the stores, AIPLAT_MIGRATE_POSTGRES_URL, AIPLAT_MIGRATE_MONGO_URL, \
-             AIPLAT_MIGRATE_WEAVIATE_URL, AIPLAT_MIGRATE_KAFKA_BROKERS, AIPLAT_MIGRATE_REDIS_URL, \
-             or the same in {FILE_NAME}"
+            "or, for any of the stores, {}, or the same in {FILE_NAME}",
+            variables.join(", ")
         ))
 }
 
+/// The variable that says where a store is.
+pub fn address_variable(store: StoreKind) -> String {
+    keys::variable(store.name(), store.description().addresses[0])
+}
+
 fn no_ledger() -> Error {
-    Error::usage("no ledger: the history is kept in PostgreSQL, and nothing says where that is")
-        .hint("set DATABASE_URL or AIPLAT_MIGRATE_POSTGRES_URL, if PostgreSQL is one of the stores")
-        .hint(format!(
-            "otherwise set AIPLAT_MIGRATE_LEDGER_URL, or `url` under [ledger] in {FILE_NAME}"
-        ))
+    let store = StoreKind::of_ledger();
+    let (title, variable) = (store.title(), address_variable(store));
+    Error::usage(format!(
+        "no ledger: the history is kept in {title}, and nothing says where that is"
+    ))
+    .hint(format!("set DATABASE_URL or {variable}, if {title} is one of the stores"))
+    .hint(format!(
+        "otherwise set AIPLAT_MIGRATE_LEDGER_URL, or `url` under [ledger] in {FILE_NAME}"
+    ))
 }
 
 fn with_cause(error: Error, cause: Option<&String>) -> Error {

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::file::SettingsFile;
-use super::keys::{self, Form, Key, Kind, Section};
+use super::keys::{self, Form, Section};
 use super::{Options, permissions};
 use crate::error::{Error, Place, Result};
 use crate::secret::Secret;
+use crate::section::{Content, Key, Kind};
+use crate::stores::StoreKind;
 
 /// Where a value was written down.
 #[derive(Clone, Debug)]
@@ -45,15 +47,6 @@ pub struct Value {
     pub content: Content,
     /// Where it stands.
     pub origin: Origin,
-}
-
-/// What a value says.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// The text itself.
-    Text(Secret),
-    /// The path of a file: the value of a path key, or what holds a secret.
-    File(PathBuf),
 }
 
 impl Value {
@@ -213,10 +206,11 @@ impl Sources {
         }
     }
 
-    /// Takes `DATABASE_URL` for Postgres, where nothing else says where Postgres is; otherwise, or
-    /// where it means another database, says why not.
+    /// Takes `DATABASE_URL` for the store that the ledger is in, where nothing else says where that is;
+    /// otherwise, or where it means another database, says why not.
     pub fn adopt_database_url(&mut self) -> Option<String> {
-        if self.address("postgres").is_some() {
+        let store = StoreKind::of_ledger().name();
+        if self.address(store).is_some() {
             return None;
         }
         let elsewhere = self.address("ledger").map(|value| value.origin.name());
@@ -232,7 +226,7 @@ impl Sources {
         if !is_postgres(&value) {
             return Some(format!("{name} is not used: it does not begin with postgres://"));
         }
-        layer.values.insert(("postgres", "url"), value);
+        layer.values.insert((store, "url"), value);
         None
     }
 
@@ -257,7 +251,7 @@ impl Sources {
 
     /// A value of `section` that is no value of `key`.
     pub fn any_but(&self, section: &str, key: &str) -> Option<&Value> {
-        let keys = keys::section(section)?.all_keys().filter(|other| other.name != key);
+        let keys = keys::section(section)?.keys.iter().filter(|other| other.name != key);
         keys.filter_map(|key| self.value(section, key.name)).next()
     }
 

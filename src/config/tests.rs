@@ -27,24 +27,15 @@ fn load_profile(file: &str, profile: Option<&str>, variables: &[(&str, &str)]) -
 }
 
 fn postgres(config: &Config) -> &crate::postgres::Settings {
-    match &config.stores[&StoreKind::Postgres] {
-        stores::Settings::Postgres(settings) => settings,
-        other => panic!("{other:?}"),
-    }
+    config.stores[&StoreKind::of_test("postgres")].endpoint().expect("its settings")
 }
 
-fn redis(config: &Config) -> &stores::redis::Settings {
-    match &config.stores[&StoreKind::Redis] {
-        stores::Settings::Redis(settings) => settings,
-        other => panic!("{other:?}"),
-    }
+fn redis(config: &Config) -> &crate::stores::redis::Settings {
+    config.stores[&StoreKind::of_test("redis")].endpoint().expect("its settings")
 }
 
-fn kafka(config: &Config) -> &stores::kafka::Settings {
-    match &config.stores[&StoreKind::Kafka] {
-        stores::Settings::Kafka(settings) => settings,
-        other => panic!("{other:?}"),
-    }
+fn kafka(config: &Config) -> &crate::stores::kafka::Settings {
+    config.stores[&StoreKind::of_test("kafka")].endpoint().expect("its settings")
 }
 
 /// All that an error shows, in one line per part.
@@ -94,7 +85,7 @@ fn database_url_gives_way_to_all_that_says_where_postgres_is() {
 
     let elsewhere = load("ledger.url = 'postgres://l'\nkafka.brokers = 'k'", &[URL]);
     let elsewhere = elsewhere.expect("configured");
-    assert!(!elsewhere.stores.contains_key(&StoreKind::Postgres));
+    assert!(!elsewhere.stores.contains_key(&StoreKind::of_test("postgres")));
     assert_eq!(elsewhere.warnings, ["DATABASE_URL is not used, because `ledger.url` is set"]);
 }
 

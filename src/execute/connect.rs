@@ -5,29 +5,30 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use super::discreet::Discreet;
 use super::{Event, Listener, store_words};
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Snapshot, State};
-use crate::migration::StoreKind;
 use crate::secret::Secrets;
-use crate::stores::{Settings, Store, StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::StoreKind;
+use crate::stores::{Settings, Store};
 
 /// The connected stores.
-pub type Connected = BTreeMap<StoreKind, Box<dyn Store>>;
+pub type Connected = BTreeMap<StoreKind, Store>;
 
 /// Connects one store, trying again for `wait` as long as it is a failure to connect; wrong
-/// credentials fail at once.
+/// credentials fail at once. What the store says from then on is without `secrets`.
 pub async fn connect(
     settings: &Settings,
     application: &str,
     wait: Duration,
     listener: &dyn Listener,
-) -> Result<Box<dyn Store>, StoreError> {
+    secrets: &Secrets,
+) -> Result<Store, StoreError> {
     let deadline = Instant::now() + wait;
     let mut pause = Duration::from_millis(250);
     for attempt in 1.. {
-        let error = match settings.connect(application).await {
+        let error = match settings.connect(application, secrets).await {
             Ok(store) => return Ok(store),
             Err(error) => error,
         };
@@ -43,8 +44,7 @@ pub async fn connect(
     Err(StoreError::unreachable("not tried"))
 }
 
-/// Connects all of `settings` side by side; all that fail come as one error. What the stores say
-/// from then on is without `secrets`.
+/// Connects all of `settings` side by side; all that fail come as one error.
 pub async fn connect_all(
     settings: &[Settings],
     application: &str,
@@ -52,16 +52,15 @@ pub async fn connect_all(
     listener: &dyn Listener,
     secrets: &Secrets,
 ) -> Result<Connected> {
-    let attempts = settings
-        .iter()
-        .map(async |settings| (settings, connect(settings, application, wait, listener).await));
+    let attempts = settings.iter().map(async |settings| {
+        (settings, connect(settings, application, wait, listener, secrets).await)
+    });
     let (mut connected, mut errors) = (Connected::new(), Vec::new());
     for (settings, result) in futures_util::future::join_all(attempts).await {
         match result {
             Ok(store) => {
                 listener.event(Event::Connected(settings.kind()));
-                let store = Discreet { store, secrets: secrets.clone() };
-                connected.insert(settings.kind(), Box::new(store));
+                connected.insert(settings.kind(), store);
             }
             Err(error) => errors.push(connect_error(settings, &error)),
         }

@@ -10,9 +10,8 @@ use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, Said, State};
 use crate::shape::Change;
-use crate::stores::{
-    self, Before, Effect, Failure, Job, Position, Probe, Pulse, Store, StoreError,
-};
+use crate::store_error::StoreError;
+use crate::stores::{Before, Effect, Failure, Job, Position, Probe, Pulse, Store};
 
 /// What an earlier run left of the step that it was at.
 pub(super) struct Claimed {
@@ -62,7 +61,7 @@ pub(super) fn is_edited(task: &Task, row: &Row) -> bool {
 /// work there; clears away what it left half made.
 pub(super) async fn ask(
     context: &Context<'_>,
-    store: &dyn Store,
+    store: &Store,
     (task, step): (&Task, usize),
     claimed: &Claimed,
     pulse: &dyn Pulse,
@@ -108,7 +107,7 @@ pub(super) async fn ask(
 
 /// What the store says now of the step that `task` finds in doubt, without changing anything; `None`
 /// where nothing is in doubt. The store need not be met under the lock.
-pub async fn probe(store: &dyn Store, task: &Task) -> Result<Option<Probe>> {
+pub async fn probe(store: &Store, task: &Task) -> Result<Option<Probe>> {
     let Some(claimed) = Claimed::of(task) else { return Ok(None) };
     let unit = &task.units[task.done_before()];
     let probe = store.probe(unit, &claimed.before).await.map_err(|error| {
@@ -135,7 +134,7 @@ pub async fn probe(store: &dyn Store, task: &Task) -> Result<Option<Probe>> {
 /// written with it. Why not, where the store cannot tell.
 pub async fn settle(
     context: &Context<'_>,
-    store: &dyn Store,
+    store: &Store,
     (row, task): (&Row, &Task),
 ) -> Result<Option<String>> {
     let Some(claimed) = Claimed::of(task) else { return Ok(None) };
@@ -166,7 +165,7 @@ pub async fn settle_as(
 ) -> Result<()> {
     let unit = task.and_then(|task| task.units.get(task.done_before()));
     let declares = match said {
-        Said::Done => unit.map(stores::declares).unwrap_or_default(),
+        Said::Done => unit.map(|unit| unit.step.declares()).unwrap_or_default(),
         Said::NotDone | Said::Partly(_) => Vec::new(),
     };
     let label = unit.map(|unit| format!(": {}", unit.label)).unwrap_or_default();

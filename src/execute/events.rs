@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::ledger::Holder;
-use crate::migration::{MigrationId, StoreKind};
+use crate::migration::MigrationId;
 use crate::plan::Status;
 use crate::stores::Progress;
+use crate::stores::StoreKind;
 
 /// Up or down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

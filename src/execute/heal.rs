@@ -8,10 +8,12 @@ use super::{Listener, Notices, store_words};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::ledger::LockedLedger;
-use crate::migration::StoreKind;
+use crate::migration::Source;
 use crate::shape::{Change, Shape};
 use crate::signals::Interrupt;
-use crate::stores::{Before, Heal, Job, Limits, Pulse, Standing, Store, StoreError, Unit, Why};
+use crate::store_error::StoreError;
+use crate::stores::StoreKind;
+use crate::stores::{Before, Heal, Job, Limits, Pulse, Standing, Store, Unit, Why};
 
 /// How often a step that could not get a lock is tried again.
 const ATTEMPTS: u32 = 5;
@@ -27,7 +29,7 @@ pub struct Healing<'a> {
     /// The kind of the store.
     pub kind: StoreKind,
     /// The store.
-    pub store: &'a dyn Store,
+    pub store: &'a Store,
     /// Its recorded shape.
     pub recorded: &'a Shape,
 }
@@ -37,8 +39,8 @@ impl Healing<'_> {
     /// repair's own transaction. Elsewhere one is written before the store is touched and one after
     /// the last step: of a repair that was cut off the first is left, and it is simply done again.
     pub async fn heal(&self, heal: &Heal) -> Result<()> {
-        let nowhere = |mistake: crate::migration::ScriptError| {
-            heal.source(self.kind).error(mistake).state("nothing of it was done")
+        let nowhere = |mistake: crate::text::ScriptError| {
+            source(self.kind, heal).error(mistake).state("nothing of it was done")
         };
         let units = heal.units(self.kind).map_err(nowhere)?;
         let changes = || heal.changes.iter().map(reversed);
@@ -115,6 +117,11 @@ impl Healing<'_> {
         store_words(Error::new(error.kind.exit(), message), error)
             .hint("correct the cause and run `aiplat-migrate repair --reapply` again")
     }
+}
+
+/// The text that is applied, as errors name it.
+fn source(store: StoreKind, heal: &Heal) -> Source {
+    Source::new(store, format!("the repair of {}", heal.object), &heal.script)
 }
 
 /// What an event says of a repaired object: how it was and how it is now.

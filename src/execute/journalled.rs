@@ -18,12 +18,14 @@ use super::{
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Settled, State};
-use crate::migration::{Down, Inverse, MigrationId, Ordered};
+use crate::migration::{Down, Inverse, MigrationId};
 use crate::shape::Shape;
+use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::{
-    self, Before, Done, Effect, Failure, Job, Limits, Loss, Position, Progress, Pulse, Standing,
-    Stop, Store, StoreError, Unit, Why,
+    Before, Done, Effect, Failure, Job, Limits, Loss, Position, Progress, Pulse, Standing, Stop,
+    Store, Unit, Why,
 };
+use crate::text::Ordered;
 
 /// How a migration that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ enum Ended {
 /// A migration at work.
 struct Work<'a> {
     context: &'a Context<'a>,
-    store: &'a dyn Store,
+    store: &'a Store,
     task: &'a Task,
     row: i64,
 }
@@ -52,7 +54,7 @@ struct Work<'a> {
 const ATTEMPTS: u32 = 8;
 
 /// Applies or undoes `task`.
-pub(super) async fn apply(context: &Context<'_>, store: &dyn Store, task: &Task) -> Result<End> {
+pub(super) async fn apply(context: &Context<'_>, store: &Store, task: &Task) -> Result<End> {
     let began = Instant::now();
     let row = claim(context, task).await?;
     let done = task.done_before();
@@ -239,7 +241,7 @@ impl Work<'_> {
     async fn claim(&self, step: usize, unit: &Unit) -> Result<Before> {
         // What a step declares lives in the recorded shape alone, and an earlier migration of this
         // run may have changed it.
-        let recorded = match stores::declares(unit).is_empty() {
+        let recorded = match unit.step.declares().is_empty() {
             true => Shape::default(),
             false => self.context.ledger.recorded(self.task.id().store).await?,
         };
@@ -283,7 +285,7 @@ impl Work<'_> {
         failure: Failure,
     ) -> Result<Answer> {
         while let Err(error) = self.store.probe(unit, &claimed.before).await {
-            let unreachable = error.kind == stores::StoreErrorKind::Unreachable;
+            let unreachable = error.kind == StoreErrorKind::Unreachable;
             if !unreachable || *attempt >= ATTEMPTS {
                 return Err(self.failed(step, failure, State::Failed).await);
             }
@@ -337,7 +339,7 @@ impl Work<'_> {
     }
 
     async fn settle(&self, step: usize, unit: &Unit) -> Result<()> {
-        let declares = stores::declares(unit);
+        let declares = unit.step.declares();
         self.context.ledger.settle_step(self.row, step, self.task.id().store, &declares).await
     }
 
@@ -384,7 +386,7 @@ impl Work<'_> {
 }
 
 fn inverse(unit: &Unit, before: &Before) -> Inverse {
-    match stores::inverse(unit, before) {
+    match unit.inverse(before) {
         Ok(steps) => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
         Err(reason) => Inverse::Refused { step: unit.label.clone(), reason },
     }
@@ -392,7 +394,7 @@ fn inverse(unit: &Unit, before: &Before) -> Inverse {
 
 /// The data that unit number `step` of `task` would lose now, if any; or the store's failure to say.
 pub(super) async fn refuse_loss(
-    store: &dyn Store,
+    store: &Store,
     task: &Task,
     step: usize,
 ) -> Result<(), Result<Vec<Loss>, Error>> {

@@ -7,8 +7,9 @@ use tokio::sync::watch;
 
 use super::{Connected, Context, Event, Task, journalled, sealed};
 use crate::error::{Error, Exit, Result};
-use crate::migration::{MigrationId, StoreKind};
+use crate::migration::MigrationId;
 use crate::stores::Store;
+use crate::stores::StoreKind;
 
 /// How a run ended.
 #[derive(Default)]
@@ -115,7 +116,7 @@ pub async fn run(context: &Context<'_>, tasks: &[Task], stores: &Connected) -> O
     }
     let lanes = Lanes { board: watch::Sender::new(Board::default()), stores: by_store.len() };
     let work = by_store.iter().map(async |(kind, tasks)| match stores.get(kind) {
-        Some(store) => lane(context, &lanes, store.as_ref(), tasks).await,
+        Some(store) => lane(context, &lanes, store, tasks).await,
         None => {
             let error = Error::failed(format!("{kind} is not connected"));
             lanes.failed(context, tasks[0].id(), error);
@@ -131,7 +132,7 @@ pub async fn run(context: &Context<'_>, tasks: &[Task], stores: &Connected) -> O
 }
 
 /// One store's migrations, in order. Neighbours that are sealed travel together.
-async fn lane(context: &Context<'_>, lanes: &Lanes, store: &dyn Store, tasks: &[&Task]) {
+async fn lane(context: &Context<'_>, lanes: &Lanes, store: &Store, tasks: &[&Task]) {
     let mut rest = tasks;
     while let Some((first, others)) = rest.split_first() {
         if first.sealed {

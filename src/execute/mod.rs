@@ -32,7 +32,8 @@ pub use task::{Task, Undoing, left, to_apply, to_undo};
 use crate::error::{Error, Exit};
 use crate::ledger::LockedLedger;
 use crate::signals::Interrupt;
-use crate::stores::{Effect, Failure, Loss, StoreError, Why};
+use crate::store_error::StoreError;
+use crate::stores::{Effect, Failure, Loss, Why};
 
 /// What every part of a run needs.
 pub struct Context<'a> {

@@ -3,7 +3,8 @@
 use futures_util::future::BoxFuture;
 
 use super::{Event, Listener};
-use crate::migration::{MigrationId, StoreKind};
+use crate::migration::MigrationId;
+use crate::stores::StoreKind;
 use crate::stores::{Position, Progress, Pulse, Stop};
 
 /// Tells what a store has to say meanwhile.

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::failpoint::{effect, failpoint};
 use crate::ledger::EventKind;
 use crate::migration::MigrationId;
-use crate::stores::{Before, Done, Failure, Job, Seal, Store, StoreError, Why};
+use crate::store_error::StoreError;
+use crate::stores::{Before, Done, Failure, Job, Seal, Store, Why};
 
 /// How often a migration that could not get a lock is tried again.
 const ATTEMPTS: u32 = 10;
@@ -34,7 +35,7 @@ struct Flight<'a> {
 pub(super) async fn apply(
     context: &Context<'_>,
     lanes: &Lanes,
-    store: &dyn Store,
+    store: &Store,
     tasks: &[&Task],
 ) -> Result<(), Ended> {
     let pulses: Vec<Notices<'_>> =
@@ -171,7 +172,7 @@ fn looks_for_loss(context: &Context<'_>, task: &Task) -> bool {
 }
 
 /// Just before a `down` drops something, looks once more whether it holds data.
-async fn check_loss(context: &Context<'_>, store: &dyn Store, task: &Task) -> Result<()> {
+async fn check_loss(context: &Context<'_>, store: &Store, task: &Task) -> Result<()> {
     if !looks_for_loss(context, task) {
         return Ok(());
     }

@@ -7,8 +7,9 @@ use futures_util::future::try_join_all;
 use super::{Connected, Direction, Event, Identities, Listener, Outcome, Task, store_words};
 use crate::error::{Error, Result};
 use crate::ledger::{LockedLedger, Shapes, Snapshot, StoredShape};
-use crate::migration::StoreKind;
 use crate::shape::{Change, Shape};
+use crate::store_error::StoreError;
+use crate::stores::StoreKind;
 use crate::stores::{self, Depth, Ignored, Unit};
 
 /// The pictures of the stores before a run's first effect.
@@ -83,11 +84,10 @@ pub async fn record(
             .collect();
         Some(async move {
             let live = store.inspect(&recorded, Depth::Structure).await;
-            let ours =
-                |object: &str| resumed || units.iter().any(|unit| stores::touches(unit, object));
+            let ours = |object: &str| resumed || units.iter().any(|unit| unit.step.touches(object));
             let recorded = live.map(|live| {
                 // What an applied migration found there already, equal, is its own from now on.
-                let found = |object: &str| made.iter().any(|unit| stores::makes(unit, object));
+                let found = |object: &str| made.iter().any(|unit| unit.step.makes(object));
                 recorded.with_effect(&before, live, ours, found)
             });
             (*kind, recorded)
@@ -108,7 +108,7 @@ fn units_of(tasks: &[Task], kind: StoreKind) -> impl Iterator<Item = &Unit> {
     tasks.iter().filter(move |task| task.id().store == kind).flat_map(|task| &task.units)
 }
 
-fn inspect_error(kind: StoreKind, error: &crate::stores::StoreError) -> Error {
+fn inspect_error(kind: StoreKind, error: &StoreError) -> Error {
     let message = format!("cannot read what is in {}", kind.title());
     store_words(Error::new(error.kind.exit(), message), error).state("nothing was applied")
 }

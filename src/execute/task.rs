@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
-use crate::migration::{
-    Down, Files, Inverse, Migration, MigrationId, Placeholders, Script, Source, StoreKind,
-};
+use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Source};
 use crate::plan::Item;
-use crate::stores::{self, Limits, Unit};
+use crate::stores::{Limits, Unit};
+use crate::text::Placeholders;
 
 use super::Direction;
 
@@ -69,7 +68,7 @@ fn with_deep_stack<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 
 /// Parses `script`; neither a label nor a mistake shows what a secret placeholder stands for.
 fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
-    let parsed = std::panic::catch_unwind(|| stores::parse(script));
+    let parsed = std::panic::catch_unwind(|| script.units());
     let secrets = placeholders.secrets();
     match parsed {
         Ok(Ok(mut units)) => {
@@ -140,7 +139,7 @@ fn apply_task(
         description: file.description.clone(),
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
-        content: stores::content(&file.source),
+        content: file.source.content(),
         down: down_of(file, placeholders)?,
         requires: file.header.requires.iter().map(|(requirement, _)| requirement.clone()).collect(),
         step_hashes,
@@ -215,7 +214,7 @@ fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
                 secret: placeholders.secret(&script.names),
             })
         }
-        None if file.id.store == StoreKind::Postgres => Ok(Down::None),
+        None if file.id.store.needs_undo_file() => Ok(Down::None),
         None => Ok(Down::Steps { steps: Vec::new() }),
     }
 }

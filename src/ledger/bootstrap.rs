@@ -10,7 +10,7 @@ use super::{LedgerSettings, absent, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::postgres::{Session, identifier, literal, store_error};
-use crate::stores::StoreErrorKind;
+use crate::store_error::StoreErrorKind;
 
 mod embedded {
     refinery::embed_migrations!("src/ledger/migrations");

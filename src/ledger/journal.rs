@@ -8,9 +8,11 @@ use super::rows::{State, kind_and_version};
 use super::{LockedLedger, Row};
 use crate::error::Result;
 use crate::failpoint::effect;
-use crate::migration::{Checksum, Down, Inverse, MigrationId, Requirement, StoreKind};
+use crate::migration::{Down, Inverse, MigrationId, Requirement};
 use crate::shape::Attributes;
+use crate::stores::StoreKind;
 use crate::stores::{Before, Position};
+use crate::text::Checksum;
 
 /// What a row says of its migration when it is claimed.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ use super::{Ledger, LedgerSettings, Run, Shapes, Snapshot, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::{self, effect};
 use crate::postgres::{Session, store_error};
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// A ledger that may be written: the lock is held as long as this value lives.
 pub struct LockedLedger {

@@ -22,9 +22,11 @@ pub use rows::{Row, State};
 pub use shapes::{Shapes, StoredShape};
 
 use crate::error::{Error, Exit, Result};
-use crate::migration::{Checksum, Down, MigrationId, StoreKind};
+use crate::migration::{Down, MigrationId};
 use crate::postgres::{Session, Settings, identifier, store_error};
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::StoreKind;
+use crate::text::Checksum;
 
 /// Where the ledger is.
 #[derive(Clone, Debug)]

@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::migration::{Checksum, Key, MigrationId, Requirement, StoreKind};
+use crate::migration::{Key, MigrationId, Requirement};
+use crate::stores::StoreKind;
 use crate::stores::{Before, Position};
+use crate::text::Checksum;
 
 /// The state of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

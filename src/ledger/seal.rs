@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::LockedLedger;
 use super::journal::Claim;
 use super::rows::kind_and_version;
-use crate::migration::StoreKind;
 use crate::postgres::{identifier, literal};
 use crate::stores::Seal;
+use crate::stores::StoreKind;
 
 impl LockedLedger {
     /// Seals the application of a migration. `after` is the seal sent before it in the same session,

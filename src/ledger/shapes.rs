@@ -8,8 +8,8 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use super::{Ledger, LockedLedger};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
-use crate::migration::StoreKind;
 use crate::shape::Shape;
+use crate::stores::StoreKind;
 
 /// What the ledger holds of one store's shape.
 #[derive(Clone, Debug, Default)]

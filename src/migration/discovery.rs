@@ -8,10 +8,12 @@ use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, openat};
 
-use super::copy_data::{HELD, InPart, read_in_part};
 use super::name::FileName;
-use super::{Checksum, Key, Migration, MigrationId, Source, StoreKind, Undo, Version, normalized};
+use super::{Key, Migration, MigrationId, Source, Undo, Version};
 use crate::error::{Error, Result};
+use crate::stores::StoreKind;
+use crate::text::copy_data::{HELD, InPart, read_in_part};
+use crate::text::{Checksum, normalized};
 
 /// Where the migrations of one store are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,7 +225,7 @@ impl<'f> Reader<'f> {
         let opened = openat(&self.directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let file = File::from(opened.map_err(|error| failed(&error.into()))?);
         let size = file.metadata().map_err(|error| failed(&error))?.len();
-        let may_be_large = store == StoreKind::Postgres && !matches!(parsed, FileName::Undo(..));
+        let may_be_large = store.is_sql() && !matches!(parsed, FileName::Undo(..));
         if may_be_large && size > HELD as u64 {
             let path = self.folder.path.join(name);
             let read = read_in_part(&path).map_err(|error| failed(&error))?;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::document::{Key, Node, ScriptError, Span, nearest};
-use super::{StoreKind, Version};
+use super::Version;
+use crate::stores::StoreKind;
+use crate::text::document::{Key, Node, NodeKind, ScriptError, Span, nearest};
+use crate::text::parse_duration;
 
 /// What a migration says about itself before its first step.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -127,7 +129,7 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
                     format!("`{}` is for SQL files; this store has no such thing", key.name),
                 ));
             }
-            "placeholders" if matches!(value.kind, super::NodeKind::Bool(_)) => {
+            "placeholders" if matches!(value.kind, NodeKind::Bool(_)) => {
                 header.placeholders = Some(value.boolean("`placeholders`")?);
             }
             "placeholders" | "irreversible" => {
@@ -215,22 +217,6 @@ fn requirement(text: &str, span: &Span) -> Result<Requirement, ScriptError> {
     })
 }
 
-/// Reads a time such as `250ms`, `5s`, `2m`, `24h`, `7d`; a bare number is seconds. `None` if it is none.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let millis: u64 = match text[digits..].trim() {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).map(Duration::from_millis)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,16 +253,6 @@ mod tests {
         assert_eq!(steps.len(), 1);
         for wrong in ["{}", "{step: []}", "{steps: [1], transaction: 'off'}", "[]"] {
             assert!(of_document(&Node::parse(wrong).expect("parses")).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("90"), Some(Duration::from_secs(90)));
-        assert_eq!(parse_duration("24h"), Some(Duration::from_secs(86_400)));
-        assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
-        for wrong in ["", "s", "5x", "-1s", "1.5s"] {
-            assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }
 }

@@ -1,28 +1,21 @@
 //! What a migration is: its name, version, header, text and checksum. Knows no store's driver.
 
-pub mod checksum;
-pub mod copy_data;
 pub mod discovery;
-pub mod document;
 pub mod header;
 pub mod name;
-pub mod placeholders;
 pub mod script;
-pub mod store_kind;
 pub mod sum;
 pub mod version;
 
 use std::fmt;
 
-pub use checksum::{Checksum, normalized};
-pub use copy_data::LargeData;
 pub use discovery::{Files, Folder};
-pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
 pub use header::{Header, Requirement};
-pub use placeholders::{Placeholder, Placeholders, Rendered};
-pub use script::{Down, Inverse, Ordered, Script, ScriptBody, Source};
-pub use store_kind::StoreKind;
+pub use script::{Down, Inverse, Script, Source};
 pub use version::Version;
+
+use crate::stores::StoreKind;
+use crate::text::Checksum;
 
 /// A migration as its file says it.
 #[derive(Clone, Debug)]

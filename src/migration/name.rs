@@ -1,6 +1,7 @@
 //! File names: `V1__first.sql`, `U1__first.sql`, `R__views.sql`.
 
-use super::{StoreKind, Version};
+use super::Version;
+use crate::stores::StoreKind;
 
 /// What a migration file's name says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ mod tests {
 
     #[test]
     fn reads_the_three_kinds() {
-        let parse = |name| FileName::parse(name, StoreKind::Postgres);
+        let parse = |name| FileName::parse(name, StoreKind::of_test("postgres"));
         let version = |text: &str| text.parse::<Version>().expect(text);
         assert_eq!(
             parse("V001__create_users.sql"),
@@ -77,9 +78,9 @@ mod tests {
             "V1__x.json5",
             "V1__x.sql.bak",
         ] {
-            assert!(FileName::parse(name, StoreKind::Postgres).is_err(), "{name}");
+            assert!(FileName::parse(name, StoreKind::of_test("postgres")).is_err(), "{name}");
         }
-        assert!(FileName::parse("V1__x.sql", StoreKind::Kafka).is_err());
-        assert!(FileName::parse("V1__x.json5", StoreKind::Kafka).is_ok());
+        assert!(FileName::parse("V1__x.sql", StoreKind::of_test("kafka")).is_err());
+        assert!(FileName::parse("V1__x.json5", StoreKind::of_test("kafka")).is_ok());
     }
 }

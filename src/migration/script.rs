@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::copy_data::LargeData;
-use super::document::{Node, ScriptError, Span};
-use super::placeholders::{Placeholders, Rendered};
-use super::{Checksum, Header, StoreKind, header};
+use super::{Header, header};
 use crate::error::{Error, Place};
+use crate::stores::{StoreKind, Unit};
+use crate::text::{
+    Checksum, LargeData, Node, Ordered, Placeholders, Rendered, ScriptBody, ScriptError, Span,
+};
 
 /// A text with the name under which the user knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,15 +34,6 @@ pub struct Script {
     pub body: ScriptBody,
     /// The placeholders it uses.
     pub names: Vec<String>,
-}
-
-/// The two forms of migration.
-#[derive(Clone, Debug)]
-pub enum ScriptBody {
-    /// SQL text.
-    Sql(Rendered),
-    /// The steps of a document store, each with the place it has in the file.
-    Steps(Vec<Node>),
 }
 
 /// What undoes a migration, as the ledger keeps it: unrendered, so that it holds no secret.
@@ -90,26 +82,6 @@ pub enum Inverse {
     },
 }
 
-/// A JSON value that is stored as its text: PostgreSQL's `jsonb` puts keys into an order of its
-/// own, and the order of an index's keys, or of a command's, must not be lost in the ledger.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Ordered(pub serde_json::Value);
-
-impl From<Ordered> for String {
-    fn from(ordered: Ordered) -> String {
-        ordered.0.to_string()
-    }
-}
-
-impl TryFrom<String> for Ordered {
-    type Error = serde_json::Error;
-
-    fn try_from(text: String) -> Result<Ordered, serde_json::Error> {
-        serde_json::from_str(&text).map(Ordered)
-    }
-}
-
 impl Source {
     /// A text that is held whole.
     pub fn new(store: StoreKind, file: impl Into<String>, text: impl Into<String>) -> Source {
@@ -145,58 +117,81 @@ impl Source {
 
     /// Reads the header, and with it the syntax of a JSON5 file.
     pub fn header(&self) -> Result<Header, Error> {
-        let header = match self.store {
-            StoreKind::Postgres => header::of_sql(&self.text),
-            StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => {
-                Node::parse(&self.text)
-                    .and_then(|root| header::of_document(&root).map(|(header, _)| header))
-            }
+        let header = match self.store.is_sql() {
+            true => header::of_sql(&self.text),
+            false => Node::parse(&self.text)
+                .and_then(|root| header::of_document(&root).map(|(header, _)| header)),
         };
         header.map_err(|mistake| self.error(mistake))
     }
 
-    /// Renders the text: header read, placeholders replaced.
-    pub fn script(&self, values: &Placeholders) -> Result<Script, Error> {
-        self.render(values).map_err(|mistake| self.error(mistake))
+    /// The checksum of what the text does, apart from comments and white space. `None` for a text that
+    /// cannot be read.
+    pub fn content(&self) -> Option<Checksum> {
+        let text = self.store.content(&self.text)?;
+        if !self.store.is_sql() {
+            return Some(Checksum::of(&text));
+        }
+        let header = self.header().ok()?;
+        let large = self.large.iter().map(|large| large.checksum.as_str());
+        Some(Checksum::of(&format!("{}\n{text}{}", header.canonical(), large.collect::<String>())))
     }
 
-    fn render(&self, values: &Placeholders) -> Result<Script, ScriptError> {
-        match self.store {
-            StoreKind::Postgres => {
-                let header = header::of_sql(&self.text)?;
-                let rendered = match header.placeholders.unwrap_or(false) {
-                    true => values.render(&self.text, 0)?,
-                    false => Rendered::verbatim(&self.text).with_large(&self.large),
-                };
-                let names = rendered.names.clone();
-                Ok(Script { source: self.clone(), header, body: ScriptBody::Sql(rendered), names })
-            }
-            StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => {
-                let root = Node::parse(&self.text)?;
-                let (header, steps) = header::of_document(&root)?;
-                // Only here: a file that `new` has just written may be listed and hashed.
-                if steps.is_empty() {
-                    let message = "`steps` is empty: there is nothing to apply";
-                    return Err(ScriptError::new(root.span.clone(), message));
-                }
-                let mut steps = steps.to_vec();
-                let mut names: Vec<String> = Vec::new();
-                if header.placeholders.unwrap_or(true) {
-                    for step in &mut steps {
-                        step.try_map_strings(&mut |text, span| {
-                            let rendered = values.render(text, 0).map_err(|mut mistake| {
-                                mistake.span = span.clone();
-                                mistake
-                            })?;
-                            names.extend(rendered.names);
-                            Ok(rendered.text)
-                        })?;
-                    }
-                }
-                names.sort();
-                names.dedup();
-                Ok(Script { source: self.clone(), header, body: ScriptBody::Steps(steps), names })
+    /// Renders the text: header read, placeholders replaced.
+    pub fn script(&self, values: &Placeholders) -> Result<Script, Error> {
+        let rendered = match self.store.is_sql() {
+            true => self.render_sql(values),
+            false => self.render_steps(values),
+        };
+        let (header, body, names) = rendered.map_err(|mistake| self.error(mistake))?;
+        Ok(Script { source: self.clone(), header, body, names })
+    }
+
+    fn render_sql(&self, values: &Placeholders) -> Result<Parts, ScriptError> {
+        let header = header::of_sql(&self.text)?;
+        let rendered = match header.placeholders.unwrap_or(false) {
+            true => values.render(&self.text, 0)?,
+            false => Rendered::verbatim(&self.text).with_large(&self.large),
+        };
+        let names = rendered.names.clone();
+        Ok((header, ScriptBody::Sql(rendered), names))
+    }
+
+    fn render_steps(&self, values: &Placeholders) -> Result<Parts, ScriptError> {
+        let root = Node::parse(&self.text)?;
+        let (header, steps) = header::of_document(&root)?;
+        // Only here: a file that `new` has just written may be listed and hashed.
+        if steps.is_empty() {
+            let message = "`steps` is empty: there is nothing to apply";
+            return Err(ScriptError::new(root.span.clone(), message));
+        }
+        let mut steps = steps.to_vec();
+        let mut names: Vec<String> = Vec::new();
+        if header.placeholders.unwrap_or(true) {
+            for step in &mut steps {
+                step.try_map_strings(&mut |text, span| {
+                    let rendered = values.render(text, 0).map_err(|mut mistake| {
+                        mistake.span = span.clone();
+                        mistake
+                    })?;
+                    names.extend(rendered.names);
+                    Ok(rendered.text)
+                })?;
             }
         }
+        names.sort();
+        names.dedup();
+        Ok((header, ScriptBody::Steps(steps), names))
+    }
+}
+
+/// A text as it is rendered: header, body, and the placeholders that it uses.
+type Parts = (Header, ScriptBody, Vec<String>);
+
+impl Script {
+    /// The units of the script; pure, so that every script about to run is checked before the first
+    /// effect.
+    pub fn units(&self) -> Result<Vec<Unit>, ScriptError> {
+        self.source.store.parse(&self.body, self.header.without_transaction)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::Checksum;
+use crate::text::{Checksum, normalized};
 
 /// The name of the file, beside the stores' folders.
 pub const FILE: &str = "migrations.sum";
@@ -46,7 +46,7 @@ pub fn write(checksums: &BTreeMap<&str, &Checksum>) -> String {
 
 /// Compares the sum file's `text` with `checksums`; nothing when they agree.
 pub fn compare(text: &str, checksums: &BTreeMap<&str, &Checksum>) -> Vec<Mismatch> {
-    let text = super::normalized(text);
+    let text = normalized(text);
     let (whole, lines) = text.split_once('\n').unwrap_or((&text, ""));
     let listed = lines.lines().filter(|line| !line.is_empty()).map(read);
     let listed: BTreeMap<&str, &str> = match listed.collect() {

@@ -1,7 +1,8 @@
 //! The specification of the comparison and of both plans, as tests.
 
 use super::*;
-use crate::migration::{Placeholders, Source};
+use crate::migration::Source;
+use crate::text::Placeholders;
 
 fn id(text: &str) -> MigrationId {
     text.parse::<Requirement>().expect(text).id()
@@ -10,7 +11,7 @@ fn id(text: &str) -> MigrationId {
 fn file(name: &str, requires: &str) -> Migration {
     let id = id(name);
     let header = match id.store {
-        StoreKind::Postgres => format!("-- requires: {requires}\n"),
+        store if store.is_sql() => format!("-- requires: {requires}\n"),
         _ => {
             let list: Vec<String> =
                 requires.split(',').filter(|r| !r.is_empty()).map(|r| format!("'{r}'")).collect();
@@ -188,7 +189,7 @@ fn up_to_takes_in_what_the_target_requires_and_nothing_else() {
 #[test]
 fn a_store_left_out_that_is_required_is_an_error() {
     let all = files(&[("kafka@1", "mongo@1"), ("mongo@1", "")]);
-    let options = UpOptions { stores: vec![StoreKind::Kafka], ..UpOptions::default() };
+    let options = UpOptions { stores: vec![StoreKind::of_test("kafka")], ..UpOptions::default() };
     assert!(planned(&all, &[], &options).expect_err("left out").contains("no part of this run"));
 }
 
@@ -246,7 +247,10 @@ fn a_repeatable_stays_and_runs_again_once_what_it_stands_on_was_undone() {
     all.migrations.push(views);
     let mut rows = applied(&all);
     assert_eq!(undone(&rows, DownTarget::All), ["postgres@1"]);
-    assert_eq!(repeatables(&rows, &[StoreKind::Postgres].into()), [&all.migrations[1].id]);
+    assert_eq!(
+        repeatables(&rows, &[StoreKind::of_test("postgres")].into()),
+        [&all.migrations[1].id]
+    );
     let now = chrono::Utc::now();
     rows[1].finished_at = Some(now);
     rows[0].state = State::Undone;
@@ -276,7 +280,7 @@ proptest::proptest! {
         shape in proptest::collection::vec((0usize..3, 1u64..6, proptest::collection::vec((0usize..3, 1u64..6), 0..3)), 0..12),
         done in proptest::collection::vec(proptest::bool::ANY, 12),
     ) {
-        let stores = [StoreKind::Mongo, StoreKind::Kafka, StoreKind::Redis];
+        let stores = [StoreKind::of_test("mongo"), StoreKind::of_test("kafka"), StoreKind::of_test("redis")];
         let mut named: BTreeMap<String, String> = BTreeMap::new();
         for (store, version, requires) in shape {
             let requires: Vec<String> =
@@ -306,7 +310,7 @@ proptest::proptest! {
     /// Undoing everything leaves nothing, and never undoes what something living still requires.
     #[test]
     fn down_is_safe_at_every_step(count in 1usize..8, edges in proptest::collection::vec((0usize..8, 0usize..8), 0..10)) {
-        let stores = [StoreKind::Mongo, StoreKind::Kafka, StoreKind::Redis];
+        let stores = [StoreKind::of_test("mongo"), StoreKind::of_test("kafka"), StoreKind::of_test("redis")];
         let name = |at: usize| format!("{}@{}", stores[at % 3], at + 1);
         let list: Vec<(String, String)> = (0..count).map(|at| {
             let requires: Vec<String> = edges.iter()

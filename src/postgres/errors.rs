@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use tokio_postgres::error::{DbError, SqlState};
 
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, TlsFiles};
 
 /// Why a server may refuse to be written to.

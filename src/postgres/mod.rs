@@ -13,9 +13,9 @@ use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use errors::{connection_error, store_error};
-pub use settings::{Recorded, Settings};
+pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// One session of the server: its client, its notices, and what it takes to cancel a statement.
 pub struct Session {

@@ -7,7 +7,8 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::secret::Secret;
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::section::{Key, Kind, Reader, key};
+use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, TlsFiles, Verify};
 
 /// Where PostgreSQL is and how to log in; parts given apart win over what the URL says.
@@ -69,7 +70,44 @@ const SYSTEM: &str = "system";
 /// The keys of a URL that the driver does not know and that we serve ourselves.
 const OUR_KEYS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
+/// The keys of a section that says where a PostgreSQL is.
+pub const KEYS: &[Key] = &[
+    key("url", Kind::Secret, "", "The address: postgres://user:password@host:5432/database."),
+    key("host", Kind::Text, "", "The server's host, in place of the URL's."),
+    key("port", Kind::Port, "5432", "The server's port, in place of the URL's."),
+    key("database", Kind::Text, "the user's name", "The database, in place of the URL's."),
+    key("user", Kind::Text, "", "The user, in place of the URL's."),
+    key("password", Kind::Secret, "", "The password, in place of the URL's."),
+    key(
+        "sslmode",
+        Kind::Text,
+        "prefer",
+        "Whether to speak TLS and what to verify, in libpq's words.",
+    ),
+];
+
+/// The keys of [`KEYS`] any of which says where it is.
+pub const ADDRESSES: &[&str] = &["url", "host"];
+
 impl Settings {
+    /// The settings that a section says.
+    pub fn read(section: &mut Reader<'_>) -> Settings {
+        Settings {
+            url: section.secret("url"),
+            host: section.host("host"),
+            port: section.port("port"),
+            database: section.text("database"),
+            user: section.text("user"),
+            password: section.secret("password"),
+            sslmode: section.text("sslmode"),
+            tls_files: section.tls_files(),
+            connect_timeout: section.duration("connect_timeout"),
+            greeting: None,
+            hidden: Vec::new(),
+            shape: Vec::new(),
+        }
+    }
+
     /// Host and port, for messages.
     pub fn address(&self) -> String {
         match self.driver_config() {

@@ -1,8 +1,8 @@
 //! What `validate` found as annotations of GitHub Actions, and as the summary of the step.
 
+use super::Finished;
 use super::validate::{Finding, Severity, ValidateReport, looked};
 use super::{Report, Style, render_error};
-use crate::commands::Finished;
 
 /// GitHub shows ten annotations of a step and drops the others without a word.
 const ANNOTATIONS: usize = 10;

@@ -6,12 +6,12 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::Finished;
 use super::junit::escaped;
 use super::validate::{Finding, Past, Picture, Severity, ValidateReport, counted, looked};
 use super::{Report, Style, render_error};
-use crate::commands::Finished;
-use crate::migration::StoreKind;
 use crate::shape::Attributes;
+use crate::stores::StoreKind;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -26,7 +26,7 @@ pub fn render(finished: &Finished) -> String {
     head(&mut body, finished, report);
     overview(&mut body, report);
     findings(&mut body, "Files and ledger", &|finding: &Finding| finding.object.is_none(), report);
-    for store in StoreKind::ALL {
+    for store in StoreKind::all() {
         section(&mut body, store, report);
     }
     format!(

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::Finished;
 use super::{PlanReport, Report, RunReport, StatusReport, ValidateReport};
-use crate::commands::Finished;
 use crate::error::Error;
 
 /// The version of the form; it grows only when a key changes its meaning or goes away.
@@ -124,7 +124,7 @@ fn of_status(report: &StatusReport) -> Value {
 }
 
 fn of_validate(report: &ValidateReport) -> Value {
-    let audit = |(store, audit): &(crate::migration::StoreKind, crate::stores::Audit)| json!({ "store": store, "looked": audit.looked, "total": audit.total });
+    let audit = |(store, audit): &(crate::stores::StoreKind, crate::stores::Audit)| json!({ "store": store, "looked": audit.looked, "total": audit.total });
     let audits: Vec<Value> = report.audits.iter().map(audit).collect();
     json!({
         "files": report.files,

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
+use super::Finished;
 use super::validate::{Finding, Severity, ValidateReport};
 use super::{Report, render_error};
-use crate::commands::Finished;
-use crate::migration::StoreKind;
 use crate::report::Style;
+use crate::stores::StoreKind;
 
 /// The whole document; an error of the command itself is an errored test case.
 pub fn render(finished: &Finished) -> String {
@@ -20,7 +20,7 @@ pub fn render(finished: &Finished) -> String {
     };
     let mut suites = String::new();
     suite(&mut suites, "files", &of(None));
-    for store in StoreKind::ALL {
+    for store in StoreKind::all() {
         let findings = of(Some(store));
         let looked = report.pictures.iter().any(|picture| picture.store == store);
         if looked || !findings.is_empty() {

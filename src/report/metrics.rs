@@ -12,8 +12,9 @@ use chrono::{DateTime, Utc};
 
 use crate::error::Exit;
 use crate::execute::{Direction, Event, Listener, Stand};
-use crate::migration::{MigrationId, StoreKind};
+use crate::migration::MigrationId;
 use crate::plan::Status;
+use crate::stores::StoreKind;
 
 /// Collects the figures of one command while it runs.
 #[derive(Default)]

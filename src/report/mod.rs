@@ -1,6 +1,7 @@
 //! Results as values with several renderings. Only this module and `main` print.
 
 mod error;
+mod finished;
 mod github;
 mod html;
 mod json;
@@ -19,6 +20,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub use error::render as render_error;
+pub use finished::Finished;
 pub use github::{annotations as render_annotations, summary as render_summary};
 pub use html::render as render_html;
 pub use json::render as render_json;

@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::execute::{Direction, Task};
 use crate::secret::Secrets;
-use crate::stores;
 
 /// A plan.
 #[derive(Debug, Default)]
@@ -61,7 +60,7 @@ fn planned(task: &Task, secrets: &Secrets) -> PlannedMigration {
     let steps = task.units.iter().enumerate().map(|(at, unit)| PlannedStep {
         label: unit.label.clone(),
         done: at < task.done_before(),
-        hazards: stores::hazards(unit).iter().map(|hazard| secrets.hide(hazard)).collect(),
+        hazards: unit.step.hazards().iter().map(|hazard| secrets.hide(hazard)).collect(),
         losses: Vec::new(),
     });
     PlannedMigration {

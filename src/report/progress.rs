@@ -11,8 +11,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::{Style, style};
 use crate::error::{Error, Exit};
 use crate::execute::{Direction, Event, Listener, StepEnd};
-use crate::migration::{MigrationId, StoreKind};
+use crate::migration::MigrationId;
 use crate::stores::Progress;
+use crate::stores::StoreKind;
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

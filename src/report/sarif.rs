@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::Finished;
 use super::validate::{Finding, FindingKind, Severity, ValidateReport};
 use super::{Report, Style, render_error};
-use crate::commands::Finished;
-use crate::migration::{Checksum, sum};
+use crate::migration::sum;
+use crate::text::Checksum;
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 

@@ -8,8 +8,9 @@ use chrono::{DateTime, SubsecRound, Utc};
 use super::{Style, style};
 use crate::error::Exit;
 use crate::ledger::Holder;
-use crate::migration::{Key, StoreKind};
+use crate::migration::Key;
 use crate::plan::{Entry, Status};
+use crate::stores::StoreKind;
 
 /// The table of `status`.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::Finished;
 use super::{Style, render_error};
-use crate::commands::Finished;
 use crate::error::Exit;
 
 /// Kubernetes shows no more of a container's termination message.

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::Style;
 use crate::error::Exit;
 use crate::ledger::Holder;
-use crate::migration::{MigrationId, StoreKind};
+use crate::migration::MigrationId;
 use crate::shape::{Change, Shape};
 use crate::stores::Audit;
+use crate::stores::StoreKind;
 
 /// What `validate` found.
 #[derive(Debug, Default)]

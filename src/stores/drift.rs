@@ -1,7 +1,6 @@
 //! Recorded against live: which difference is a drift, which object nobody's migration made.
 
-use super::{kafka, mongo, postgres, redis, weaviate};
-use crate::migration::StoreKind;
+use super::table::StoreKind;
 use crate::shape::{Attributes, Change, SERVER, Shape};
 
 /// What a store holds that the ledger does not say, and the other way round.
@@ -39,6 +38,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 /// a drift. What goes with its owner, or came with it, is told with the owner alone.
 pub fn drift(store: StoreKind, recorded: &Shape, live: &Shape, ignored: &Ignored) -> Drift {
     let mut drift = Drift::default();
+    let is_builtin = store.description().objects.is_builtin;
     for change in recorded.changes_to(live) {
         let object = change.object.as_str();
         let known = recorded.objects.get(object);
@@ -55,7 +55,9 @@ pub fn drift(store: StoreKind, recorded: &Shape, live: &Shape, ignored: &Ignored
             (true, false) if there(recorded) && !there(live) => {}
             (true, false) => drift.changes.push(change),
             (false, _) if there(recorded) => drift.changes.push(change),
-            (false, _) if owners.is_empty() => drift.unmanaged.extend(of_users(store, object)),
+            (false, _) if owners.is_empty() && !is_builtin(object) => {
+                drift.unmanaged.push(object.to_string());
+            }
             (false, _) => {}
         }
     }
@@ -70,28 +72,15 @@ fn owners(
     recorded: &Shape,
     live: &Shape,
 ) -> Vec<String> {
-    let candidates = part_of(store, object, attributes);
+    let candidates = (store.description().objects.part_of)(object, attributes);
     let known =
         |owner: &String| recorded.objects.contains_key(owner) || live.objects.contains_key(owner);
     candidates.into_iter().filter(known).collect()
 }
 
-/// The names that the owner of `object` may have.
-fn part_of(store: StoreKind, object: &str, attributes: &Attributes) -> Vec<String> {
-    match store {
-        StoreKind::Postgres => postgres::part_of(object, attributes),
-        StoreKind::Mongo => mongo::part_of(object),
-        StoreKind::Weaviate => weaviate::part_of(object),
-        StoreKind::Kafka | StoreKind::Redis => Vec::new(),
-    }
-}
-
 /// Attributes that are in one of the two shapes only because the settings ask for them.
 fn unasked(store: StoreKind, change: &Change) -> bool {
-    let optional: &[&str] = match store {
-        StoreKind::Postgres => postgres::OPTIONAL,
-        StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka | StoreKind::Redis => &[],
-    };
+    let optional = store.description().objects.optional;
     let one_sided = change.before.is_none() || change.after.is_none();
     one_sided && change.attribute.as_deref().is_some_and(|name| optional.contains(&name))
 }
@@ -101,41 +90,6 @@ fn of_upgrade(recorded: Option<&Attributes>, live: Option<&Attributes>, change: 
     let version = |side: Option<&Attributes>| side.and_then(|side| side.get(SERVER)).cloned();
     let added = change.attribute.is_some() && change.before.is_none();
     change.attribute.as_deref() == Some(SERVER) || (added && version(recorded) != version(live))
-}
-
-/// What every server has from the beginning is nobody's.
-fn of_users(store: StoreKind, object: &str) -> Option<String> {
-    let own = match store {
-        StoreKind::Postgres => object == "schema public",
-        StoreKind::Redis => object.starts_with("setting "),
-        StoreKind::Mongo | StoreKind::Weaviate | StoreKind::Kafka => false,
-    };
-    (!own).then(|| object.to_string())
-}
-
-/// Whether `object` is among what `unit` makes, changes or drops, so that a run records it and
-/// nothing that others do to a shared server at the same time.
-pub fn touches(unit: &super::Unit, object: &str) -> bool {
-    match &unit.body {
-        // A file may do anything to its database.
-        super::Body::Postgres(_) => true,
-        super::Body::Mongo(step) => mongo::touches(step, object),
-        super::Body::Weaviate(step) => weaviate::touches(step, object),
-        super::Body::Kafka(step) => kafka::touches(step, object),
-        super::Body::Redis(step) => redis::touches(step, object),
-    }
-}
-
-/// Whether `unit`, once done, answers for all that `object` is: a migration that found it there,
-/// equal, has made it its own.
-pub fn makes(unit: &super::Unit, object: &str) -> bool {
-    match &unit.body {
-        super::Body::Postgres(_) => false,
-        super::Body::Mongo(step) => mongo::makes(step, object),
-        super::Body::Weaviate(step) => weaviate::makes(step, object),
-        super::Body::Kafka(step) => kafka::makes(step, object),
-        super::Body::Redis(step) => redis::makes(step, object),
-    }
 }
 
 #[cfg(test)]
@@ -158,7 +112,12 @@ mod tests {
             "constraint t_pkey on public.t": {"definition": "PRIMARY KEY (a)"},
             "sequence public.t_a_seq": {"owned by": "public.t.a"},
         }));
-        let drift = drift(StoreKind::Postgres, &recorded, &Shape::default(), &Ignored::default());
+        let drift = drift(
+            StoreKind::of_test("postgres"),
+            &recorded,
+            &Shape::default(),
+            &Ignored::default(),
+        );
         assert_eq!(told(&drift), ["table public.t: absent"]);
     }
 
@@ -169,11 +128,14 @@ mod tests {
             "table public.t": {}, "column public.t.hotfix": {"type": "text"},
             "table public.mine": {}, "column public.mine.a": {"type": "text"}, "schema public": {},
         }));
-        let found = drift(StoreKind::Postgres, &recorded, &live, &Ignored::default());
+        let found = drift(StoreKind::of_test("postgres"), &recorded, &live, &Ignored::default());
         assert_eq!(told(&found), ["column public.t.hotfix: not recorded"]);
         assert_eq!(found.unmanaged, ["table public.mine"]);
         let ignored = Ignored(vec!["public.mi*".to_string(), "column *.hotfix".to_string()]);
-        assert_eq!(drift(StoreKind::Postgres, &recorded, &live, &ignored), Drift::default());
+        assert_eq!(
+            drift(StoreKind::of_test("postgres"), &recorded, &live, &ignored),
+            Drift::default()
+        );
     }
 
     #[test]
@@ -187,8 +149,9 @@ mod tests {
             shape(json!({ "class A": class }))
         };
         let old = class("1.28.2", json!({}));
-        let told =
-            |live: &Shape| told(&drift(StoreKind::Weaviate, &old, live, &Ignored::default()));
+        let told = |live: &Shape| {
+            told(&drift(StoreKind::of_test("weaviate"), &old, live, &Ignored::default()))
+        };
         assert_eq!(told(&class("1.30.0", json!({"rq.enabled": false}))), Vec::<String>::new());
         assert_eq!(told(&class("1.30.0", json!({"ef": 2, "rq.bits": 8}))), ["class A: ef 1 → 2"]);
         assert_eq!(
@@ -202,7 +165,7 @@ mod tests {
         let recorded = shape(json!({"collection a": {}, "index x on a": {"key": "x: 1"}}));
         let live = shape(json!({"collection a": {}}));
         let ignored = Ignored(vec!["collection a".to_string()]);
-        let found = drift(StoreKind::Mongo, &recorded, &live, &ignored);
+        let found = drift(StoreKind::of_test("mongo"), &recorded, &live, &ignored);
         assert_eq!(found, Drift::default());
     }
 

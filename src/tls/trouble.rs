@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{TlsFiles, Verify};
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 
 /// After this, a driver's silence is worth a look of our own.
 const PATIENCE: Duration = Duration::from_millis(700);

@@ -1,6 +1,7 @@
 //! Texts that nobody would write: the splitter against the server, and every reader against noise.
 
-use aiplat_migrate::migration::{Requirement, StoreKind};
+use aiplat_migrate::migration::Requirement;
+use aiplat_migrate::stores::StoreKind;
 use proptest::prelude::*;
 
 use crate::chaos::Dice;
@@ -94,7 +95,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_a_reader_panic(text in text()) {
-        for store in StoreKind::ALL {
+        for store in StoreKind::all() {
             readers::file(store, &text);
         }
         readers::words(&text);

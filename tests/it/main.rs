@@ -12,6 +12,7 @@ mod interrupts;
 mod journal;
 mod kill;
 mod locks;
+mod modules;
 mod cluster;
 mod secrets;
 mod secure;

@@ -2,15 +2,17 @@
 //! the other tests, so that whatever makes texts can use it.
 
 use aiplat_migrate::config::{Config, Environment};
-use aiplat_migrate::migration::{Node, Placeholders, Requirement, Source, StoreKind};
+use aiplat_migrate::migration::{Requirement, Source};
 use aiplat_migrate::stores;
+use aiplat_migrate::stores::StoreKind;
+use aiplat_migrate::text::{Node, Placeholders};
 
 /// Reads `text` as a file of `store`: its header, its placeholders, its steps, and what undoes them.
 pub fn file(store: StoreKind, text: &str) {
     let source = Source::new(store, "f", text);
     let _ = source.header();
     let Ok(script) = source.script(&Placeholders::default()) else { return };
-    let Ok(units) = stores::parse(&script) else { return };
+    let Ok(units) = script.units() else { return };
     let mut end = 0;
     for unit in units {
         let span = &unit.span;
@@ -18,8 +20,8 @@ pub fn file(store: StoreKind, text: &str) {
         assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end), "{span:?}");
         assert!(end <= span.start, "{span:?} begins before {end}, where the one before it ends");
         end = span.end;
-        let _ = stores::inverse(&unit, &stores::Before::absent());
-        let _ = stores::declares(&unit);
+        let _ = unit.inverse(&stores::Before::absent());
+        let _ = unit.step.declares();
     }
 }
 

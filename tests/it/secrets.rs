@@ -538,3 +538,24 @@ fn what_placeholders_hold_is_neither_shown_nor_stored() {
     }
     project.env.sql(&format!("DROP ROLE IF EXISTS {name}_p"));
 }
+
+/// What a store says before anything is undone is said by the same store that hides secrets later.
+#[test]
+fn a_look_at_what_would_be_lost_hides_placeholders() {
+    let secret = Planted::given(&unique("zqs"));
+    let mut env = TestEnv::new();
+    let file = env.path().join("table_name");
+    std::fs::write(&file, &secret.text).expect("a file");
+    restrict(&file);
+    env = env.set("AIPLAT_MIGRATE_PLACEHOLDER_TABLE_NAME_FILE", &file.display().to_string());
+    env.sql(&format!("CREATE TABLE {0} (a int); INSERT INTO {0} VALUES (1)", secret.text));
+    env.file("migrations/postgres/V1__one.sql", "select 1;");
+    env.file("migrations/postgres/U1__one.sql", "-- placeholders: on\ndrop table ${table_name};");
+    env.run(&["up"]).expect(0);
+    for arguments in [&["down", "--dry-run"][..], &["down", "--yes"]] {
+        let ended = env.run(arguments);
+        assert!(told(&ended).contains("holds 1 row"), "{}", told(&ended));
+        assert_clean(&[&secret], "down", &told(&ended));
+    }
+    assert_eq!(env.sql(&format!("SELECT count(*) FROM {}", secret.text)), ["1"]);
+}

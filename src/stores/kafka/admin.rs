@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ffi::{Ask, Cluster, Described, Fault, Link, Refused, Said, Topic, TopicConfigs};
 use super::steps::{AlterConfigs, CreatePartitions, CreateTopic};
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 
 /// How long one broker may take to show what it knows; a dead one must not eat the whole patience.
 const GLANCE: Duration = Duration::from_secs(5);

@@ -10,7 +10,8 @@ use super::ffi::{Fault, Refused};
 use super::probe::{Goal, difference, lacking, live};
 use super::steps::{CreateTopic, Step};
 use crate::failpoint::effect;
-use crate::stores::{Done, Effect, Failure, StoreError, StoreErrorKind, Why};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{Done, Effect, Failure, Why};
 
 /// The first pause between two looks at the brokers; each one after is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);

@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CreateTopic, Step};
-use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
+use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
 
 /// Configs whose return to the recorded value lets brokers delete messages that are there now.
 const DELETING: [&str; 5] = [
@@ -14,7 +13,7 @@ const DELETING: [&str; 5] = [
     "cleanup.policy",
 ];
 
-pub(in crate::stores) fn heal(topic: &Drifted<'_>) -> Remedy {
+pub(super) fn heal(topic: &Drifted<'_>) -> Remedy {
     if topic.is_absent() {
         return gone_with_its_data(&format!("topic {}", topic.name));
     }
@@ -58,26 +57,5 @@ fn unchangeable(attribute: &str) -> &'static str {
             "replicas are moved by a reassignment, which loads the brokers: start one with \
              kafka-reassign-partitions, or record what is there with repair --accept-drift"
         }
-    }
-}
-
-/// Whether `step` makes, changes or drops `object`.
-pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
-    let topic = match step {
-        Step::CreateTopic(_) | Step::CreateTopics(_) => return makes(step, object),
-        Step::AlterConfigs(step) => &step.topic,
-        Step::CreatePartitions(step) => &step.topic,
-        Step::DeleteTopic(step) => &step.topic,
-    };
-    object.strip_prefix("topic ") == Some(topic)
-}
-
-/// Whether `step` makes `object`.
-pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
-    let is_it = |topic: &CreateTopic| object.strip_prefix("topic ") == Some(&topic.name);
-    match step {
-        Step::CreateTopic(topic) => is_it(topic),
-        Step::CreateTopics(topics) => topics.iter().any(is_it),
-        Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => false,
     }
 }

@@ -11,23 +11,59 @@ mod steps;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 use self::admin::Admin;
 use self::ffi::Link;
-pub(super) use self::heal::{heal, makes, touches};
 pub use self::steps::{AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, Step};
-use super::{
-    Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind, Unit,
-};
 use crate::secret::Secret;
+use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, key};
 use crate::shape::Shape;
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{
+    Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+};
+use crate::stores::description::{
+    Description, Language, Objects, Undo, any_order, begins_empty, journalled, no_parts,
+};
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is known of Kafka without a connection.
+pub static STORE: Description = Description {
+    name: "kafka",
+    title: "Kafka",
+    extensions: &["json5", "json", "jsonc"],
+    language: Language::Steps(|node| journalled(node, Step::parse)),
+    undo: Undo::Derived,
+    keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
+    addresses: &["brokers"],
+    settings: |section| Settings::read(section).into(),
+    templates: &[(
+        "V",
+        "{\n  steps: [\n    // { createTopic: { name: \"topic\", partitions: 3, replicationFactor: 1 } },\n  ],\n}\n",
+    )],
+    objects: Objects {
+        long_kinds: &[],
+        optional: &[],
+        is_builtin: begins_empty,
+        part_of: no_parts,
+        rank: any_order,
+        heal: heal::heal,
+    },
+};
+
+const KEYS: &[Key] = &[
+    key("brokers", Kind::List, "", "The brokers to ask first: host:9092, host:9092."),
+    key("security_protocol", Kind::Text, "", "plaintext, ssl, sasl_plaintext or sasl_ssl."),
+    key("sasl_mechanism", Kind::Text, "", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."),
+    key("user", Kind::Text, "", "The SASL user."),
+    key("password", Kind::Secret, "", "The SASL password."),
+    key("operation_timeout", Kind::Duration, "", "How long one change may take on the brokers."),
+];
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// librdkafka takes no shorter time than this for setting up a connection.
@@ -57,31 +93,45 @@ pub struct Settings {
     pub operation_timeout: Option<Duration>,
 }
 
-/// Connects and proves that the cluster answers.
-pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
-    let config = settings.client_config(application)?;
-    let link = Link::open(&config).map_err(|error| unusable(&error))?;
-    let patience = settings.operation_timeout.unwrap_or(OPERATION_TIMEOUT);
-    let attempt = Admin::connect(link, settings.address(), settings.connect_timeout(), patience);
-    let admin = tls::explained(attempt, &settings.peer()).await?;
-    Ok(Box::new(Kafka { admin }))
-}
+impl Endpoint for Settings {
+    type Connection = Kafka;
 
-impl Settings {
-    /// The bootstrap servers.
-    pub fn address(&self) -> String {
+    fn address(&self) -> String {
         let servers: Vec<&str> = self.servers().collect();
         servers.join(",")
     }
 
-    /// Whether what is sent can be read on its way, in words.
-    pub fn plain_text(&self) -> Option<String> {
+    fn plain_text(&self) -> Option<String> {
         let address = self.address();
         (!self.speaks_tls() && tls::leaves_machine(&address)).then(|| {
             format!(
                 "{address} is spoken to in plain text: set `security_protocol` to SSL or SASL_SSL"
             )
         })
+    }
+
+    async fn connect(&self, application: &str) -> Result<Kafka, StoreError> {
+        let config = self.client_config(application)?;
+        let link = Link::open(&config).map_err(|error| unusable(&error))?;
+        let patience = self.operation_timeout.unwrap_or(OPERATION_TIMEOUT);
+        let attempt = Admin::connect(link, self.address(), self.connect_timeout(), patience);
+        let admin = tls::explained(attempt, &self.peer()).await?;
+        Ok(Kafka { admin })
+    }
+}
+
+impl Settings {
+    fn read(section: &mut Reader<'_>) -> Settings {
+        Settings {
+            brokers: section.hosts("brokers").join(","),
+            security_protocol: section.text("security_protocol"),
+            sasl_mechanism: section.text("sasl_mechanism"),
+            user: section.text("user"),
+            password: section.secret("password"),
+            tls: section.tls_files(),
+            connect_timeout: section.duration("connect_timeout"),
+            operation_timeout: section.duration("operation_timeout"),
+        }
     }
 
     fn servers(&self) -> impl Iterator<Item = &str> {
@@ -111,7 +161,7 @@ impl Settings {
     }
 
     fn connect_timeout(&self) -> Duration {
-        self.connect_timeout.unwrap_or(CONNECT_TIMEOUT)
+        self.connect_timeout.unwrap_or(CONNECT_WITHIN)
     }
 
     fn client_config(&self, application: &str) -> Result<ClientConfig, StoreError> {
@@ -233,63 +283,45 @@ fn unusable(error: &KafkaError) -> StoreError {
     }
 }
 
-struct Kafka {
+/// A connected cluster.
+pub struct Kafka {
     admin: Admin,
 }
 
-/// The step of a unit; another store's is a mistake of the caller.
-fn step(unit: &Unit) -> Result<&Step, StoreError> {
-    match &unit.body {
-        Body::Kafka(step) => Ok(step),
-        Body::Postgres(_) | Body::Mongo(_) | Body::Weaviate(_) | Body::Redis(_) => {
-            Err(StoreError::refused(format!("`{}` is not a step for Kafka", unit.label)))
-        }
-    }
-}
+impl Connection for Kafka {
+    type Step = Step;
 
-impl Store for Kafka {
-    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        Box::pin(async { Ok(self.admin.cluster_id()) })
+    async fn identity(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.admin.cluster_id())
     }
 
-    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
-        // An admin request takes the broker moments and bears no mark of who sent it.
-        Box::pin(async { Ok(()) })
+    /// An admin request takes the broker moments and bears no mark of who sent it.
+    async fn expel(&self, _dead: &[String]) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn before<'a>(
-        &'a self,
-        unit: &'a Unit,
-        _recorded: &'a Shape,
-    ) -> BoxFuture<'a, Result<Before, StoreError>> {
-        Box::pin(async move { probe::before(&self.admin, step(unit)?).await })
+    async fn before(&self, step: &Step, _recorded: &Shape) -> Result<Before, StoreError> {
+        probe::before(&self.admin, step).await
     }
 
-    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
-        Box::pin(async move { probe::holds(&self.admin, step(unit)?).await })
+    async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
+        probe::holds(&self.admin, step).await
     }
 
-    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(async move {
-            let step = step(job.unit)?;
-            apply::apply(&self.admin, step, &job.cancel).await
-        })
+    async fn apply<'a>(&'a self, step: &'a Step, job: Job<'a>) -> Result<Done, Failure> {
+        apply::apply(&self.admin, step, &job.cancel).await
     }
 
-    fn probe<'a>(
-        &'a self,
-        unit: &'a Unit,
-        before: &'a Before,
-    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
-        Box::pin(async move { probe::probe(&self.admin, step(unit)?, before).await })
+    async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {
+        probe::probe(&self.admin, step, before).await
     }
 
-    fn inspect<'a>(
-        &'a self,
-        recorded: &'a Shape,
-        _depth: Depth,
-    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        Box::pin(async move { shape::inspect(&self.admin, recorded).await })
+    async fn inspect(&self, recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
+        shape::inspect(&self.admin, recorded).await
+    }
+
+    async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {
+        Ok(None)
     }
 }
 

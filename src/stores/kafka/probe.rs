@@ -11,7 +11,8 @@ use super::steps::{
     Absent, AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, FormerConfigs, FormerTopic,
     Step,
 };
-use crate::stores::{Before, Loss, Probe, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Before, Loss, Probe};
 
 /// What every broker shows once a step is done.
 pub(super) enum Goal<'a> {
@@ -430,8 +431,8 @@ fn same(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::Node;
     use crate::stores::kafka::steps::Configs;
+    use crate::text::Node;
 
     fn step(text: &str) -> Step {
         Step::parse(&Node::parse(text).expect("JSON5")).expect("a step")

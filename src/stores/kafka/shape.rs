@@ -8,7 +8,7 @@ use serde_json::json;
 use super::admin::{Admin, Layout};
 use super::steps::Configs;
 use crate::shape::{Attributes, Shape};
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// Reads every topic but Kafka's own, in two round trips. Configs that a topic takes from the
 /// brokers are left out: an upgrade may change them without anyone touching the topic.

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::migration::document::{Fields, unknown_key};
-use crate::migration::{Node, NodeKind, ScriptError};
+use crate::stores::contract::Operation;
+use crate::text::document::{Fields, unknown_key};
+use crate::text::{Node, NodeKind, ScriptError};
 
 const OPERATIONS: [&str; 5] =
     ["createTopic", "createTopics", "alterConfigs", "createPartitions", "deleteTopic"];
@@ -116,9 +117,11 @@ impl Step {
                 .map(|topic| Step::DeleteTopic(DeleteTopic { topic })),
         }
     }
+}
 
+impl Operation for Step {
     /// What it does, in a few words; config values stay out, for they may come from a placeholder.
-    pub fn label(&self) -> String {
+    fn label(&self) -> String {
         match self {
             Step::CreateTopic(wanted) => format!("createTopic {}", wanted.name),
             Step::CreateTopics(wanted) => match &wanted[..] {
@@ -135,8 +138,7 @@ impl Step {
         }
     }
 
-    /// What is dangerous about it, in words.
-    pub fn hazards(&self) -> Vec<String> {
+    fn hazards(&self) -> Vec<String> {
         match self {
             Step::CreateTopic(_) | Step::CreateTopics(_) | Step::AlterConfigs(_) => Vec::new(),
             Step::CreatePartitions(_) => {
@@ -149,8 +151,7 @@ impl Step {
         }
     }
 
-    /// What undoes it, given what it replaced; or why nothing does.
-    pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         match self {
             Step::CreateTopic(wanted) => Ok(vec![json!({ "deleteTopic": wanted.name })]),
             Step::CreateTopics(_) => {
@@ -164,6 +165,25 @@ impl Step {
                 grown.topic
             )),
             Step::DeleteTopic(doomed) => Ok(vec![doomed.inverse(&former(before)?)]),
+        }
+    }
+
+    fn touches(&self, object: &str) -> bool {
+        let topic = match self {
+            Step::CreateTopic(_) | Step::CreateTopics(_) => return Operation::makes(self, object),
+            Step::AlterConfigs(step) => &step.topic,
+            Step::CreatePartitions(step) => &step.topic,
+            Step::DeleteTopic(step) => &step.topic,
+        };
+        object.strip_prefix("topic ") == Some(topic)
+    }
+
+    fn makes(&self, object: &str) -> bool {
+        let is_it = |topic: &CreateTopic| object.strip_prefix("topic ") == Some(&topic.name);
+        match self {
+            Step::CreateTopic(topic) => is_it(topic),
+            Step::CreateTopics(topics) => topics.iter().any(is_it),
+            Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => false,
         }
     }
 }
@@ -309,7 +329,7 @@ fn configs(node: Option<&Node>, what: &str) -> Result<Configs, ScriptError> {
         .collect()
 }
 
-fn config_key(key: &str, span: &crate::migration::Span) -> Result<String, ScriptError> {
+fn config_key(key: &str, span: &crate::text::Span) -> Result<String, ScriptError> {
     match key.is_empty() || key.contains('\0') {
         false => Ok(key.to_string()),
         true => Err(ScriptError::new(span.clone(), "this is not the name of a config")),

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::steps::{Create, CreateIndexes, DropIndexes, Rename, Step, name_of};
 use super::{Mongo, batches, catalog, commands, errors, operations, probe};
-use crate::stores::{Done, Effect, Failure, Job, Standing, StoreError, StoreErrorKind, Why};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{Done, Effect, Failure, Job, Standing, Why};
 
 /// How long a cancelled command may take to come back.
 const GRACE: Duration = Duration::from_secs(20);

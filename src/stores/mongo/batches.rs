@@ -13,7 +13,9 @@ use super::apply::{count, in_doubt, send};
 use super::steps::UpdateInBatches;
 use super::{Mongo, catalog};
 use crate::failpoint::effect;
-use crate::stores::{Done, Effect, Failure, Job, Pace, Position, Progress, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Done, Effect, Failure, Job, Position, Progress};
+use crate::stores::pace::Pace;
 
 /// How far the walk is.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -10,7 +10,7 @@ use mongodb::error::Error;
 use serde_json::Value;
 
 use super::errors;
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// A collection or view with its options in normal form.
 #[derive(Clone, Debug)]

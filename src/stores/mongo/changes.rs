@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::catalog::{self, Collection, Index, native};
 use super::steps::{CollMod, default_name};
-use crate::stores::{Before, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::Before;
 
 /// How a collection stands towards a change of it. The old values are themselves a `collMod`.
 pub(super) fn before(
@@ -162,8 +163,8 @@ fn normal(name: &str, value: &Bson) -> Bson {
 mod tests {
     use super::super::steps::Step;
     use super::*;
-    use crate::migration::Node;
-    use crate::stores::Standing;
+    use crate::stores::contract::Standing;
+    use crate::text::Node;
     use serde_json::Value;
 
     fn stands(text: &str, options: Document, index: Document) -> Before {

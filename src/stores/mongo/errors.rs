@@ -3,7 +3,7 @@
 use bson::{Bson, Document};
 use mongodb::error::{CommandError, Error, ErrorKind};
 
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 
 /// Codes that mean the server we spoke to is not, or no longer, the primary, or the network broke:
 /// whether the command took effect is not known.

@@ -2,7 +2,7 @@
 
 use bson::{Bson, Document};
 
-use crate::migration::{Node, NodeKind, ScriptError};
+use crate::text::{Node, NodeKind, ScriptError};
 
 /// The value of `node`; a mistake points at the innermost value that cannot be read.
 pub(super) fn value(node: &Node) -> Result<Bson, ScriptError> {

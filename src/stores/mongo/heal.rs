@@ -3,11 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::steps::Step;
 use crate::shape::{Attributes, Change};
-use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
+use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
 
-pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
+pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
     match (object.kind, object.recorded) {
         ("index", None) => drop_index(object.name),
         ("index", Some(recorded)) => index(object, recorded),
@@ -160,47 +159,7 @@ fn restored(attribute: &str, before: Option<&Value>) -> Result<(&'static str, Va
 }
 
 /// The collection that an index is part of.
-pub(in crate::stores) fn part_of(object: &str) -> Vec<String> {
+pub(super) fn part_of(object: &str) -> Vec<String> {
     let index = object.strip_prefix("index ").and_then(|name| name.rsplit_once(" on "));
     index.map(|(_, collection)| format!("collection {collection}")).into_iter().collect()
-}
-
-/// Whether `step` makes, changes or drops `object`.
-pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
-    let of = |name: &str| {
-        object == format!("collection {name}")
-            || object == format!("view {name}")
-            || part_of(object) == [format!("collection {name}")]
-    };
-    match step {
-        Step::Create(step) => of(&step.collection),
-        Step::CreateIndexes(step) => of(&step.collection),
-        Step::CollMod(step) => of(&step.collection),
-        Step::Drop(step) => of(&step.collection),
-        Step::DropIndexes(step) => of(&step.collection),
-        Step::Rename(step) => of(&step.from) || of(&step.to),
-        Step::UpdateInBatches(_) => false,
-        Step::Command(_) => true,
-    }
-}
-
-/// Whether `step` makes `object`.
-pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
-    match step {
-        Step::Create(step) => {
-            object == format!("collection {}", step.collection)
-                || object == format!("view {}", step.collection)
-                || object == format!("index _id_ on {}", step.collection)
-        }
-        Step::CreateIndexes(step) => step.indexes.iter().any(|index| {
-            let name = index.get_str("name").unwrap_or_default();
-            object == format!("index {name} on {}", step.collection)
-        }),
-        Step::CollMod(_)
-        | Step::Drop(_)
-        | Step::DropIndexes(_)
-        | Step::Rename(_)
-        | Step::UpdateInBatches(_)
-        | Step::Command(_) => false,
-    }
 }

@@ -61,7 +61,8 @@ fn with_name(command: &str, collection: &str, arguments: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::Node;
+    use crate::stores::contract::Operation;
+    use crate::text::Node;
 
     fn inverse(text: &str, before: Value) -> Result<String, String> {
         let step = Step::parse(&Node::parse(text).expect("JSON5")).expect("step");

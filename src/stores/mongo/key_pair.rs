@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::settings::settings;
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 use crate::tls::TlsFiles;
 
 /// Where the driver finds certificate and key, for as long as this lives.

@@ -23,7 +23,6 @@ mod settings;
 mod shape;
 mod steps;
 
-pub(super) use heal::{heal, makes, part_of, touches};
 pub use settings::Settings;
 pub use steps::{
     CollMod, Command, Create, CreateIndexes, Drop, DropIndexes, Rename, Step, UpdateInBatches,
@@ -33,47 +32,98 @@ pub use steps::{
 use std::time::Duration;
 
 use bson::{Document, doc};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use mongodb::{Client, Database};
 
 use self::key_pair::KeyPair;
-use super::{
-    Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind, Unit,
-};
+use crate::section::{CONNECT_TIMEOUT, Key, Kind, TLS_FILES, key};
 use crate::shape::Shape;
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{
+    Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+};
+use crate::stores::description::{
+    Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+};
+
+/// What is known of MongoDB without a connection.
+pub static STORE: Description = Description {
+    name: "mongo",
+    title: "MongoDB",
+    extensions: &["json5", "json", "jsonc"],
+    language: Language::Steps(|node| journalled(node, Step::parse)),
+    undo: Undo::Derived,
+    keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
+    addresses: &["url", "host"],
+    settings: |section| Settings::read(section).into(),
+    templates: &[(
+        "V",
+        "{\n  steps: [\n    // { create: \"collection\" },\n    // { createIndexes: \"collection\", indexes: [ { key: { field: 1 }, name: \"field_1\" } ] },\n  ],\n}\n",
+    )],
+    objects: Objects {
+        long_kinds: &[],
+        optional: &[],
+        is_builtin: begins_empty,
+        part_of: |object, _| heal::part_of(object),
+        rank: any_order,
+        heal: heal::heal,
+    },
+};
+
+const KEYS: &[Key] = &[
+    key("url", Kind::Secret, "", "The address: mongodb://user:password@host:27017/database."),
+    key("host", Kind::Text, "", "The server's host, in place of the URL's."),
+    key("port", Kind::Port, "27017", "The server's port, in place of the URL's."),
+    key("database", Kind::Text, "", "The database, in place of the URL's."),
+    key("user", Kind::Text, "", "The user, in place of the URL's."),
+    key("password", Kind::Secret, "", "The password, in place of the URL's."),
+    key("auth_source", Kind::Text, "", "The database that knows the user."),
+    key("replica_set", Kind::Text, "", "The replica set's name."),
+    key("tls", Kind::Flag, "false", "Whether to speak TLS."),
+];
 
 /// A database of a MongoDB deployment.
-struct Mongo {
+pub struct Mongo {
     client: Client,
     db: Database,
     _key_pair: Option<KeyPair>,
 }
 
-/// Connects, and proves that there is a server that takes writes and that the credentials hold.
-pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
-    crate::tls::install_provider();
-    let target = settings.target(application).await?;
-    let peer = settings.peer(&target.options);
-    let client =
-        Client::with_options(target.options).map_err(|error| errors::from_driver(&error))?;
-    let db = client.database(&target.database);
-    let store = Mongo { client, db, _key_pair: target.key_pair };
-    // The driver bounds the search for a server, not its answer.
-    let patience = settings.patience() + Duration::from_secs(1);
-    let attempt = async {
-        let proved = tokio::time::timeout(patience, store.prove()).await;
-        proved.unwrap_or_else(|_| {
-            Err(StoreError::unreachable(format!("no answer within {patience:?}")))
-        })
-    };
-    let proved = crate::tls::explained(attempt, &peer).await;
-    let address = settings.address();
-    proved.map_err(|error| match error.message.contains(&address) {
-        true => error,
-        false => error.detail(format!("at {address}")),
-    })?;
-    Ok(Box::new(store))
+impl Endpoint for Settings {
+    type Connection = Mongo;
+
+    fn address(&self) -> String {
+        Settings::address(self)
+    }
+
+    fn plain_text(&self) -> Option<String> {
+        Settings::plain_text(self)
+    }
+
+    /// Proves that there is a server that takes writes and that the credentials hold.
+    async fn connect(&self, application: &str) -> Result<Mongo, StoreError> {
+        crate::tls::install_provider();
+        let target = self.target(application).await?;
+        let peer = self.peer(&target.options);
+        let client =
+            Client::with_options(target.options).map_err(|error| errors::from_driver(&error))?;
+        let db = client.database(&target.database);
+        let store = Mongo { client, db, _key_pair: target.key_pair };
+        // The driver bounds the search for a server, not its answer.
+        let patience = self.patience() + Duration::from_secs(1);
+        let attempt = async {
+            let proved = tokio::time::timeout(patience, store.prove()).await;
+            proved.unwrap_or_else(|_| {
+                Err(StoreError::unreachable(format!("no answer within {patience:?}")))
+            })
+        };
+        let proved = crate::tls::explained(attempt, &peer).await;
+        let address = self.address();
+        proved.map_err(|error| match error.message.contains(&address) {
+            true => error,
+            false => error.detail(format!("at {address}")),
+        })?;
+        Ok(store)
+    }
 }
 
 impl Mongo {
@@ -120,7 +170,7 @@ impl Mongo {
 
     /// The replica set's id, or a sharded cluster's; `None` for a server alone, and where the user
     /// may not see it.
-    async fn identity(&self) -> Result<Option<String>, StoreError> {
+    async fn deployment(&self) -> Result<Option<String>, StoreError> {
         let reply = match self.admin().run_command(doc! { "replSetGetConfig": 1 }).await {
             Ok(reply) => reply,
             Err(error) => {
@@ -152,53 +202,38 @@ impl Mongo {
     }
 }
 
-fn step(unit: &Unit) -> Result<&Step, StoreError> {
-    match &unit.body {
-        Body::Mongo(step) => Ok(step),
-        Body::Postgres(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => {
-            Err(StoreError::refused(format!("`{}` is no step for MongoDB", unit.label)))
-        }
-    }
-}
+impl Connection for Mongo {
+    type Step = Step;
 
-impl Store for Mongo {
-    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        self.identity().boxed()
+    async fn identity(&self) -> Result<Option<String>, StoreError> {
+        self.deployment().await
     }
 
-    fn expel<'a>(&'a self, dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { operations::expel(&self.admin(), dead).await }.boxed()
+    async fn expel(&self, dead: &[String]) -> Result<(), StoreError> {
+        operations::expel(&self.admin(), dead).await
     }
 
-    fn before<'a>(
-        &'a self,
-        unit: &'a Unit,
-        _recorded: &'a Shape,
-    ) -> BoxFuture<'a, Result<Before, StoreError>> {
-        async move { probe::before(self, step(unit)?).await }.boxed()
+    async fn before(&self, step: &Step, _recorded: &Shape) -> Result<Before, StoreError> {
+        probe::before(self, step).await
     }
 
-    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
-        async move { probe::holds(self, step(unit)?).await }.boxed()
+    async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
+        probe::holds(self, step).await
     }
 
-    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
-        async move { apply::apply(self, step(job.unit)?, &job).await }.boxed()
+    async fn apply<'a>(&'a self, step: &'a Step, job: Job<'a>) -> Result<Done, Failure> {
+        apply::apply(self, step, &job).await
     }
 
-    fn probe<'a>(
-        &'a self,
-        unit: &'a Unit,
-        before: &'a Before,
-    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
-        async move { probe::probe(self, step(unit)?, before).await }.boxed()
+    async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {
+        probe::probe(self, step, before).await
     }
 
-    fn inspect<'a>(
-        &'a self,
-        _recorded: &'a Shape,
-        _depth: Depth,
-    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        shape::inspect(self).boxed()
+    async fn inspect(&self, _recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
+        shape::inspect(self).await
+    }
+
+    async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {
+        Ok(None)
     }
 }

@@ -8,7 +8,7 @@ use mongodb::Database;
 use mongodb::error::Error;
 
 use super::errors;
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// How long a killed operation may take to give way: an index build cleans up first.
 const GRACE: Duration = Duration::from_secs(30);

@@ -11,7 +11,8 @@ use super::steps::{
     Which, name_of,
 };
 use super::{Mongo, changes, commands, idempotence};
-use crate::stores::{Before, Loss, Probe, Standing, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Before, Loss, Probe, Standing};
 
 /// How the database stands towards `step`.
 pub(super) async fn before(store: &Mongo, step: &Step) -> Result<Before, StoreError> {

@@ -8,7 +8,8 @@ use mongodb::options::{ClientOptions, ServerAddress, Tls, TlsOptions};
 use super::errors;
 use super::key_pair::KeyPair;
 use crate::secret::Secret;
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::section::Reader;
+use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{Peer, Plain, TlsFiles};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,6 +50,23 @@ pub(super) struct Target {
 }
 
 impl Settings {
+    /// The settings that a section says.
+    pub(super) fn read(section: &mut Reader<'_>) -> Settings {
+        Settings {
+            url: section.secret("url"),
+            host: section.host("host"),
+            port: section.port("port"),
+            database: section.text("database"),
+            user: section.text("user"),
+            password: section.secret("password"),
+            auth_source: section.text("auth_source"),
+            replica_set: section.text("replica_set"),
+            tls: section.flag("tls"),
+            tls_files: section.tls_files(),
+            connect_timeout: section.duration("connect_timeout"),
+        }
+    }
+
     /// Host and port, for messages.
     pub fn address(&self) -> String {
         if let Some(host) = &self.host {

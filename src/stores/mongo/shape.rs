@@ -8,7 +8,7 @@ use super::Mongo;
 use super::catalog::{self, Collection, Index, plain};
 use super::steps::shown;
 use crate::shape::{Attributes, Shape};
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// Collections whose indexes are asked for at the same time.
 const AT_ONCE: usize = 16;

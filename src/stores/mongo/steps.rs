@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::commands;
 use super::extjson;
+use super::heal::part_of;
 use super::idempotence;
 use super::inverse;
-use crate::migration::{DocumentKey, Fields, Node, NodeKind, ScriptError};
+use crate::stores::contract::Operation;
+use crate::text::{DocumentKey, Fields, Node, NodeKind, ScriptError};
 
 /// One step of a MongoDB migration.
 #[derive(Clone, Debug)]
@@ -164,9 +166,11 @@ impl Step {
             _ => Ok(Step::Command(Command { name: name.name.clone(), command })),
         }
     }
+}
 
-    /// The step as it stands before `earlier` ones are done: what it drops may be renamed by them.
-    pub(in crate::stores) fn before(&self, earlier: &[&Step]) -> Step {
+impl Operation for Step {
+    /// What it drops may be renamed by the earlier ones.
+    fn before(&self, earlier: &[&Step]) -> Step {
         let mut step = self.clone();
         if let Step::Drop(doomed) = &mut step {
             for earlier in earlier.iter().rev() {
@@ -181,7 +185,7 @@ impl Step {
     }
 
     /// The step in a few words.
-    pub fn label(&self) -> String {
+    fn label(&self) -> String {
         match self {
             Step::Create(step) => format!("create {}", step.collection),
             Step::CreateIndexes(step) => {
@@ -205,8 +209,7 @@ impl Step {
         }
     }
 
-    /// What is dangerous about it, in words.
-    pub fn hazards(&self) -> Vec<String> {
+    fn hazards(&self) -> Vec<String> {
         match self {
             Step::Drop(_) => vec!["drops the collection with all its documents".into()],
             Step::Rename(rename) if rename.drop_target => {
@@ -225,9 +228,46 @@ impl Step {
         }
     }
 
-    /// The steps that undo this one, which was applied over `before`; or why there are none.
-    pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         inverse::of(self, before)
+    }
+
+    fn touches(&self, object: &str) -> bool {
+        let of = |name: &str| {
+            object == format!("collection {name}")
+                || object == format!("view {name}")
+                || part_of(object) == [format!("collection {name}")]
+        };
+        match self {
+            Step::Create(step) => of(&step.collection),
+            Step::CreateIndexes(step) => of(&step.collection),
+            Step::CollMod(step) => of(&step.collection),
+            Step::Drop(step) => of(&step.collection),
+            Step::DropIndexes(step) => of(&step.collection),
+            Step::Rename(step) => of(&step.from) || of(&step.to),
+            Step::UpdateInBatches(_) => false,
+            Step::Command(_) => true,
+        }
+    }
+
+    fn makes(&self, object: &str) -> bool {
+        match self {
+            Step::Create(step) => {
+                object == format!("collection {}", step.collection)
+                    || object == format!("view {}", step.collection)
+                    || object == format!("index _id_ on {}", step.collection)
+            }
+            Step::CreateIndexes(step) => step.indexes.iter().any(|index| {
+                let name = index.get_str("name").unwrap_or_default();
+                object == format!("index {name} on {}", step.collection)
+            }),
+            Step::CollMod(_)
+            | Step::Drop(_)
+            | Step::DropIndexes(_)
+            | Step::Rename(_)
+            | Step::UpdateInBatches(_)
+            | Step::Command(_) => false,
+        }
     }
 }
 

@@ -12,9 +12,10 @@ use super::Postgres;
 use super::split::Index;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
-use crate::migration::{LargeData, Span};
 use crate::postgres::store_error;
-use crate::stores::{Done, Effect, Failure, Job, Limits, Seal, StoreError, Why};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Done, Effect, Failure, Job, Limits, Seal, Why};
+use crate::text::{LargeData, Span};
 
 /// What a session is brought back to after a step that may have changed it. The advisory lock that
 /// the run holds through this session is left alone.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Postgres;
 use crate::postgres::Session;
-use crate::stores::Job;
+use crate::stores::contract::Job;
 
 /// A statement that takes no longer is not looked after.
 const FIRST_LOOK: Duration = Duration::from_secs(1);

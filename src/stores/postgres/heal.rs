@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::shape::OPTIONAL;
 use crate::postgres::literal;
 use crate::shape::{Attributes, Change};
-use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
+use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
 
 /// The kinds of object in the order in which they need each other.
 const ORDER: [&str; 17] = [
@@ -30,12 +30,12 @@ const ORDER: [&str; 17] = [
 ];
 
 /// Where in a repair an object comes; a foreign key needs the keys it refers to.
-pub(in crate::stores) fn rank(kind: &str, script: &str) -> usize {
+pub(super) fn rank(kind: &str, script: &str) -> usize {
     let place = ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len());
     2 * place + usize::from(script.contains("FOREIGN KEY"))
 }
 
-pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
+pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
     match object.kind {
         "schema" if object.is_absent() => Remedy::sql(format!("CREATE SCHEMA {};", object.name)),
         "extension" => extension(object),
@@ -264,7 +264,7 @@ fn index(object: &Drifted<'_>) -> Remedy {
         (true, true) => format!("{create};\n"),
         (true, false) => format!("{drop}{create};\n"),
     };
-    Remedy::sql(format!("-- transaction: off\n{sql}"))
+    Remedy { apart: true, ..Remedy::sql(format!("-- transaction: off\n{sql}")) }
 }
 
 fn view(object: &Drifted<'_>) -> Remedy {
@@ -429,7 +429,7 @@ fn checks(alter: &str, change: &Change) -> String {
 }
 
 /// The names that the owner of an object may have.
-pub(in crate::stores) fn part_of(object: &str, attributes: &Attributes) -> Vec<String> {
+pub(super) fn part_of(object: &str, attributes: &Attributes) -> Vec<String> {
     let of_relation = |name: &str| {
         ["table", "foreign table", "materialized view", "view"]
             .map(|kind| format!("{kind} {name}"))

@@ -8,25 +8,65 @@ mod shape;
 mod split;
 mod steps;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio_postgres::SimpleQueryMessage;
 
-pub(super) use heal::{heal, part_of, rank};
-pub(super) use shape::OPTIONAL;
-pub use split::content;
-pub use steps::{Step, parse};
+pub use steps::Step;
 
-use super::{Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, Unit};
-use crate::postgres::{Session, Settings, store_error};
+use crate::postgres::{ADDRESSES, KEYS, Recorded, Session, Settings, store_error};
+use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
+use crate::store_error::StoreError;
+use crate::stores::contract::{
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+};
+use crate::stores::description::{Description, Language, Objects, Undo};
+
+/// What is known of PostgreSQL without a connection.
+pub static STORE: Description = Description {
+    name: "postgres",
+    title: "PostgreSQL",
+    extensions: &["sql"],
+    language: Language::Sql { units: steps::parse, content: split::content },
+    undo: Undo::File,
+    keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT, SHAPE],
+    addresses: ADDRESSES,
+    settings: |section| {
+        let mut settings = Settings::read(section);
+        settings.shape = recorded(section);
+        settings.into()
+    },
+    templates: &[
+        ("V", "-- One transaction with its ledger row; BEGIN and COMMIT are not written.\n"),
+        ("U", "-- Undoes the V file of the same version.\n"),
+    ],
+    objects: Objects {
+        long_kinds: &["materialized view", "foreign table"],
+        optional: shape::OPTIONAL,
+        is_builtin: |object| object == "schema public",
+        part_of: heal::part_of,
+        rank: heal::rank,
+        heal: heal::heal,
+    },
+};
+
+const SHAPE: &[Key] = &[key(
+    "shape",
+    Kind::List,
+    "",
+    "What the recorded shape holds besides the structure: owners, grants, comments.",
+)];
+
+fn recorded(section: &mut Reader<'_>) -> Vec<Recorded> {
+    let read = |text: &str| items(text).map(|item| item.parse().ok()).collect();
+    section.parse("shape", "a list of owners, grants, comments", read).unwrap_or_default()
+}
 
 /// How many migrations are on their way to the server at once: over a slow network a run costs a
 /// few round trips, not several per migration.
 const WINDOW: usize = 16;
 
 /// A connected PostgreSQL.
-pub(crate) struct Postgres {
+pub struct Postgres {
     session: Session,
     /// The session on the server.
     pid: i32,
@@ -40,50 +80,64 @@ pub(crate) struct Postgres {
 const IDENTITY: &str = "SELECT system_identifier::text || '/' || current_database() \
                         FROM pg_catalog.pg_control_system()";
 
-/// Connects, and runs the greeting that the settings carry.
-pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
-    let session = settings.connect(application).await?;
-    let greeting = settings.greeting.clone().unwrap_or_default();
-    let hello = format!("{greeting};\nSELECT pg_catalog.pg_backend_pid() AS pid");
-    let (answer, identity) = futures_util::future::join(
-        session.client.simple_query(&hello),
-        session.client.query_typed_one(IDENTITY, &[]),
-    )
-    .await;
-    let answer = answer.map_err(|error| store_error(&error))?;
-    let identity = match identity {
-        Ok(row) => Some(row.get(0)),
-        // The function may be closed to this role; then there is no identity to hold.
-        Err(error) if error.as_db_error().is_some() => None,
-        Err(error) => return Err(store_error(&error)),
-    };
-    let pid = answer.iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.try_get("pid").ok().flatten()?.parse().ok(),
-        // The driver's enum is open; what is not a row holds no pid.
-        _ => None,
-    });
-    let pid = pid.unwrap_or_default();
-    Ok(Box::new(Postgres {
-        pid,
-        identity,
-        session,
-        settings: settings.clone(),
-        blocker: blocker::Seen::default(),
-    }))
-}
+impl Endpoint for Settings {
+    type Connection = Postgres;
 
-fn step(unit: &Unit) -> Result<&Step, StoreError> {
-    match &unit.body {
-        Body::Postgres(step) => Ok(step),
-        Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) | Body::Redis(_) => {
-            Err(StoreError::refused("this step is for another store"))
-        }
+    fn address(&self) -> String {
+        Settings::address(self)
+    }
+
+    fn plain_text(&self) -> Option<String> {
+        Settings::plain_text(self)
+    }
+
+    fn ledger(&self) -> Option<&Settings> {
+        Some(self)
+    }
+
+    fn beside(&mut self, ledger: &Beside) {
+        self.hidden = vec![ledger.schema.clone()];
+        self.greeting = ledger.greeting.clone();
+    }
+
+    /// Runs the greeting, too.
+    async fn connect(&self, application: &str) -> Result<Postgres, StoreError> {
+        let session = Settings::connect(self, application).await?;
+        let greeting = self.greeting.clone().unwrap_or_default();
+        let hello = format!("{greeting};\nSELECT pg_catalog.pg_backend_pid() AS pid");
+        let (answer, identity) = futures_util::future::join(
+            session.client.simple_query(&hello),
+            session.client.query_typed_one(IDENTITY, &[]),
+        )
+        .await;
+        let answer = answer.map_err(|error| store_error(&error))?;
+        let identity = match identity {
+            Ok(row) => Some(row.get(0)),
+            // The function may be closed to this role; then there is no identity to hold.
+            Err(error) if error.as_db_error().is_some() => None,
+            Err(error) => return Err(store_error(&error)),
+        };
+        let pid = answer.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.try_get("pid").ok().flatten()?.parse().ok(),
+            // The driver's enum is open; what is not a row holds no pid.
+            _ => None,
+        });
+        let pid = pid.unwrap_or_default();
+        Ok(Postgres {
+            pid,
+            identity,
+            session,
+            settings: self.clone(),
+            blocker: blocker::Seen::default(),
+        })
     }
 }
 
-impl Store for Postgres {
-    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        std::future::ready(Ok(self.identity.clone())).boxed()
+impl Connection for Postgres {
+    type Step = Step;
+
+    async fn identity(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.identity.clone())
     }
 
     fn window(&self) -> usize {
@@ -92,42 +146,35 @@ impl Store for Postgres {
 
     /// A dead run's statements hold the ledger's work lock, which the next run waits for before it
     /// reads a row: nothing is left to expel.
-    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
-        std::future::ready(Ok(())).boxed()
+    async fn expel(&self, _dead: &[String]) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn before<'a>(
+    async fn before(&self, step: &Step, _recorded: &Shape) -> Result<Before, StoreError> {
+        probe::before(self, step).await
+    }
+
+    async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
+        probe::holds(self, step).await
+    }
+
+    fn apply<'a>(
         &'a self,
-        unit: &'a Unit,
-        _recorded: &'a Shape,
-    ) -> BoxFuture<'a, Result<Before, StoreError>> {
-        async move { probe::before(self, step(unit)?).await }.boxed()
+        step: &'a Step,
+        job: Job<'a>,
+    ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a {
+        apply::apply(self, step, job)
     }
 
-    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
-        async move { probe::holds(self, step(unit)?).await }.boxed()
+    async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {
+        probe::probe(self, step, before).await
     }
 
-    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
-        match step(job.unit) {
-            Ok(step) => apply::apply(self, step, job),
-            Err(error) => std::future::ready(Err(error.into())).boxed(),
-        }
+    async fn inspect(&self, _recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
+        shape::inspect(self).await
     }
 
-    fn probe<'a>(
-        &'a self,
-        unit: &'a Unit,
-        before: &'a Before,
-    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
-        async move { probe::probe(self, step(unit)?, before).await }.boxed()
-    }
-
-    fn inspect<'a>(
-        &'a self,
-        _recorded: &'a Shape,
-        _depth: Depth,
-    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        shape::inspect(self).boxed()
+    async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {
+        Ok(None)
     }
 }

@@ -1,10 +1,13 @@
 //! What stands before a step that runs alone, and what became of one in doubt.
 
+use std::sync::Arc;
+
 use super::Postgres;
 use super::split::{Index, Target};
 use super::steps::{Manner, Step};
 use crate::postgres::store_error;
-use crate::stores::{Before, Body, Loss, Probe, StoreError, Unit};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Before, Loss, Probe, Unit};
 
 /// The state of an index.
 pub(super) enum IndexState {
@@ -84,7 +87,7 @@ fn drop_index(name: &str) -> Unit {
         span: 0..0,
         atomic: false,
         exclusive: true,
-        body: Body::Postgres(Step::drop_index(name)),
+        step: Arc::new(Step::drop_index(name)),
     }
 }
 

@@ -5,10 +5,10 @@ use futures_util::TryStreamExt;
 use super::Postgres;
 use crate::postgres::{Recorded, literal, store_error};
 use crate::shape::Shape;
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// Attributes that are there only where the settings ask for them, and then on every object.
-pub(in crate::stores) const OPTIONAL: &[&str] = &["owner", "grants", "comment"];
+pub(super) const OPTIONAL: &[&str] = &["owner", "grants", "comment"];
 
 /// Every branch gives an object's name and its attributes. `visible` keeps out system schemas, the
 /// schemas in `$hidden`, and what belongs to an extension, which is the extension's own business.

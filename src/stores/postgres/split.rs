@@ -7,8 +7,8 @@ use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
-use crate::migration::copy_data::{end_of_data, next_copy};
-use crate::migration::{ScriptError, Span};
+use crate::text::copy_data::{end_of_data, next_copy};
+use crate::text::{ScriptError, Span};
 
 /// One statement of a file.
 #[derive(Clone, Debug, PartialEq)]

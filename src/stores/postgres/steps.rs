@@ -1,8 +1,12 @@
 //! SQL text → steps: the whole file in one transaction, or statement by statement.
 
+use std::sync::Arc;
+
+use serde_json::Value;
+
 use super::split::{Class, Index, Statement, Target, index_of, split};
-use crate::migration::{Rendered, Script, ScriptError, Span};
-use crate::stores::{Body, Unit};
+use crate::stores::contract::{Operation, Unit};
+use crate::text::{Rendered, ScriptError, Span};
 
 /// A piece of SQL that is sent as one.
 #[derive(Clone, Debug)]
@@ -47,32 +51,6 @@ impl Step {
         self.statements.iter().flat_map(|statement| &statement.losses)
     }
 
-    /// The step as it stands before `earlier` ones are done: what it drops may be renamed by them.
-    pub(in crate::stores) fn before(&self, earlier: &[&Step]) -> Step {
-        let statements = earlier.iter().flat_map(|step| &step.statements);
-        let renames: Vec<_> = statements.flat_map(|statement| &statement.renames).collect();
-        let mut step = self.clone();
-        for target in step.statements.iter_mut().flat_map(|statement| &mut statement.losses) {
-            *target = target.before(renames.iter().copied());
-        }
-        step
-    }
-
-    /// What is dangerous about it, in words.
-    pub(in crate::stores) fn hazards(&self) -> Vec<String> {
-        self.losses()
-            .map(|target| match target {
-                Target::Table(table) => format!("drops or empties the table {table}"),
-                Target::Column(table, column) => format!("drops the column {column} of {table}"),
-                Target::Schema(schema) => {
-                    format!("drops the schema {schema} with all that is in it")
-                }
-                Target::Rows(table) => format!("deletes rows of {table}"),
-                Target::Unseen(kind) => format!("what the {kind} does cannot be seen"),
-            })
-            .collect()
-    }
-
     /// A step that drops the invalid index `name` (qualified and quoted).
     pub(super) fn drop_index(name: &str) -> Step {
         let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
@@ -87,31 +65,77 @@ impl Step {
     }
 }
 
-/// Reads a file as its units: one for a file in a transaction, one per statement without.
-pub fn parse(script: &Script, rendered: &Rendered) -> Result<Vec<Unit>, ScriptError> {
+impl Operation for Step {
+    fn label(&self) -> String {
+        if self.manner != Manner::Transaction {
+            return headline(self.sql());
+        }
+        match self.statements.as_slice() {
+            [one] => headline(&self.text.text[one.span.clone()]),
+            more => format!("{} statements", more.len()),
+        }
+    }
+
+    fn hazards(&self) -> Vec<String> {
+        self.losses()
+            .map(|target| match target {
+                Target::Table(table) => format!("drops or empties the table {table}"),
+                Target::Column(table, column) => format!("drops the column {column} of {table}"),
+                Target::Schema(schema) => {
+                    format!("drops the schema {schema} with all that is in it")
+                }
+                Target::Rows(table) => format!("deletes rows of {table}"),
+                Target::Unseen(kind) => format!("what the {kind} does cannot be seen"),
+            })
+            .collect()
+    }
+
+    fn inverse(&self, _before: &Value) -> Result<Vec<Value>, String> {
+        Err("SQL is undone by a U file".to_string())
+    }
+
+    /// A file may do anything to its database.
+    fn touches(&self, _object: &str) -> bool {
+        true
+    }
+
+    fn makes(&self, _object: &str) -> bool {
+        false
+    }
+
+    /// What it drops may be renamed by the earlier ones.
+    fn before(&self, earlier: &[&Step]) -> Step {
+        let statements = earlier.iter().flat_map(|step| &step.statements);
+        let renames: Vec<_> = statements.flat_map(|statement| &statement.renames).collect();
+        let mut step = self.clone();
+        for target in step.statements.iter_mut().flat_map(|statement| &mut statement.losses) {
+            *target = target.before(renames.iter().copied());
+        }
+        step
+    }
+}
+
+/// Reads a file as its units: one for a file in a transaction, one per statement without (`apart`).
+pub fn parse(rendered: &Rendered, apart: bool) -> Result<Vec<Unit>, ScriptError> {
     let in_file =
         |mistake: ScriptError| ScriptError { span: rendered.span(mistake.span), ..mistake };
     let mut statements = split(&rendered.text).map_err(in_file)?;
     for statement in &statements {
-        refuse(statement, &rendered.text, script.header.without_transaction).map_err(in_file)?;
+        refuse(statement, &rendered.text, apart).map_err(in_file)?;
     }
-    if script.header.without_transaction {
-        return Ok(statements.into_iter().map(|statement| apart(rendered, statement)).collect());
+    if apart {
+        return Ok(statements.into_iter().map(|statement| alone(rendered, statement)).collect());
     }
-    let label = match statements.as_slice() {
-        [one] => headline(&rendered.text[one.span.clone()]),
-        more => format!("{} statements", more.len()),
-    };
     // A run holds thousands of them.
     statements.shrink_to_fit();
     let span = 0..rendered.text.len();
-    let unit = Step { text: rendered.clone(), span, statements, manner: Manner::Transaction };
+    let step = Step { text: rendered.clone(), span, statements, manner: Manner::Transaction };
     Ok(vec![Unit {
-        label,
-        span: 0..script.source.text.len(),
+        label: step.label(),
+        span: rendered.whole(),
         atomic: true,
-        exclusive: unit.streams(),
-        body: Body::Postgres(unit),
+        exclusive: step.streams(),
+        step: Arc::new(step),
     }])
 }
 
@@ -142,7 +166,7 @@ fn refuse(statement: &Statement, text: &str, without: bool) -> Result<(), Script
     }
 }
 
-fn apart(rendered: &Rendered, statement: Statement) -> Unit {
+fn alone(rendered: &Rendered, statement: Statement) -> Unit {
     let text = &rendered.text[statement.span.clone()];
     let label = headline(text);
     let (atomic, manner) = match statement.class {
@@ -156,18 +180,9 @@ fn apart(rendered: &Rendered, statement: Statement) -> Unit {
         Some(data) => statement.span.start..data.end,
         None => statement.span.clone(),
     };
-    Unit {
-        label,
-        span: rendered.span(span.clone()),
-        atomic,
-        exclusive: true,
-        body: Body::Postgres(Step {
-            text: rendered.clone(),
-            span,
-            statements: vec![statement],
-            manner,
-        }),
-    }
+    let file = rendered.span(span.clone());
+    let step = Step { text: rendered.clone(), span, statements: vec![statement], manner };
+    Unit { label, span: file, atomic, exclusive: true, step: Arc::new(step) }
 }
 
 /// The first words of a statement: enough to know it again.
@@ -185,12 +200,9 @@ fn headline(statement: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::{Placeholders, Source, StoreKind};
 
     fn units(text: &str) -> Result<Vec<Unit>, ScriptError> {
-        let source = Source::new(StoreKind::Postgres, "f.sql", text);
-        let script = source.script(&Placeholders::default()).expect("script");
-        crate::stores::parse(&script)
+        parse(&Rendered::verbatim(text), text.starts_with("-- transaction: off"))
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::steps::acl::Acl;
 use super::steps::command::RawCommand;
 use super::steps::config::{Config, same};
 use super::steps::function::Function;
-use crate::stores::{Done, Failure, Job, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Done, Failure, Job};
 
 /// Applies `step`.
 pub async fn apply(server: &Server, step: &Step, job: &Job<'_>) -> Result<Done, Failure> {

@@ -9,7 +9,8 @@ use super::connection::{Node, number, text};
 use super::server::Server;
 use super::walk::{Route, Walk, size};
 use crate::shape::{Attributes, Shape};
-use crate::stores::{Audit, Depth, StoreError, Violation};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Audit, Depth, Violation};
 
 /// How many keys of each master a sample looks at.
 const SAMPLE: usize = 10_000;

@@ -17,7 +17,7 @@ use redis::{
 use super::Settings;
 use super::errors::{store_error, unexpected};
 use crate::secret::Secret;
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
 const PORT: u16 = 6379;
@@ -517,6 +517,7 @@ pub fn number(value: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stores::contract::Endpoint;
 
     fn target(settings: Settings) -> Result<Target, StoreError> {
         Target::of(&settings, "test")

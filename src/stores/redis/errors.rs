@@ -3,7 +3,8 @@
 
 use redis::{ErrorKind, RedisError};
 
-use crate::stores::{Effect, Failure, StoreError, StoreErrorKind, Why};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{Effect, Failure, Why};
 
 /// The error of a command that was sent to `address`.
 pub fn store_error(address: &str, error: &RedisError) -> StoreError {

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::steps::{Step, acl, config, function};
+use super::steps::{acl, config, function};
 use crate::shape::Attributes;
-use crate::stores::heal::{Drifted, Remedy};
+use crate::stores::remedy::{Drifted, Remedy};
 
-pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
+pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
     match (object.kind, object.recorded) {
         ("setting", Some(_)) => setting(object),
         ("function", Some(_)) => Remedy::steps([function::step_of(object.text("code"))]),
@@ -59,36 +59,4 @@ fn rules(recorded: &Attributes, has_password: bool) -> Vec<String> {
     let selectors = recorded.get("selectors").and_then(Value::as_array).into_iter().flatten();
     rules.extend(selectors.filter_map(Value::as_str).map(str::to_string));
     rules
-}
-
-/// Whether `step` makes, changes or drops `object`.
-pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
-    let is = |kind: &str, name: &str| {
-        object.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) == Some(name)
-    };
-    match step {
-        Step::Keyspace(contract) => object == contract.pattern.object(),
-        Step::DropKeyspace(pattern) => object == pattern.object(),
-        Step::Rewrite(_) => false,
-        Step::Config(config) => config.names().iter().any(|name| is("setting", name)),
-        Step::Function(function) => is("function", &function.library),
-        Step::DeleteFunction(library) => is("function", library),
-        Step::Acl(acl) => is("user", &acl.user),
-        Step::DeleteUser(user) => is("user", user),
-        Step::Command(_) => true,
-    }
-}
-
-/// Whether `step` makes `object`.
-pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
-    match step {
-        Step::Function(_) | Step::Acl(_) => touches(step, object),
-        Step::Keyspace(_)
-        | Step::DropKeyspace(_)
-        | Step::Rewrite(_)
-        | Step::Config(_)
-        | Step::DeleteFunction(_)
-        | Step::DeleteUser(_)
-        | Step::Command(_) => false,
-    }
 }

@@ -17,19 +17,65 @@ mod walk;
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-
-use super::{
-    Audit, Before, Body, Depth, Done, Failure, Job, Loss, Probe, Store, StoreError, StoreErrorKind,
-    Unit,
-};
 use crate::secret::Secret;
+use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, key};
 use crate::shape::Shape;
+use crate::store_error::StoreError;
+use crate::stores::contract::{
+    Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+};
+use crate::stores::description::{
+    Description, Language, Objects, Undo, any_order, journalled, no_parts,
+};
 use crate::tls::TlsFiles;
 
-pub(super) use heal::{heal, makes, touches};
 use server::Server;
 pub use steps::Step;
+
+/// What is known of Redis without a connection.
+pub static STORE: Description = Description {
+    name: "redis",
+    title: "Redis",
+    extensions: &["json5", "json", "jsonc"],
+    language: Language::Steps(|node| journalled(node, Step::parse)),
+    undo: Undo::Derived,
+    keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
+    addresses: &["url", "host", "sentinels"],
+    settings: |section| Settings::read(section).into(),
+    templates: &[(
+        "V",
+        "{\n  steps: [\n    // { keyspace: { pattern: \"thing:{id}\", type: \"hash\", ttl: \"24h\", purpose: \"\" } },\n  ],\n}\n",
+    )],
+    objects: Objects {
+        long_kinds: &[],
+        optional: &[],
+        // Every server has them all.
+        is_builtin: |object| object.starts_with("setting "),
+        part_of: no_parts,
+        rank: any_order,
+        heal: heal::heal,
+    },
+};
+
+const KEYS: &[Key] = &[
+    key("url", Kind::Secret, "", "The address: redis://user:password@host:6379/0."),
+    key("host", Kind::Text, "", "The server's host, in place of the URL's."),
+    key("port", Kind::Port, "6379", "The server's port, in place of the URL's."),
+    key("user", Kind::Text, "", "The user, in place of the URL's."),
+    key("password", Kind::Secret, "", "The password, in place of the URL's."),
+    key("database", Kind::Number, "0", "The number of the database, in place of the URL's."),
+    key("tls", Kind::Flag, "false", "Whether to speak TLS."),
+    key("cluster", Kind::Flag, "false", "Whether the server is a Redis Cluster."),
+    key(
+        "sentinels",
+        Kind::List,
+        "",
+        "The Sentinels to ask for the master: host:26379, host:26379.",
+    ),
+    key("sentinel_master", Kind::Text, "", "The master's name, as the Sentinels know it."),
+    key("sentinel_password", Kind::Secret, "", "The Sentinels' own password."),
+    key("response_timeout", Kind::Duration, "", "How long one answer may take."),
+];
 
 /// Where Redis is and how to log in. Parts that are given win over the same part of the URL.
 #[derive(Clone, Debug, Default)]
@@ -64,88 +110,86 @@ pub struct Settings {
     pub response_timeout: Option<Duration>,
 }
 
-impl Settings {
-    /// Host and port, or the master's name and its Sentinels; never a password.
-    pub fn address(&self) -> String {
+impl Endpoint for Settings {
+    type Connection = Redis;
+
+    /// Host and port, or the master's name and its Sentinels.
+    fn address(&self) -> String {
         connection::address(self)
     }
 
-    /// Whether what is sent can be read on its way, in words.
-    pub fn plain_text(&self) -> Option<String> {
+    fn plain_text(&self) -> Option<String> {
         connection::plain_text(self)
+    }
+
+    /// Proves, too, that the server may be used and is of the kind that the settings say.
+    async fn connect(&self, application: &str) -> Result<Redis, StoreError> {
+        Ok(Redis { server: Server::connect(self, application).await? })
     }
 }
 
-/// Connects once and proves that the server answers, may be used, and is of the kind that the
-/// settings say.
-pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
-    let server = Server::connect(settings, application).await?;
-    Ok(Box::new(Redis { server }))
+impl Settings {
+    fn read(section: &mut Reader<'_>) -> Settings {
+        Settings {
+            url: section.secret("url"),
+            host: section.host("host"),
+            port: section.port("port"),
+            user: section.text("user"),
+            password: section.secret("password"),
+            database: section.number("database"),
+            tls: section.flag("tls"),
+            tls_files: section.tls_files(),
+            cluster: section.flag("cluster").unwrap_or(false),
+            sentinels: section.hosts("sentinels"),
+            sentinel_master: section.text("sentinel_master"),
+            sentinel_password: section.secret("sentinel_password"),
+            connect_timeout: section.duration("connect_timeout"),
+            response_timeout: section.duration("response_timeout"),
+        }
+    }
 }
 
-struct Redis {
+/// A connected server, cluster or master.
+pub struct Redis {
     server: Server,
 }
 
-impl Store for Redis {
+impl Connection for Redis {
+    type Step = Step;
+
     /// A Redis has nothing of the kind: its run id is new after each restart, its replication id
     /// after each failover.
-    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        Box::pin(async { Ok(None) })
+    async fn identity(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     /// There is nothing to end: the server drops what a closed connection still had in its
     /// pipeline, which is one batch of repeatable commands at most.
-    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
+    async fn expel(&self, _dead: &[String]) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn before<'a>(
-        &'a self,
-        unit: &'a Unit,
-        recorded: &'a Shape,
-    ) -> BoxFuture<'a, Result<Before, StoreError>> {
-        Box::pin(async move { probe::before(&self.server, step(unit)?, recorded).await })
+    async fn before(&self, step: &Step, recorded: &Shape) -> Result<Before, StoreError> {
+        probe::before(&self.server, step, recorded).await
     }
 
-    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
-        Box::pin(async move { probe::holds(&self.server, step(unit)?).await })
+    async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
+        probe::holds(&self.server, step).await
     }
 
-    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(async move { apply::apply(&self.server, step(job.unit)?, &job).await })
+    async fn apply<'a>(&'a self, step: &'a Step, job: Job<'a>) -> Result<Done, Failure> {
+        apply::apply(&self.server, step, &job).await
     }
 
-    fn probe<'a>(
-        &'a self,
-        unit: &'a Unit,
-        _before: &'a Before,
-    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
-        Box::pin(async move { probe::probe(&self.server, step(unit)?).await })
+    async fn probe(&self, step: &Step, _before: &Before) -> Result<Probe, StoreError> {
+        probe::probe(&self.server, step).await
     }
 
-    fn inspect<'a>(
-        &'a self,
-        recorded: &'a Shape,
-        depth: Depth,
-    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        Box::pin(async move { shape::inspect(&self.server, recorded, depth).await })
+    async fn inspect(&self, recorded: &Shape, depth: Depth) -> Result<Shape, StoreError> {
+        shape::inspect(&self.server, recorded, depth).await
     }
 
-    fn audit<'a>(
-        &'a self,
-        recorded: &'a Shape,
-        depth: Depth,
-    ) -> BoxFuture<'a, Result<Option<Audit>, StoreError>> {
-        Box::pin(async move { audit::audit(&self.server, recorded, depth).await })
-    }
-}
-
-fn step(unit: &Unit) -> Result<&Step, StoreError> {
-    match &unit.body {
-        Body::Redis(step) => Ok(step),
-        Body::Postgres(_) | Body::Mongo(_) | Body::Weaviate(_) | Body::Kafka(_) => {
-            Err(StoreError::new(StoreErrorKind::Settings, "this step belongs to another store"))
-        }
+    async fn audit(&self, recorded: &Shape, depth: Depth) -> Result<Option<Audit>, StoreError> {
+        audit::audit(&self.server, recorded, depth).await
     }
 }

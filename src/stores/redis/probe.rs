@@ -15,9 +15,10 @@ use super::steps::keyspace::{Contract, Pattern};
 use super::steps::rewrite::{Change, Rewrite, reversible};
 use super::steps::{Step, acl, config, function, keyspace, lost};
 use super::walk::{Route, Walk, size_of_all};
-use crate::migration::document::nearest;
 use crate::shape::Shape;
-use crate::stores::{Before, Loss, Probe, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Before, Loss, Probe};
+use crate::text::document::nearest;
 
 /// Up to so many keys are read before a rewrite, to find out whether it can be taken back: about
 /// three seconds of reading.
@@ -181,7 +182,7 @@ async fn any_expires(masters: &[Node], rewrite: &Rewrite) -> Result<bool, StoreE
 /// Whether any key has already a name such as the renamed keys get.
 async fn any_target(masters: &[Node], rewrite: &Rewrite) -> Result<bool, StoreError> {
     let Some(written) = rewrite.renamed() else { return Ok(true) };
-    let pattern = Pattern::parse(&crate::migration::Node::from_json(&json!(written)), "rename")
+    let pattern = Pattern::parse(&crate::text::Node::from_json(&json!(written)), "rename")
         .map_err(|error| StoreError::refused(error.message))?;
     let route = Route::of(&pattern, rewrite.key_type.as_deref(), rewrite.count);
     for node in masters {

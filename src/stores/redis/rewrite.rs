@@ -12,7 +12,9 @@ use super::server::{Server, are_same, expect_steady};
 use super::steps::rewrite::{Change, Rewrite};
 use super::walk::{Route, Turn, Walk, share, size, size_of_all};
 use crate::failpoint::effect;
-use crate::stores::{Done, Failure, Job, Pace, Position, Progress, StoreError, Why};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Done, Failure, Job, Position, Progress, Why};
+use crate::stores::pace::Pace;
 
 /// Positions are journalled no more often: a batch takes 2 ms, a journal entry as long, and what is
 /// done again after a crash costs no more than this.

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use super::Settings;
 use super::connection::{Address, Node, Target, items, number, text};
 use super::errors::unexpected;
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 
 /// How many slots a cluster has.
 const SLOTS: i64 = 16_384;

@@ -12,7 +12,8 @@ use super::server::{Server, command};
 use super::steps::acl::LiveUser;
 use super::steps::config;
 use crate::shape::{Attributes, Shape};
-use crate::stores::{Depth, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::Depth;
 
 /// Settings that are seen whether a migration named them yet or not, so that the pictures before
 /// and after a run differ by what it set. Others are seen once they are recorded.

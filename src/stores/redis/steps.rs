@@ -10,9 +10,10 @@ pub mod rewrite;
 
 use serde_json::{Value, json};
 
-use crate::migration::document::unknown_key;
-use crate::migration::{Node, ScriptError};
 use crate::shape::Attributes;
+use crate::stores::contract::Operation;
+use crate::text::document::unknown_key;
+use crate::text::{Node, ScriptError};
 
 use acl::Acl;
 use command::RawCommand;
@@ -78,59 +79,6 @@ impl Step {
         }
     }
 
-    /// The operation in a few words; never a rule of a user or an argument that may be a secret.
-    pub fn label(&self) -> String {
-        match self {
-            Step::Keyspace(contract) => format!("keyspace {}", contract.pattern.written),
-            Step::DropKeyspace(pattern) => format!("dropKeyspace {}", pattern.written),
-            Step::Rewrite(rewrite) => rewrite.label(),
-            Step::Config(config) => format!("config {}", config.names().join(", ")),
-            Step::Function(function) => format!("function {}", function.library),
-            Step::DeleteFunction(library) => format!("deleteFunction {library}"),
-            Step::Acl(acl) => format!("acl {}", acl.user),
-            Step::DeleteUser(user) => format!("deleteUser {user}"),
-            Step::Command(command) => command.label(),
-        }
-    }
-
-    /// What is dangerous about it, in words.
-    pub fn hazards(&self) -> Vec<String> {
-        match self {
-            Step::Rewrite(rewrite) => match rewrite.change {
-                rewrite::Change::Delete => vec!["deletes every key that matches".into()],
-                rewrite::Change::Ttl(_) => vec!["every key that matches will expire".into()],
-                rewrite::Change::Rename { .. } | rewrite::Change::Persist => Vec::new(),
-            },
-            Step::Command(_) => {
-                vec!["a raw command: a run killed in it may need a person to settle it".into()]
-            }
-            Step::Keyspace(_)
-            | Step::DropKeyspace(_)
-            | Step::Config(_)
-            | Step::Function(_)
-            | Step::DeleteFunction(_)
-            | Step::Acl(_)
-            | Step::DeleteUser(_) => Vec::new(),
-        }
-    }
-
-    /// What undoes the step over `before`, the value that `before` read; or why nothing does.
-    pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
-        match self {
-            Step::Rewrite(rewrite) => rewrite.inverse(before),
-            Step::Command(command) => {
-                Err(format!("what undoes `{}` cannot be told from the command", command.label()))
-            }
-            Step::Keyspace(_)
-            | Step::DropKeyspace(_)
-            | Step::Config(_)
-            | Step::Function(_)
-            | Step::DeleteFunction(_)
-            | Step::Acl(_)
-            | Step::DeleteUser(_) => self.restored(before),
-        }
-    }
-
     /// These keep in `before` the very step that restores what was there, or why none does.
     fn restored(&self, before: &Value) -> Result<Vec<Value>, String> {
         match (before.get("lost"), before) {
@@ -153,10 +101,63 @@ impl Step {
             | Step::Command(_) => Err("what was there before is not known".to_string()),
         }
     }
+}
+
+impl Operation for Step {
+    /// The operation in a few words; never a rule of a user or an argument that may be a secret.
+    fn label(&self) -> String {
+        match self {
+            Step::Keyspace(contract) => format!("keyspace {}", contract.pattern.written),
+            Step::DropKeyspace(pattern) => format!("dropKeyspace {}", pattern.written),
+            Step::Rewrite(rewrite) => rewrite.label(),
+            Step::Config(config) => format!("config {}", config.names().join(", ")),
+            Step::Function(function) => format!("function {}", function.library),
+            Step::DeleteFunction(library) => format!("deleteFunction {library}"),
+            Step::Acl(acl) => format!("acl {}", acl.user),
+            Step::DeleteUser(user) => format!("deleteUser {user}"),
+            Step::Command(command) => command.label(),
+        }
+    }
+
+    fn hazards(&self) -> Vec<String> {
+        match self {
+            Step::Rewrite(rewrite) => match rewrite.change {
+                rewrite::Change::Delete => vec!["deletes every key that matches".into()],
+                rewrite::Change::Ttl(_) => vec!["every key that matches will expire".into()],
+                rewrite::Change::Rename { .. } | rewrite::Change::Persist => Vec::new(),
+            },
+            Step::Command(_) => {
+                vec!["a raw command: a run killed in it may need a person to settle it".into()]
+            }
+            Step::Keyspace(_)
+            | Step::DropKeyspace(_)
+            | Step::Config(_)
+            | Step::Function(_)
+            | Step::DeleteFunction(_)
+            | Step::Acl(_)
+            | Step::DeleteUser(_) => Vec::new(),
+        }
+    }
+
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
+        match self {
+            Step::Rewrite(rewrite) => rewrite.inverse(before),
+            Step::Command(command) => {
+                Err(format!("what undoes `{}` cannot be told from the command", command.label()))
+            }
+            Step::Keyspace(_)
+            | Step::DropKeyspace(_)
+            | Step::Config(_)
+            | Step::Function(_)
+            | Step::DeleteFunction(_)
+            | Step::Acl(_)
+            | Step::DeleteUser(_) => self.restored(before),
+        }
+    }
 
     /// What the step puts into the recorded shape by itself: a contract, of which Redis holds
     /// nothing, and a setting, of which it holds hundreds that no migration ever named.
-    pub fn declares(&self) -> Vec<(String, Option<Attributes>)> {
+    fn declares(&self) -> Vec<(String, Option<Attributes>)> {
         match self {
             Step::Keyspace(contract) => {
                 vec![(contract.pattern.object(), Some(contract.attributes()))]
@@ -169,6 +170,36 @@ impl Step {
             | Step::DeleteFunction(_)
             | Step::DeleteUser(_)
             | Step::Command(_) => Vec::new(),
+        }
+    }
+
+    fn touches(&self, object: &str) -> bool {
+        let is = |kind: &str, name: &str| {
+            object.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) == Some(name)
+        };
+        match self {
+            Step::Keyspace(contract) => object == contract.pattern.object(),
+            Step::DropKeyspace(pattern) => object == pattern.object(),
+            Step::Rewrite(_) => false,
+            Step::Config(config) => config.names().iter().any(|name| is("setting", name)),
+            Step::Function(function) => is("function", &function.library),
+            Step::DeleteFunction(library) => is("function", library),
+            Step::Acl(acl) => is("user", &acl.user),
+            Step::DeleteUser(user) => is("user", user),
+            Step::Command(_) => true,
+        }
+    }
+
+    fn makes(&self, object: &str) -> bool {
+        match self {
+            Step::Function(_) | Step::Acl(_) => Operation::touches(self, object),
+            Step::Keyspace(_)
+            | Step::DropKeyspace(_)
+            | Step::Rewrite(_)
+            | Step::Config(_)
+            | Step::DeleteFunction(_)
+            | Step::DeleteUser(_)
+            | Step::Command(_) => false,
         }
     }
 }

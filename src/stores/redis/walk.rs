@@ -13,7 +13,7 @@ use redis::{Cmd, Value, cmd};
 use super::connection::{Node, number, text};
 use super::errors::unexpected;
 use super::steps::keyspace::Pattern;
-use crate::stores::StoreError;
+use crate::store_error::StoreError;
 
 /// Which keys a walk meets.
 pub struct Route<'r> {

@@ -8,7 +8,8 @@ use super::probe::{is_there, property_of, required, required_with_tenants, tenan
 use super::schema::WAY_AROUND;
 use super::steps::{Step, Tenant};
 use crate::failpoint::effect;
-use crate::stores::{Done, Effect, Failure, StoreError, StoreErrorKind, Why};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{Done, Effect, Failure, Why};
 
 /// Applies `step`; one that is done already is left as it is.
 pub(super) async fn step(client: &Client, step: &Step) -> Result<Done, Failure> {

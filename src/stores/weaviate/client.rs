@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::steps::Tenant;
-use crate::stores::{StoreError, StoreErrorKind};
+use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, TlsFiles};
 
 /// A connection to one server.

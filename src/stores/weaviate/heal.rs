@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::Step;
 use super::schema::WAY_AROUND;
 use crate::shape::{Attributes, SERVER};
-use crate::stores::heal::{Drifted, Remedy, gone_with_its_data};
+use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
 
-pub(in crate::stores) fn heal(object: &Drifted<'_>) -> Remedy {
+pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
     match (object.kind, object.is_absent(), object.recorded) {
         ("class", true, _) => gone_with_its_data(&format!("class {}", object.name)),
         ("class", false, _) => class(object),
@@ -35,7 +35,7 @@ fn class(object: &Drifted<'_>) -> Remedy {
         };
         let one = nested(path, value);
         let step = json!({ "updateClass": { "class": object.name, "set": one } });
-        match Step::parse(&crate::migration::Node::from_json(&step)) {
+        match Step::parse(&crate::text::Node::from_json(&step)) {
             Ok(_) => set = super::compare::merged(&set, &one),
             Err(error) => {
                 let hint = error.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
@@ -80,39 +80,7 @@ fn property(name: &str, recorded: &Attributes) -> Remedy {
 }
 
 /// The class that a property is part of.
-pub(in crate::stores) fn part_of(object: &str) -> Vec<String> {
+pub(super) fn part_of(object: &str) -> Vec<String> {
     let class = object.strip_prefix("property ").and_then(|name| name.split_once('.'));
     class.map(|(class, _)| format!("class {class}")).into_iter().collect()
-}
-
-/// Whether `step` makes, changes or drops `object`.
-pub(in crate::stores) fn touches(step: &Step, object: &str) -> bool {
-    let class = match step {
-        Step::CreateClass { class, .. }
-        | Step::AddProperty { class, .. }
-        | Step::UpdateClass { class, .. }
-        | Step::DeleteClass { class }
-        | Step::AddTenants { class, .. }
-        | Step::RemoveTenants { class, .. } => class,
-    };
-    let of_class = part_of(object);
-    let class = format!("class {class}");
-    object == class || of_class.contains(&class)
-}
-
-/// Whether `step` makes `object`.
-pub(in crate::stores) fn makes(step: &Step, object: &str) -> bool {
-    match step {
-        Step::CreateClass { class, definition } => {
-            let properties = definition["properties"].as_array().into_iter().flatten();
-            let mut names = properties.filter_map(|property| property["name"].as_str());
-            object == format!("class {class}")
-                || names.any(|name| object == format!("property {class}.{name}"))
-        }
-        Step::AddProperty { class, name, .. } => object == format!("property {class}.{name}"),
-        Step::UpdateClass { .. }
-        | Step::DeleteClass { .. }
-        | Step::AddTenants { .. }
-        | Step::RemoveTenants { .. } => false,
-    }
 }

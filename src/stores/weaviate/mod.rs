@@ -11,20 +11,52 @@ mod steps;
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
-pub(super) use heal::{heal, makes, part_of, touches};
 pub use steps::{Step, Tenant};
 
 use self::client::Client;
-use super::{
-    Before, Body, Depth, Done, Effect, Failure, Job, Loss, Probe, Store, StoreError,
-    StoreErrorKind, Unit, Why,
-};
 use crate::secret::Secret;
+use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, key};
 use crate::shape::Shape;
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{
+    Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+};
+use crate::stores::description::{
+    Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+};
 use crate::tls::{self, Peer, Plain, TlsFiles};
+
+/// What is known of Weaviate without a connection.
+pub static STORE: Description = Description {
+    name: "weaviate",
+    title: "Weaviate",
+    extensions: &["json5", "json", "jsonc"],
+    language: Language::Steps(|node| journalled(node, Step::parse)),
+    undo: Undo::Derived,
+    keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
+    addresses: &["url"],
+    settings: |section| Settings::read(section).into(),
+    templates: &[(
+        "V",
+        "{\n  steps: [\n    // { createClass: { class: \"Thing\", vectorizer: \"none\", properties: [] } },\n  ],\n}\n",
+    )],
+    objects: Objects {
+        long_kinds: &[],
+        optional: &[],
+        is_builtin: begins_empty,
+        part_of: |object, _| heal::part_of(object),
+        rank: any_order,
+        heal: heal::heal,
+    },
+};
+
+const KEYS: &[Key] = &[
+    key("url", Kind::Text, "", "The address: http://host:8080."),
+    key("api_key", Kind::Secret, "", "The API key."),
+    key("request_timeout", Kind::Duration, "", "How long one request may take."),
+];
 
 /// Where the server is and what it takes to be let in.
 #[derive(Clone, Debug, Default)]
@@ -42,17 +74,17 @@ pub struct Settings {
     pub request_timeout: Option<Duration>,
 }
 
-impl Settings {
-    /// Host and port.
-    pub fn address(&self) -> String {
+impl Endpoint for Settings {
+    type Connection = Weaviate;
+
+    fn address(&self) -> String {
         match self.base() {
             Ok(url) => address(&url),
             Err(_) => String::new(),
         }
     }
 
-    /// Whether what is sent can be read on its way, in words.
-    pub fn plain_text(&self) -> Option<String> {
+    fn plain_text(&self) -> Option<String> {
         let base = self.base().ok().filter(|base| base.scheme() == "http")?;
         let address = address(&base);
         tls::leaves_machine(&address).then(|| {
@@ -60,6 +92,36 @@ impl Settings {
                 "{address} is spoken to in plain text, with the API key: write https:// in the URL"
             )
         })
+    }
+
+    /// Proves with one request that the server answers and takes the key: `/v1/meta` demands it,
+    /// which the readiness endpoints do not.
+    async fn connect(&self, application: &str) -> Result<Weaviate, StoreError> {
+        let base = self.base()?;
+        let address = address(&base);
+        let peer = peer(self, &base);
+        let tls = self.tls.clone();
+        let client = Client { http: self.http(application)?, base, address, tls };
+        let meta = tls::explained(client.meta(self.connect_timeout()), &peer).await?;
+        match meta["version"].as_str() {
+            Some(version) => Ok(Weaviate { version: version.to_string(), client }),
+            None => {
+                let message = format!("{} answers, but not as Weaviate does", client.address);
+                Err(StoreError::new(StoreErrorKind::Settings, message))
+            }
+        }
+    }
+}
+
+impl Settings {
+    fn read(section: &mut Reader<'_>) -> Settings {
+        Settings {
+            url: section.open_url("url"),
+            api_key: section.secret("api_key"),
+            tls: section.tls_files(),
+            connect_timeout: section.duration("connect_timeout"),
+            request_timeout: section.duration("request_timeout"),
+        }
     }
 
     /// The URL below which the interface lies. Errors don't repeat it: it may hold a password.
@@ -133,24 +195,6 @@ fn address(url: &url::Url) -> String {
     }
 }
 
-/// Connects, and proves with one request that the server answers and takes the key: `/v1/meta`
-/// demands it, which the readiness endpoints do not.
-pub async fn connect(settings: &Settings, application: &str) -> Result<Box<dyn Store>, StoreError> {
-    let base = settings.base()?;
-    let address = address(&base);
-    let peer = peer(settings, &base);
-    let tls = settings.tls.clone();
-    let client = Client { http: settings.http(application)?, base, address, tls };
-    let meta = tls::explained(client.meta(settings.connect_timeout()), &peer).await?;
-    match meta["version"].as_str() {
-        Some(version) => Ok(Box::new(Weaviate { version: version.to_string(), client })),
-        None => {
-            let message = format!("{} answers, but not as Weaviate does", client.address);
-            Err(StoreError::new(StoreErrorKind::Settings, message))
-        }
-    }
-}
-
 fn peer(settings: &Settings, base: &url::Url) -> Peer {
     let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_string();
     Peer {
@@ -164,100 +208,57 @@ fn peer(settings: &Settings, base: &url::Url) -> Peer {
     }
 }
 
-struct Weaviate {
+/// A connected server.
+pub struct Weaviate {
     client: Client,
     version: String,
 }
 
-impl Store for Weaviate {
+impl Connection for Weaviate {
+    type Step = Step;
+
     /// Weaviate has no id of its own: nothing tells two servers apart.
-    fn identity(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
-        Box::pin(async { Ok(None) })
+    async fn identity(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
     }
 
     /// A schema call ends with its request: a dead run leaves nothing behind.
-    fn expel<'a>(&'a self, _dead: &'a [String]) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
+    async fn expel(&self, _dead: &[String]) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn before<'a>(
-        &'a self,
-        unit: &'a Unit,
-        _recorded: &'a Shape,
-    ) -> BoxFuture<'a, Result<Before, StoreError>> {
-        Box::pin(async { probe::before(&self.client, step_of(unit)?).await })
+    async fn before(&self, step: &Step, _recorded: &Shape) -> Result<Before, StoreError> {
+        probe::before(&self.client, step).await
     }
 
-    fn holds<'a>(&'a self, unit: &'a Unit) -> BoxFuture<'a, Result<Vec<Loss>, StoreError>> {
-        Box::pin(async { probe::holds(&self.client, step_of(unit)?).await })
+    async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
+        probe::holds(&self.client, step).await
     }
 
-    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
-        Box::pin(async move {
-            let step = step_of(job.unit)?;
-            if job.cancel.is_cancelled() {
-                return Err(cancelled(Effect::None));
-            }
-            let limit = job.limits.statement_timeout.unwrap_or(Duration::MAX);
-            tokio::select! {
-                biased;
-                outcome = apply::step(&self.client, step) => outcome,
-                () = job.cancel.cancelled() => Err(cancelled(Effect::Unknown)),
-                () = tokio::time::sleep(limit) => Err(out_of_time(limit)),
-            }
-        })
+    async fn apply<'a>(&'a self, step: &'a Step, job: Job<'a>) -> Result<Done, Failure> {
+        job.bounded(apply::step(&self.client, step)).await
     }
 
-    fn probe<'a>(
-        &'a self,
-        unit: &'a Unit,
-        _before: &'a Before,
-    ) -> BoxFuture<'a, Result<Probe, StoreError>> {
-        Box::pin(async { probe::probe(&self.client, step_of(unit)?).await })
+    async fn probe(&self, step: &Step, _before: &Before) -> Result<Probe, StoreError> {
+        probe::probe(&self.client, step).await
     }
 
-    fn inspect<'a>(
-        &'a self,
-        recorded: &'a Shape,
-        _depth: Depth,
-    ) -> BoxFuture<'a, Result<Shape, StoreError>> {
-        Box::pin(async move {
-            let mut classes = self.client.classes().await?;
-            // A list that is taken while others change the schema was seen to lack a class that was
-            // there: one that is missing is asked for by its name before it is called absent.
-            let listed = |name: &str| classes.iter().any(|class| class["class"] == name);
-            let missing: Vec<&str> = recorded
-                .of_kind("class")
-                .map(|(name, _)| name)
-                .filter(|name| !listed(name))
-                .collect();
-            for name in missing {
-                classes.extend(self.client.class(name).await?);
-            }
-            Ok(shape::of(&classes).seen_by(&self.version))
-        })
-    }
-}
-
-fn step_of(unit: &Unit) -> Result<&Step, StoreError> {
-    match &unit.body {
-        Body::Weaviate(step) => Ok(step),
-        Body::Postgres(_) | Body::Mongo(_) | Body::Kafka(_) | Body::Redis(_) => {
-            Err(StoreError::refused(format!("`{}` is not a step of weaviate", unit.label)))
+    async fn inspect(&self, recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
+        let mut classes = self.client.classes().await?;
+        // A list that is taken while others change the schema was seen to lack a class that was
+        // there: one that is missing is asked for by its name before it is called absent.
+        let listed = |name: &str| classes.iter().any(|class| class["class"] == name);
+        let missing: Vec<&str> =
+            recorded.of_kind("class").map(|(name, _)| name).filter(|name| !listed(name)).collect();
+        for name in missing {
+            classes.extend(self.client.class(name).await?);
         }
+        Ok(shape::of(&classes).seen_by(&self.version))
     }
-}
 
-/// The server cannot call a schema change back: it is left to end by itself.
-fn cancelled(effect: Effect) -> Failure {
-    let source = StoreError::refused("interrupted");
-    Failure { why: Why::Cancelled, effect, at: None, source }
-}
-
-fn out_of_time(limit: Duration) -> Failure {
-    let source = StoreError::unreachable(format!("no answer within {limit:?}"))
-        .hint("`statement_timeout` in the migration's header sets this limit");
-    Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source }
+    async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

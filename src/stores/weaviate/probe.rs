@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::compare;
 use super::steps::{Step, Tenant, listed};
-use crate::stores::{Before, Loss, Probe, StoreError};
+use crate::store_error::StoreError;
+use crate::stores::contract::{Before, Loss, Probe};
 
 /// How the store stands towards `step`, before it is claimed.
 pub(super) async fn before(client: &Client, step: &Step) -> Result<Before, StoreError> {
@@ -239,7 +240,7 @@ fn loss(what: &str, objects: u64) -> Vec<Loss> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::Standing;
+    use crate::stores::contract::Standing;
 
     fn tenant(name: &str, status: Option<&str>) -> Tenant {
         Tenant { name: name.to_string(), status: status.map(str::to_string) }

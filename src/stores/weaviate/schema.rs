@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::migration::document::{Key, nearest, unknown_key};
-use crate::migration::{Node, NodeKind, ScriptError};
+use crate::text::document::{Key, nearest, unknown_key};
+use crate::text::{Node, NodeKind, ScriptError};
 
 /// What a definition is read for: `updateClass` may not name what is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

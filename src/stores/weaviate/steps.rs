@@ -4,9 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
+use super::heal::part_of;
 use super::schema;
-use crate::migration::document::{Key, nearest, unknown_key};
-use crate::migration::{Fields, Node, ScriptError};
+use crate::stores::contract::Operation;
+use crate::text::document::{Key, nearest, unknown_key};
+use crate::text::{Fields, Node, ScriptError};
 
 /// One schema call.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,9 +88,11 @@ impl Step {
             _ => Err(unknown_step(key)),
         }
     }
+}
 
+impl Operation for Step {
     /// What it does, in a few words.
-    pub fn label(&self) -> String {
+    fn label(&self) -> String {
         match self {
             Step::CreateClass { class, .. } => format!("createClass {class}"),
             Step::AddProperty { class, name, .. } => format!("addProperty {class}.{name}"),
@@ -103,8 +107,7 @@ impl Step {
         }
     }
 
-    /// What is dangerous about it, in words.
-    pub fn hazards(&self) -> Vec<String> {
+    fn hazards(&self) -> Vec<String> {
         match self {
             Step::CreateClass { .. } | Step::UpdateClass { .. } | Step::AddTenants { .. } => {
                 Vec::new()
@@ -117,8 +120,7 @@ impl Step {
         }
     }
 
-    /// The steps that undo it, given what stood `before`; or why nothing does.
-    pub fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         match self {
             Step::CreateClass { class, .. } => Ok(vec![json!({ "deleteClass": class })]),
             Step::AddProperty { class, name, .. } => Err(format!(
@@ -135,6 +137,36 @@ impl Step {
             Step::RemoveTenants { class, .. } => {
                 Ok(vec![json!({ "addTenants": { "class": class, "tenants": before["tenants"] } })])
             }
+        }
+    }
+
+    fn touches(&self, object: &str) -> bool {
+        let class = match self {
+            Step::CreateClass { class, .. }
+            | Step::AddProperty { class, .. }
+            | Step::UpdateClass { class, .. }
+            | Step::DeleteClass { class }
+            | Step::AddTenants { class, .. }
+            | Step::RemoveTenants { class, .. } => class,
+        };
+        let of_class = part_of(object);
+        let class = format!("class {class}");
+        object == class || of_class.contains(&class)
+    }
+
+    fn makes(&self, object: &str) -> bool {
+        match self {
+            Step::CreateClass { class, definition } => {
+                let properties = definition["properties"].as_array().into_iter().flatten();
+                let mut names = properties.filter_map(|property| property["name"].as_str());
+                object == format!("class {class}")
+                    || names.any(|name| object == format!("property {class}.{name}"))
+            }
+            Step::AddProperty { class, name, .. } => object == format!("property {class}.{name}"),
+            Step::UpdateClass { .. }
+            | Step::DeleteClass { .. }
+            | Step::AddTenants { .. }
+            | Step::RemoveTenants { .. } => false,
         }
     }
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use aiplat_migrate::Config;
 use aiplat_migrate::config::{Environment, Options};
-use aiplat_migrate::migration::StoreKind;
+
+use aiplat_migrate::secret::Secrets;
 use aiplat_migrate::shape::Shape;
-use aiplat_migrate::stores::{Depth, Settings};
+use aiplat_migrate::stores::{Beside, Depth, StoreKind};
 use bson::doc;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -24,7 +25,7 @@ pub fn picture(env: &TestEnv) -> BTreeMap<String, Value> {
 /// The same with the objects of the shared stores that are `ours` too.
 pub fn picture_of(env: &TestEnv, ours: impl Fn(&str) -> bool) -> BTreeMap<String, Value> {
     let own = |kind: StoreKind, object: &str| {
-        let own_database = matches!(kind, StoreKind::Postgres | StoreKind::Mongo);
+        let own_database = matches!(kind.name(), "postgres" | "mongo");
         let named = object.contains(&env.name) || object.contains(&env.class());
         (own_database || named || ours(object)) && object != "schema public"
     };
@@ -60,16 +61,12 @@ pub fn shapes(env: &TestEnv) -> BTreeMap<StoreKind, Shape> {
     let config = Config::load(&Options::default(), &environment).expect("settings");
     let mut recorded = recorded(env);
     let looks = config.stores.into_iter().map(|(kind, settings)| {
-        let settings = match settings {
-            Settings::Postgres(settings) => {
-                let hidden = vec![config.ledger.schema.clone()];
-                Settings::Postgres(aiplat_migrate::postgres::Settings { hidden, ..settings })
-            }
-            other => other,
-        };
+        let beside = Beside { schema: config.ledger.schema.clone(), greeting: None };
+        let settings = settings.beside(&beside);
         let recorded = recorded.remove(&kind).unwrap_or_default();
         async move {
-            let store = settings.connect("aiplat-migrate-test").await.expect("store");
+            let store =
+                settings.connect("aiplat-migrate-test", &Secrets::default()).await.expect("store");
             (kind, store.inspect(&recorded, Depth::Structure).await.expect("shape"))
         }
     });

@@ -3,24 +3,26 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use aiplat_migrate::migration::Node;
 use aiplat_migrate::shape::Shape;
+use aiplat_migrate::store_error::StoreErrorKind;
 use aiplat_migrate::stores::mongo::{Settings, Step};
 use aiplat_migrate::stores::{
-    self, Before, Body, Depth, Done, Effect, Failure, Job, Limits, Position, Probe, Progress,
-    Pulse, Standing, Stop, Store, StoreErrorKind, Unit, Why,
+    Before, Depth, Done, Effect, Failure, Job, Limits, Position, Probe, Progress, Pulse, Standing,
+    Stop, Store, Unit, Why,
 };
+use aiplat_migrate::text::Node;
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::connect;
 use crate::support::{required, unique};
 
 /// A database of its own, seen through the store and through the bare driver.
 struct Env {
-    store: Box<dyn Store>,
+    store: Store,
     client: mongodb::Client,
     db: mongodb::Database,
     run: String,
@@ -40,8 +42,7 @@ impl Env {
         let client =
             mongodb::Client::with_uri_str(required("TEST_MONGO_URL")).await.expect("client");
         let db = client.database(&name);
-        let store = aiplat_migrate::stores::Settings::Mongo(settings(&name));
-        let store = store.connect("tests").await.expect("connects");
+        let store = connect("mongo", &settings(&name)).await.expect("connects");
         Env { store, client, db, run: unique("run") }
     }
 
@@ -85,7 +86,7 @@ impl Env {
         // The ledger keeps it as text.
         let kept = serde_json::to_string(&before).expect("before");
         let kept: Before = serde_json::from_str(&kept).expect("before");
-        stores::inverse(&unit(step), &kept)
+        unit(step).inverse(&kept)
     }
 
     async fn down(&self, undo: Vec<Value>) {
@@ -145,13 +146,7 @@ impl Env {
 
 fn unit(step: &str) -> Unit {
     let step = Step::parse(&Node::parse(step).expect("JSON5")).expect(step);
-    Unit {
-        label: step.label(),
-        span: 0..0,
-        atomic: false,
-        exclusive: true,
-        body: Body::Mongo(step),
-    }
+    Unit::journalled(step, 0..0)
 }
 
 /// Records positions, and says stop after `allowed` of them.
@@ -719,9 +714,9 @@ async fn the_replica_set_is_known_by_its_id() {
     env.clean().await;
 }
 
-async fn refusal(settings: Settings) -> aiplat_migrate::stores::StoreError {
+async fn refusal(settings: Settings) -> aiplat_migrate::store_error::StoreError {
     let started = Instant::now();
-    let refused = aiplat_migrate::stores::Settings::Mongo(settings).connect("tests").await;
+    let refused = connect("mongo", &settings).await;
     assert!(started.elapsed() < Duration::from_secs(7), "{:?}", started.elapsed());
     refused.err().expect("refused")
 }
@@ -794,8 +789,7 @@ async fn a_user_with_rights_on_one_database_can_do_it_all() {
         auth_source: Some(database),
         ..Settings::default()
     };
-    let store =
-        aiplat_migrate::stores::Settings::Mongo(parts).connect("tests").await.expect("connects");
+    let store = connect("mongo", &parts).await.expect("connects");
     let own = Env { store, client: env.client.clone(), db: env.db.clone(), run: unique("run") };
     assert_eq!(own.store.identity().await.expect("identity"), None);
     own.there_and_back("{create: 'c', validator: {x: 1}}").await;

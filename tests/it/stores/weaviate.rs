@@ -2,18 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use aiplat_migrate::migration::Node;
 use aiplat_migrate::secret::Secret;
 use aiplat_migrate::shape::Shape;
-use aiplat_migrate::stores::weaviate::{Settings, Step, connect};
+use aiplat_migrate::store_error::StoreErrorKind;
+use aiplat_migrate::stores::weaviate::{Settings, Step};
 use aiplat_migrate::stores::{
-    Before, Body, Depth, Done, Effect, Failure, Job, Limits, Position, Probe, Progress, Pulse,
-    Standing, Stop, Store, StoreErrorKind, Unit, Why,
+    Before, Depth, Done, Effect, Failure, Job, Limits, Position, Probe, Progress, Pulse, Standing,
+    Stop, Store, Unit, Why,
 };
+use aiplat_migrate::text::Node;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use aiplat_migrate::stores::contract::Endpoint;
+
+use super::connect;
 use crate::support::{required, unique};
 
 struct Quiet;
@@ -36,13 +40,13 @@ fn settings() -> Settings {
 
 /// A connected store, and a second way in to see what it did.
 struct Env {
-    store: Box<dyn Store>,
+    store: Store,
     http: reqwest::Client,
 }
 
 impl Env {
     async fn new() -> Env {
-        let store = connect(&settings(), "aiplat-migrate tests").await.expect("connect");
+        let store = connect("weaviate", &settings()).await.expect("connect");
         Env { store, http: reqwest::Client::new() }
     }
 
@@ -107,8 +111,7 @@ impl Env {
 
     /// Undoes what `done` did, by the inverse steps.
     async fn undo(&self, unit: &Unit, before: &Before) {
-        let Body::Weaviate(step) = &unit.body else { panic!("{unit:?}") };
-        for step in step.inverse(&before.value).expect("inverse") {
+        for step in unit.inverse(before).expect("inverse") {
             self.done(step).await;
         }
     }
@@ -140,13 +143,7 @@ impl Env {
 
 fn unit(step: &Value) -> Unit {
     let step = Step::parse(&Node::from_json(step)).expect("step");
-    Unit {
-        label: step.label(),
-        span: 0..0,
-        atomic: false,
-        exclusive: true,
-        body: Body::Weaviate(step),
-    }
+    Unit::journalled(step, 0..0)
 }
 
 fn assert_probe(probe: Probe, wanted: &str) {
@@ -572,7 +569,7 @@ async fn a_wrong_key_fails_at_once_and_is_not_shown() {
     for key in ["hunter2-hunter2", ""] {
         let wrong = Settings { api_key: Secret::new(key), ..settings() };
         let started = Instant::now();
-        let error = connect(&wrong, "tests").await.err().expect("wrong key");
+        let error = connect("weaviate", &wrong).await.err().expect("wrong key");
         assert_eq!(error.kind, StoreErrorKind::Credentials, "{error:?}");
         assert_eq!(error.code.as_deref(), Some("401"));
         assert!(!format!("{error:?} {wrong:?}").contains("hunter2"), "{error:?}");
@@ -596,7 +593,7 @@ async fn a_server_that_is_not_there_or_mute_is_unreachable_and_says_why() {
         let settings =
             Settings { url, connect_timeout: Some(Duration::from_secs(1)), ..settings() };
         let started = Instant::now();
-        let error = connect(&settings, "tests").await.err().expect("unreachable");
+        let error = connect("weaviate", &settings).await.err().expect("unreachable");
         assert_eq!(error.kind, StoreErrorKind::Unreachable, "{error:?}");
         assert!(error.message.contains(reason), "{error:?}");
         assert!(error.message.contains(&settings.address()), "{error:?}");
@@ -607,7 +604,7 @@ async fn a_server_that_is_not_there_or_mute_is_unreachable_and_says_why() {
 #[tokio::test]
 async fn https_to_a_plain_port_is_a_setting() {
     let url = required("TEST_WEAVIATE_URL").replace("http://", "https://");
-    let error = connect(&Settings { url, ..settings() }, "tests").await.err().expect("no TLS");
+    let error = connect("weaviate", &Settings { url, ..settings() }).await.err().expect("no TLS");
     assert_eq!(error.kind, StoreErrorKind::Settings, "{error:?}");
     assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("http://")), "{error:?}");
 }

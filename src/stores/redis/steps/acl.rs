@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::migration::{Fields, Node, ScriptError};
 use crate::secret::Secret;
 use crate::shape::Attributes;
+use crate::text::{Fields, Node, ScriptError};
 
 /// What a user may do. The rules say all of it: what they do not grant is taken away. Passwords are
 /// the exception: rules that name none leave those that are set, because whoever runs the server

@@ -1,6 +1,6 @@
 //! Raw commands, and those that no migration may send.
 
-use crate::migration::{Node, NodeKind, ScriptError};
+use crate::text::{Node, NodeKind, ScriptError};
 
 /// A command as it is sent.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Number, Value, json};
 
-use crate::migration::{DocumentKey, Node, NodeKind, ScriptError};
 use crate::shape::Attributes;
+use crate::text::{DocumentKey, Node, NodeKind, ScriptError};
 
 /// Server settings, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]

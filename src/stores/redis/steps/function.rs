@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::migration::{Fields, Node, ScriptError};
+use crate::text::{Fields, Node, ScriptError};
 
 /// A function library to load.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::migration::document::nearest;
-use crate::migration::header::parse_duration;
-use crate::migration::{Fields, Node, NodeKind, ScriptError};
 use crate::shape::Attributes;
+use crate::text::document::nearest;
+use crate::text::parse_duration;
+use crate::text::{Fields, Node, NodeKind, ScriptError};
 
 /// The types that keys can have.
 pub const TYPES: [&str; 6] = ["string", "hash", "list", "set", "zset", "stream"];

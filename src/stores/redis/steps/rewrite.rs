@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::keyspace::{Pattern, key_type, seconds};
-use crate::migration::document::nearest;
-use crate::migration::{Fields, Node, ScriptError};
+use crate::text::document::nearest;
+use crate::text::{Fields, Node, ScriptError};
 
 /// Keys per SCAN: larger ones are no faster and hold the server up for longer.
 const COUNT: usize = 1000;

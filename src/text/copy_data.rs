@@ -114,10 +114,12 @@ fn check(kind: TokenKind, text: &str, at: usize) -> Result<(), ScriptError> {
 }
 
 /// A file's text without the COPY data that is too large to hold.
-pub(super) struct InPart {
+pub struct InPart {
+    /// The text without it.
     pub text: String,
     /// Of the whole file.
     pub checksum: Checksum,
+    /// What was left out of it.
     pub large: Vec<LargeData>,
 }
 
@@ -126,7 +128,7 @@ const ATTEMPTS: usize = 64;
 
 /// Reads a SQL file line by line. `None` where the file has to be read whole: what is wrong with it
 /// is told there.
-pub(super) fn read_in_part(path: &Path) -> std::io::Result<Option<InPart>> {
+pub fn read_in_part(path: &Path) -> std::io::Result<Option<InPart>> {
     let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
     let (mut whole, mut text, mut large) = (Hasher::default(), String::new(), Vec::new());
     let (mut line, mut offset) = (Vec::new(), 0u64);
@@ -287,7 +289,7 @@ impl Iterator for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migration::normalized;
+    use crate::text::normalized;
 
     fn in_part(bytes: &[u8]) -> (tempfile::NamedTempFile, Option<InPart>) {
         let file = tempfile::NamedTempFile::new().expect("file");

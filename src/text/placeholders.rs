@@ -34,6 +34,8 @@ pub struct Rendered {
     /// The COPY data that is left out of the text.
     pub large: Vec<LargeData>,
     segments: Vec<Segment>,
+    /// The length of the text in its file.
+    length: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +49,8 @@ impl Rendered {
     /// A text in which nothing is replaced.
     pub fn verbatim(text: &str) -> Rendered {
         let segments = vec![Segment { rendered: 0, original: 0, literal: true }];
-        Rendered { text: text.to_string(), names: Vec::new(), large: Vec::new(), segments }
+        let (length, names, large) = (text.len(), Vec::new(), Vec::new());
+        Rendered { text: text.to_string(), names, large, segments, length }
     }
 
     /// The same with the COPY data that was left out of the text.
@@ -66,6 +69,11 @@ impl Rendered {
         }
     }
 
+    /// The range of the whole text in its file.
+    pub fn whole(&self) -> Span {
+        0..self.length
+    }
+
     /// The range in the file of a range of the rendered text.
     pub fn span(&self, range: Span) -> Span {
         self.original(range.start)..self.original(range.end)
@@ -80,6 +88,7 @@ impl Placeholders {
             names: Vec::new(),
             large: Vec::new(),
             segments: Vec::new(),
+            length: text.len(),
         };
         let mut at = 0;
         while let Some(found) = text[at..].find("${") {

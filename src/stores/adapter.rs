@@ -1,0 +1,235 @@
+//! The one way to a connected store: every call is cast to the store's own step type, boxed, and what
+//! comes back is without secrets.
+//!
+//! Servers quote what they refuse: a cast's input, an unknown field, a rule of a user. Where that came
+//! from a secret placeholder, it must reach neither log nor ledger. A method that is not written here
+//! cannot be called at all, so none can go past it.
+
+use std::any::Any;
+use std::fmt::Debug;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::contract::{
+    AnyOperation, Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss,
+    Probe, Standing, Unit,
+};
+use crate::secret::Secrets;
+use crate::shape::Shape;
+use crate::store_error::StoreError;
+
+/// A connected store.
+pub struct Store {
+    connection: Box<dyn AnyConnection>,
+    secrets: Secrets,
+}
+
+fn without(secrets: &Secrets, mut error: StoreError) -> StoreError {
+    error.message = secrets.hide(&error.message);
+    error.details = error.details.iter().map(|detail| secrets.hide(detail)).collect();
+    error.hint = error.hint.map(|hint| secrets.hide(&hint));
+    error
+}
+
+impl Store {
+    pub(super) async fn connect(
+        endpoint: &dyn AnyEndpoint,
+        application: &str,
+        secrets: &Secrets,
+    ) -> Result<Store, StoreError> {
+        let connection = endpoint.connect(application).await;
+        let connection = connection.map_err(|error| without(secrets, error))?;
+        Ok(Store { connection, secrets: secrets.clone() })
+    }
+
+    /// See [`Connection::identity`].
+    pub async fn identity(&self) -> Result<Option<String>, StoreError> {
+        self.hidden(self.connection.identity().await)
+    }
+
+    /// See [`Connection::window`].
+    pub fn window(&self) -> usize {
+        self.connection.window()
+    }
+
+    /// See [`Connection::expel`].
+    pub async fn expel(&self, dead: &[String]) -> Result<(), StoreError> {
+        self.hidden(self.connection.expel(dead).await)
+    }
+
+    /// See [`Connection::before`]. What stood before is kept as it is, for the undo; the words for
+    /// people are not.
+    pub async fn before(&self, unit: &Unit, recorded: &Shape) -> Result<Before, StoreError> {
+        let mut before = self.hidden(self.connection.before(unit, recorded).await)?;
+        if let Standing::Differs { wanted, live } = &mut before.standing {
+            *wanted = self.secrets.hide(wanted);
+            *live = self.secrets.hide(live);
+        }
+        Ok(before)
+    }
+
+    /// See [`Connection::holds`].
+    pub async fn holds(&self, unit: &Unit) -> Result<Vec<Loss>, StoreError> {
+        let mut losses = self.hidden(self.connection.holds(unit).await)?;
+        for loss in &mut losses {
+            loss.what = self.secrets.hide(&loss.what);
+        }
+        Ok(losses)
+    }
+
+    /// See [`Connection::apply`]: what is to be sent is sent at once, not when the future is first
+    /// polled, since jobs take effect in the order of the calls.
+    pub fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
+        let ended = self.connection.apply(job);
+        async move {
+            match ended.await {
+                Ok(done) => {
+                    let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
+                    Ok(Done { notices: notices.collect() })
+                }
+                Err(mut failure) => {
+                    failure.source = without(&self.secrets, failure.source);
+                    Err(failure)
+                }
+            }
+        }
+        .boxed()
+    }
+
+    /// See [`Connection::probe`].
+    pub async fn probe(&self, unit: &Unit, before: &Before) -> Result<Probe, StoreError> {
+        match self.hidden(self.connection.probe(unit, before).await)? {
+            Probe::Unknown(why) => Ok(Probe::Unknown(self.secrets.hide(&why))),
+            known @ (Probe::Done
+            | Probe::NotDone
+            | Probe::Partial(_)
+            | Probe::Rebuild(_)
+            | Probe::Running) => Ok(known),
+        }
+    }
+
+    /// See [`Connection::inspect`].
+    pub async fn inspect(&self, recorded: &Shape, depth: Depth) -> Result<Shape, StoreError> {
+        self.hidden(self.connection.inspect(recorded, depth).await)
+    }
+
+    /// See [`Connection::audit`].
+    pub async fn audit(&self, recorded: &Shape, depth: Depth) -> Result<Option<Audit>, StoreError> {
+        let mut audit = self.hidden(self.connection.audit(recorded, depth).await)?;
+        for violation in audit.iter_mut().flat_map(|audit| &mut audit.violations) {
+            violation.what = self.secrets.hide(&violation.what);
+        }
+        Ok(audit)
+    }
+
+    fn hidden<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        answer.map_err(|error| without(&self.secrets, error))
+    }
+}
+
+/// An [`Endpoint`] of whatever store. There is one implementation, below.
+pub(super) trait AnyEndpoint: Debug + Send + Sync {
+    fn address(&self) -> String;
+    fn plain_text(&self) -> Option<String>;
+    fn ledger(&self) -> Option<&crate::postgres::Settings>;
+    fn beside(&mut self, ledger: &Beside);
+    fn connect<'a>(&'a self, application: &'a str) -> Answer<'a, Box<dyn AnyConnection>>;
+    fn clone_box(&self) -> Box<dyn AnyEndpoint>;
+    fn as_any(&self) -> &dyn Any;
+}
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+impl<E: Endpoint> AnyEndpoint for E {
+    fn address(&self) -> String {
+        Endpoint::address(self)
+    }
+
+    fn plain_text(&self) -> Option<String> {
+        Endpoint::plain_text(self)
+    }
+
+    fn ledger(&self) -> Option<&crate::postgres::Settings> {
+        Endpoint::ledger(self)
+    }
+
+    fn beside(&mut self, ledger: &Beside) {
+        Endpoint::beside(self, ledger);
+    }
+
+    fn connect<'a>(&'a self, application: &'a str) -> Answer<'a, Box<dyn AnyConnection>> {
+        let connecting = Endpoint::connect(self, application);
+        async { connecting.await.map(|one| Box::new(one) as Box<dyn AnyConnection>) }.boxed()
+    }
+
+    fn clone_box(&self) -> Box<dyn AnyEndpoint> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A [`Connection`] of whatever store. There is one implementation, below.
+pub(super) trait AnyConnection: Send + Sync {
+    fn identity(&self) -> Answer<'_, Option<String>>;
+    fn window(&self) -> usize;
+    fn expel<'a>(&'a self, dead: &'a [String]) -> Answer<'a, ()>;
+    fn before<'a>(&'a self, unit: &'a Unit, recorded: &'a Shape) -> Answer<'a, Before>;
+    fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>>;
+    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
+    fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
+    fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
+    fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
+}
+
+/// The step of a unit; another store's is a mistake of the caller.
+fn step<C: Connection>(unit: &Unit) -> Result<&C::Step, StoreError> {
+    let step: &dyn AnyOperation = unit.step.as_ref();
+    step.as_any()
+        .downcast_ref()
+        .ok_or_else(|| StoreError::refused(format!("`{}` is a step of another store", unit.label)))
+}
+
+impl<C: Connection> AnyConnection for C {
+    fn identity(&self) -> Answer<'_, Option<String>> {
+        Connection::identity(self).boxed()
+    }
+
+    fn window(&self) -> usize {
+        Connection::window(self)
+    }
+
+    fn expel<'a>(&'a self, dead: &'a [String]) -> Answer<'a, ()> {
+        Connection::expel(self, dead).boxed()
+    }
+
+    fn before<'a>(&'a self, unit: &'a Unit, recorded: &'a Shape) -> Answer<'a, Before> {
+        async { Connection::before(self, step::<C>(unit)?, recorded).await }.boxed()
+    }
+
+    fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>> {
+        async { Connection::holds(self, step::<C>(unit)?).await }.boxed()
+    }
+
+    fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
+        match step::<C>(job.unit) {
+            Ok(step) => Connection::apply(self, step, job).boxed(),
+            Err(error) => std::future::ready(Err(error.into())).boxed(),
+        }
+    }
+
+    fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {
+        async { Connection::probe(self, step::<C>(unit)?, before).await }.boxed()
+    }
+
+    fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape> {
+        Connection::inspect(self, recorded, depth).boxed()
+    }
+
+    fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>> {
+        Connection::audit(self, recorded, depth).boxed()
+    }
+}

@@ -1,0 +1,551 @@
+//! What a store is to the rest of the program.
+//!
+//! # For whoever adds the next store
+//!
+//! Make a folder with `mod.rs` (its [`Description`](super::description::Description), settings,
+//! connect), `steps.rs` (text → steps; pure), `apply.rs`, `probe.rs` (what stands before a step, and
+//! what became of one in doubt), `shape.rs` and `heal.rs`, and add its description to the table. A
+//! store knows neither versions nor checksums, neither locks nor rows: it is handed one step at a
+//! time and says what became of it.
+//!
+//! What `execute` relies on:
+//!
+//! - [`Connection::before`] reads and never writes; what it returns is durable in the ledger before
+//!   [`Connection::apply`] is called.
+//! - [`Connection::apply`] takes effect in the order in which it is called. It returns `Ok` only when
+//!   the effect is complete and visible to every client of the store.
+//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Whole`]
+//!   or [`Effect::Unknown`].
+//! - [`Connection::probe`] answers for a step whose claim is in the ledger and whose end is not known.
+//! - Labels, inverses and hazards hold no secret. What a server says may: the adapter hides it.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::shape::{Attributes, Shape};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::text::Span;
+
+/// An operation of one store.
+pub trait Operation: Clone + Debug + Send + Sync + 'static {
+    /// What it does, in a few words of the store: `createTopic data-ingestion`.
+    fn label(&self) -> String;
+
+    /// What is dangerous about it, as far as its text tells, in words for the plan.
+    fn hazards(&self) -> Vec<String>;
+
+    /// What undoes it, once it was applied over `before`: native steps, in the order in which they
+    /// are to be done; or why there is no inverse, in words.
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String>;
+
+    /// Whether `object` is among what it makes, changes or drops, so that a run records it and
+    /// nothing that others do to a shared server at the same time.
+    fn touches(&self, object: &str) -> bool;
+
+    /// Whether it answers, once done, for all that `object` is: a migration that found it there,
+    /// equal, has made it its own.
+    fn makes(&self, object: &str) -> bool;
+
+    /// What it puts into the recorded shape by itself, because the store holds nothing of it:
+    /// Redis's keyspace contracts. `None` ends an object.
+    fn declares(&self) -> Vec<(String, Option<Attributes>)> {
+        Vec::new()
+    }
+
+    /// The step as it stands before the `earlier` ones of its plan are done: it may drop what they
+    /// rename, and whoever asks now what it would lose must ask under the present name.
+    fn before(&self, _earlier: &[&Self]) -> Self {
+        self.clone()
+    }
+}
+
+/// An [`Operation`] of whatever store. There is one implementation, below.
+pub trait AnyOperation: Debug + Send + Sync {
+    /// See [`Operation::label`].
+    fn label(&self) -> String;
+    /// See [`Operation::hazards`].
+    fn hazards(&self) -> Vec<String>;
+    /// See [`Operation::inverse`].
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String>;
+    /// See [`Operation::touches`].
+    fn touches(&self, object: &str) -> bool;
+    /// See [`Operation::makes`].
+    fn makes(&self, object: &str) -> bool;
+    /// See [`Operation::declares`].
+    fn declares(&self) -> Vec<(String, Option<Attributes>)>;
+    /// See [`Operation::before`]; steps of other stores among `earlier` are passed over.
+    fn before(&self, earlier: &[&dyn AnyOperation]) -> Arc<dyn AnyOperation>;
+    /// For the adapter's cast.
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<S: Operation> AnyOperation for S {
+    fn label(&self) -> String {
+        Operation::label(self)
+    }
+
+    fn hazards(&self) -> Vec<String> {
+        Operation::hazards(self)
+    }
+
+    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
+        Operation::inverse(self, before)
+    }
+
+    fn touches(&self, object: &str) -> bool {
+        Operation::touches(self, object)
+    }
+
+    fn makes(&self, object: &str) -> bool {
+        Operation::makes(self, object)
+    }
+
+    fn declares(&self) -> Vec<(String, Option<Attributes>)> {
+        Operation::declares(self)
+    }
+
+    fn before(&self, earlier: &[&dyn AnyOperation]) -> Arc<dyn AnyOperation> {
+        let earlier: Vec<&S> =
+            earlier.iter().filter_map(|step| step.as_any().downcast_ref()).collect();
+        Arc::new(Operation::before(self, &earlier))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Where a store is and how to get in: the settings of one store, checked for their form.
+pub trait Endpoint: Clone + Debug + Send + Sync + 'static {
+    /// What connecting gives.
+    type Connection: Connection;
+
+    /// Where the store is, for messages: host and port, never a password.
+    fn address(&self) -> String;
+
+    /// What can be read on its way to the store, in words; `None` with TLS, and where the store is
+    /// on this machine.
+    fn plain_text(&self) -> Option<String>;
+
+    /// Connects once and proves that the store answers and the credentials hold; tries nothing
+    /// again. `application` names this process to the server.
+    fn connect(
+        &self,
+        application: &str,
+    ) -> impl Future<Output = Result<Self::Connection, StoreError>> + Send;
+
+    /// The database in which the ledger can be, where this store is of that kind.
+    fn ledger(&self) -> Option<&crate::postgres::Settings> {
+        None
+    }
+
+    /// Tells the store of the ledger that may live in it.
+    fn beside(&mut self, _ledger: &Beside) {}
+}
+
+/// What a store that the ledger lives in has to know of it.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// The ledger's schema, which is no part of the store's shape.
+    pub schema: String,
+    /// SQL that every session of a run begins with: its share of the lock.
+    pub greeting: Option<String>,
+}
+
+/// A connected store. See the module's comment for what its caller relies on.
+pub trait Connection: Send + Sync + 'static {
+    /// Its operations.
+    type Step: Operation;
+
+    /// What tells this server apart from any other; `None` where the store has no such thing.
+    fn identity(&self) -> impl Future<Output = Result<Option<String>, StoreError>> + Send;
+
+    /// How many jobs may be under way at once.
+    fn window(&self) -> usize {
+        1
+    }
+
+    /// Ends, or waits for, operations that the `dead` runs left behind on the server.
+    fn expel(&self, dead: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// How the store stands towards `step`; `recorded` is the recorded shape of this store.
+    fn before(
+        &self,
+        step: &Self::Step,
+        recorded: &Shape,
+    ) -> impl Future<Output = Result<Before, StoreError>> + Send;
+
+    /// The data that `step` would lose now; nothing where it loses none.
+    fn holds(
+        &self,
+        step: &Self::Step,
+    ) -> impl Future<Output = Result<Vec<Loss>, StoreError>> + Send;
+
+    /// Applies `step`. What is to be sent is sent when this is called, not when the future is polled.
+    fn apply<'a>(
+        &'a self,
+        step: &'a Self::Step,
+        job: Job<'a>,
+    ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a;
+
+    /// What became of `step`, claimed by a run that ended without settling it.
+    fn probe(
+        &self,
+        step: &Self::Step,
+        before: &Before,
+    ) -> impl Future<Output = Result<Probe, StoreError>> + Send;
+
+    /// The live shape; `recorded` tells what the ledger knows (contracts, managed settings).
+    fn inspect(
+        &self,
+        recorded: &Shape,
+        depth: Depth,
+    ) -> impl Future<Output = Result<Shape, StoreError>> + Send;
+
+    /// Checks live data against what the recorded shape says of it; `None` where it says nothing.
+    fn audit(
+        &self,
+        recorded: &Shape,
+        depth: Depth,
+    ) -> impl Future<Output = Result<Option<Audit>, StoreError>> + Send;
+}
+
+/// One native operation of a migration: what is applied, journalled and resumed as a whole.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// What it does, in a few words of the store: `createTopic data-ingestion`.
+    pub label: String,
+    /// Its place in the file.
+    pub span: Span,
+    /// Whether the ledger row can be written in the same transaction.
+    pub atomic: bool,
+    /// Whether it has to be the only one under way: its data is streamed, not sent as one message.
+    pub exclusive: bool,
+    /// The operation.
+    pub step: Arc<dyn AnyOperation>,
+}
+
+/// What stood before a step, read before it is claimed and kept in the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Before {
+    /// How the store stood towards the step.
+    pub standing: Standing,
+    /// What the step replaces, in the store's own form; `null` for nothing.
+    #[serde(default, with = "ordered")]
+    pub value: Value,
+}
+
+/// How a store stands towards a step that has not been claimed yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// The step has work to do: what it makes is absent, or what it changes is different.
+    Open,
+    /// What the step wants is there already, made by somebody else: nothing is done, and its
+    /// inverse is nothing, so that `down` never drops it.
+    Found,
+    /// Something of that name is there and is different: both sides, for the error.
+    Differs {
+        /// What the migration wants.
+        wanted: String,
+        /// What is there.
+        live: String,
+    },
+}
+
+/// Keeps the order of keys through the ledger's `jsonb`.
+mod ordered {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    use crate::text::Ordered;
+
+    pub fn serialize<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+        Ordered(value.clone()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        Ordered::deserialize(deserializer).map(|ordered| ordered.0)
+    }
+}
+
+impl Before {
+    /// Nothing stands in the way and nothing is replaced.
+    pub fn absent() -> Before {
+        Before { standing: Standing::Open, value: Value::Null }
+    }
+
+    /// The step replaces `value`.
+    pub fn replaces(value: Value) -> Before {
+        Before { standing: Standing::Open, value }
+    }
+
+    /// The store is already as the step wants it.
+    pub fn found() -> Before {
+        Before { standing: Standing::Found, value: Value::Null }
+    }
+
+    /// Something else is there.
+    pub fn differs(wanted: impl Into<String>, live: impl Into<String>) -> Before {
+        let standing = Standing::Differs { wanted: wanted.into(), live: live.into() };
+        Before { standing, value: Value::Null }
+    }
+}
+
+/// Data that a step would lose, with its figure: `topic t holds 12 messages`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What is lost and how much, as a sentence without a full stop.
+    pub what: String,
+    /// Whether the figure is known; unknown counts as loss.
+    pub known: bool,
+}
+
+/// Pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
+/// Only the PostgreSQL store puts them around a file; it never reads them.
+#[derive(Clone, Debug)]
+pub struct Seal {
+    /// Goes right after BEGIN.
+    pub open: String,
+    /// Goes right before COMMIT.
+    pub close: String,
+    /// Goes after COMMIT, and after what brings the session back to order: the session knows by it
+    /// that this one is settled.
+    pub settled: String,
+    /// What tells it from every other, as a literal.
+    pub token: String,
+}
+
+/// A position inside a long step, opaque to all but its store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub Value);
+
+/// How far a long step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Items done (documents, keys).
+    pub done: u64,
+    /// Items in all, where the store can tell.
+    pub total: Option<u64>,
+}
+
+/// The limits of a step, from the file's header and the command line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// How long a statement may wait for a lock; `None`: the store's default.
+    pub lock_timeout: Option<Duration>,
+    /// How long a statement may take; `None`: no limit.
+    pub statement_timeout: Option<Duration>,
+    /// How many items (keys, documents) a long step may change per second; `None`: no limit.
+    pub rate: Option<NonZeroU32>,
+}
+
+/// One unit to apply.
+pub struct Job<'a> {
+    /// The unit.
+    pub unit: &'a Unit,
+    /// `Some` only where the unit is atomic.
+    pub seal: Option<Seal>,
+    /// What stood before, already in the ledger.
+    pub before: &'a Before,
+    /// Where to go on, if an earlier run journalled a position.
+    pub resume: Option<Position>,
+    /// The file's limits.
+    pub limits: Limits,
+    /// The run id, for `comment`, so that a dead run's operations can be found.
+    pub run: &'a str,
+    /// Where a long step reports its position.
+    pub pulse: &'a dyn Pulse,
+    /// When it fires, the store cancels the operation on the server and returns [`Why::Cancelled`].
+    pub cancel: CancellationToken,
+}
+
+/// Implemented by `execute`: journals a position, checks the lock, shows progress.
+pub trait Pulse: Send + Sync {
+    /// Called after each durable part of a long step; on `Err` the step ends with [`Why::Cancelled`].
+    fn reached<'a>(
+        &'a self,
+        at: &'a Position,
+        progress: Progress,
+    ) -> BoxFuture<'a, Result<(), Stop>>;
+
+    /// Something worth a line while the step runs: a server notice, a retry.
+    fn notice(&self, text: &str);
+}
+
+/// The run must not go on: the lock is lost, or the user interrupted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop;
+
+/// What became of a step in doubt.
+#[derive(Clone, Debug)]
+pub enum Probe {
+    /// It was done whole.
+    Done,
+    /// It was not done at all.
+    NotDone,
+    /// It was done in part: go on from here.
+    Partial(Position),
+    /// It left wreckage: apply this first, then the step again (an invalid index).
+    Rebuild(Box<Unit>),
+    /// The dead run's operation is still at work: ask again later.
+    Running,
+    /// The store cannot tell; why, for the person who has to.
+    Unknown(String),
+}
+
+/// What a step that was applied has to say.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// Notices of the server and remarks (a setting that a restart forgets).
+    pub notices: Vec<String>,
+}
+
+/// Why a step did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The store refused it: trying again changes nothing.
+    Refused,
+    /// Trying again may help: a lock not had in time, a deadlock.
+    Retry,
+    /// It was not run, because one before it failed.
+    NotRun,
+    /// It was cancelled on the server, as asked.
+    Cancelled,
+    /// The store went away.
+    Unreachable,
+}
+
+/// What a failed step did to the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// All that it was to do.
+    Whole,
+    /// It is not known: `probe` has to tell.
+    Unknown,
+}
+
+/// A step that did not succeed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub why: Why,
+    /// What the store holds of it.
+    pub effect: Effect,
+    /// The place in the file, where the store named one.
+    pub at: Option<Span>,
+    /// The store's words.
+    pub source: StoreError,
+}
+
+impl From<StoreError> for Failure {
+    /// A failure that certainly changed nothing, unless the connection broke.
+    fn from(source: StoreError) -> Failure {
+        let (why, effect) = match source.kind {
+            StoreErrorKind::Unreachable => (Why::Unreachable, Effect::Unknown),
+            StoreErrorKind::Credentials | StoreErrorKind::Settings | StoreErrorKind::Refused => {
+                (Why::Refused, Effect::None)
+            }
+        };
+        Failure { why, effect, at: None, source }
+    }
+}
+
+/// How closely `inspect` looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The structure alone: what a shape records.
+    Structure,
+    /// Live data too, by sample: Redis keys against their contracts.
+    Sample,
+    /// Live data too, all of it.
+    Full,
+}
+
+/// What was found in live data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// What breaks a contract.
+    pub violations: Vec<Violation>,
+    /// How many items were looked at.
+    pub looked: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Live data that breaks a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The contract: `keyspace session:*`.
+    pub object: String,
+    /// What is wrong, with a figure and an example.
+    pub what: String,
+}
+
+impl Unit {
+    /// A step that is journalled: claimed, applied and settled by itself.
+    pub fn journalled(step: impl Operation, span: Span) -> Unit {
+        let (label, step) = (Operation::label(&step), Arc::new(step));
+        Unit { label, span, atomic: false, exclusive: true, step }
+    }
+
+    /// What undoes it, once it was applied over `before`: native steps, in the order in which they
+    /// are to be done; or why there is no inverse, in words.
+    pub fn inverse(&self, before: &Before) -> Result<Vec<Value>, String> {
+        match before.standing {
+            Standing::Found => Ok(Vec::new()),
+            Standing::Open | Standing::Differs { .. } => self.step.inverse(&before.value),
+        }
+    }
+
+    /// The unit as it stands before the `earlier` ones of its plan are done; see [`Operation::before`].
+    pub fn before_earlier(&self, earlier: &[&Unit]) -> Unit {
+        let earlier: Vec<&dyn AnyOperation> =
+            earlier.iter().map(|unit| unit.step.as_ref()).collect();
+        Unit { step: self.step.before(&earlier), ..self.clone() }
+    }
+}
+
+impl Failure {
+    /// A step that was cancelled; `effect` is what the store may hold of it.
+    pub fn cancelled(effect: Effect, message: impl Into<String>) -> Failure {
+        Failure { why: Why::Cancelled, effect, at: None, source: StoreError::refused(message) }
+    }
+}
+
+impl Job<'_> {
+    /// Waits for an operation that the server cannot call back: once the job is cancelled, or the
+    /// file's statement_timeout is over, it is left to end by itself.
+    pub async fn bounded(
+        &self,
+        operation: impl Future<Output = Result<Done, Failure>>,
+    ) -> Result<Done, Failure> {
+        if self.cancel.is_cancelled() {
+            return Err(Failure::cancelled(Effect::None, "cancelled before it was begun"));
+        }
+        let limit = self.limits.statement_timeout.unwrap_or(Duration::MAX);
+        tokio::select! {
+            biased;
+            ended = operation => ended,
+            () = self.cancel.cancelled() => {
+                Err(Failure::cancelled(Effect::Unknown, "cancelled while the server was at it"))
+            }
+            () = tokio::time::sleep(limit) => Err(StoreError::unreachable(format!(
+                "no answer within {limit:?}"
+            ))
+            .hint("`statement_timeout` in the migration's header sets this limit")
+            .into()),
+        }
+    }
+}

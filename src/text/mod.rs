@@ -1,0 +1,25 @@
+//! The text of a migration: JSON5 with places, SQL with placeholders, COPY data, checksums. Knows no
+//! store and no migration.
+
+pub mod checksum;
+pub mod copy_data;
+pub mod document;
+pub mod duration;
+pub mod ordered;
+pub mod placeholders;
+
+pub use checksum::{Checksum, normalized};
+pub use copy_data::LargeData;
+pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
+pub use duration::parse_duration;
+pub use ordered::Ordered;
+pub use placeholders::{Placeholder, Placeholders, Rendered};
+
+/// The two forms of migration.
+#[derive(Clone, Debug)]
+pub enum ScriptBody {
+    /// SQL text.
+    Sql(Rendered),
+    /// Steps of JSON5, each with its place in the file.
+    Steps(Vec<Node>),
+}
