@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::client::Client;
+use super::client::{Client, Held};
 use super::compare::{self, Difference};
 use super::probe::{is_there, property_of, required, required_with_tenants, tenants_if_any};
 use super::schema::WAY_AROUND;
@@ -67,10 +67,10 @@ async fn late_property(client: &Client, class: &str, name: &str, live: &Value) -
     }
     // The step is done; a count that fails is no reason to say otherwise.
     match client.count(class).await {
-        Ok(0) | Err(_) => Vec::new(),
-        Ok(count) => vec![format!(
-            "class {class} holds objects already ({count}): they are not in the index of {name} \
-             until they are written again"
+        Ok(Held { objects: 0, .. }) | Err(_) => Vec::new(),
+        Ok(held) => vec![format!(
+            "class {class} holds {held} already: they are not in the index of {name} until they are \
+             written again"
         )],
     }
 }

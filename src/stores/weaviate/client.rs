@@ -1,6 +1,7 @@
 //! The server's REST interface: one request, one answer or an error in the server's own words.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -28,6 +29,36 @@ struct Answer {
 
 /// How many tenants one GraphQL query counts.
 const COUNTED_AT_ONCE: usize = 100;
+
+/// How many objects are listed by one request, and how many in all.
+const LISTED_AT_ONCE: usize = 100;
+const LISTED: u64 = 1_000;
+
+/// How long a class that is in the schema may be unknown elsewhere: a restarted server loads them.
+const CATCHES_UP: Duration = Duration::from_secs(30);
+
+/// How many objects a class, or some of its tenants, hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) objects: u64,
+    /// There are these, and it was not looked for more.
+    pub(super) or_more: bool,
+}
+
+impl Held {
+    fn and(self, other: Held) -> Held {
+        let or_more = self.or_more || other.or_more;
+        Held { objects: self.objects + other.objects, or_more }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.objects == 1 { "object" } else { "objects" };
+        let more = if self.or_more { " or more" } else { "" };
+        write!(f, "{} {noun}{more}", self.objects)
+    }
+}
 
 impl Client {
     /// What the server says of itself; it demands the key.
@@ -103,42 +134,110 @@ impl Client {
         self.write(Method::DELETE, &["schema", class, "tenants"], Some(&json!(of))).await
     }
 
-    /// How many objects a class without tenants holds. GraphQL counts exactly and at once; the
-    /// figures of `nodes` lag behind.
-    pub(super) async fn count(&self, class: &str) -> Result<u64, StoreError> {
-        let query = format!("{{ Aggregate {{ c: {class} {{ meta {{ count }} }} }} }}");
-        let counts = self.aggregate(&query).await?;
-        counted(&counts, "c")
+    /// How many objects a class without tenants holds.
+    pub(super) async fn count(&self, class: &str) -> Result<Held, StoreError> {
+        self.counted(class, &[None]).await
     }
 
     /// How many objects these tenants hold together; they must be active.
-    pub(super) async fn count_of(&self, class: &str, tenants: &[&str]) -> Result<u64, StoreError> {
-        let mut sum = 0;
+    pub(super) async fn count_of(&self, class: &str, tenants: &[&str]) -> Result<Held, StoreError> {
+        let mut sum = Held::default();
         for some in tenants.chunks(COUNTED_AT_ONCE) {
-            let parts: Vec<String> = some
-                .iter()
-                .enumerate()
-                .map(|(at, tenant)| {
-                    format!("t{at}: {class}(tenant: \"{tenant}\") {{ meta {{ count }} }}")
-                })
-                .collect();
-            let counts =
-                self.aggregate(&format!("{{ Aggregate {{ {} }} }}", parts.join(" "))).await?;
-            for at in 0..some.len() {
-                sum += counted(&counts, &format!("t{at}"))?;
-            }
+            let some: Vec<Option<&str>> = some.iter().map(|tenant| Some(*tenant)).collect();
+            sum = sum.and(self.counted(class, &some).await?);
         }
         Ok(sum)
     }
 
-    /// GraphQL answers 200 with `errors`.
-    async fn aggregate(&self, query: &str) -> Result<Value, StoreError> {
-        let request = self.request(Method::POST, &["graphql"])?.json(&json!({ "query": query }));
-        let mut body = self.send(request).await?.value()?;
-        match body.pointer("/errors/0/message").and_then(Value::as_str) {
-            Some(message) => Err(StoreError::refused(message)),
-            None => Ok(body["data"]["Aggregate"].take()),
+    /// How many objects all of `parts` hold, each a tenant, or a class without tenants. A class that is
+    /// in the schema becomes known to GraphQL, and to the objects' own interface, a moment later: it is
+    /// asked again.
+    async fn counted(&self, class: &str, parts: &[Option<&str>]) -> Result<Held, StoreError> {
+        let deadline = Instant::now() + CATCHES_UP;
+        loop {
+            if let Some(held) = self.aggregate(class, parts).await? {
+                return Ok(held);
+            }
+            match self.list(class, parts).await? {
+                Some(held) => return Ok(held),
+                None if Instant::now() > deadline => {
+                    let message = format!(
+                        "the schema has the class {class}, and its objects cannot be counted"
+                    );
+                    return Err(StoreError::unreachable(message)
+                        .hint("the server is still loading it, or has failed to: see its log"));
+                }
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
         }
+    }
+
+    /// GraphQL counts exactly and at once (the figures of `nodes` lag behind), but its schema is made
+    /// anew after each change: for a while, a class that is there is unknown to it, or known as it was
+    /// before. `None` then: an error of the query's execution has a path, one of its form has none.
+    async fn aggregate(
+        &self,
+        class: &str,
+        parts: &[Option<&str>],
+    ) -> Result<Option<Held>, StoreError> {
+        let part = |(at, tenant): (usize, &Option<&str>)| match tenant {
+            Some(tenant) => format!("p{at}: {class}(tenant: \"{tenant}\") {{ meta {{ count }} }}"),
+            None => format!("p{at}: {class} {{ meta {{ count }} }}"),
+        };
+        let query: Vec<String> = parts.iter().enumerate().map(part).collect();
+        let query = json!({ "query": format!("{{ Aggregate {{ {} }} }}", query.join(" ")) });
+        let answer = self.send(self.request(Method::POST, &["graphql"])?.json(&query)).await?;
+        if answer.status == StatusCode::UNPROCESSABLE_ENTITY {
+            return Ok(None); // "no graphql provider present": the first class has just been made
+        }
+        let body = answer.value()?;
+        match (&body["errors"][0]["path"], &body["errors"][0]["message"]) {
+            (_, Value::Null) => {}
+            (Value::Null, _) => return Ok(None),
+            (_, message) => {
+                return Err(StoreError::refused(message.as_str().unwrap_or("the query failed")));
+            }
+        }
+        let mut held = Held::default();
+        for at in 0..parts.len() {
+            let count = body["data"]["Aggregate"][format!("p{at}")][0]["meta"]["count"].as_u64();
+            held.objects +=
+                count.ok_or_else(|| StoreError::refused("the server did not count the objects"))?;
+        }
+        Ok(Some(held))
+    }
+
+    /// The same by listing, which reads the objects themselves; of each part not more than a limit.
+    /// `None` where the class is not there for the objects' interface yet.
+    async fn list(&self, class: &str, parts: &[Option<&str>]) -> Result<Option<Held>, StoreError> {
+        let mut sum = Held::default();
+        for part in parts {
+            let (mut held, mut last) = (Held::default(), String::new());
+            loop {
+                let mut url = self.url(&["objects"])?;
+                let page_size = LISTED_AT_ONCE.to_string();
+                let query = [("class", class), ("limit", &page_size), ("after", &last)];
+                url.query_pairs_mut().extend_pairs(query).extend_pairs(part.map(|t| ("tenant", t)));
+                let answer = self.send(self.http.get(url)).await?;
+                if answer.status == StatusCode::NOT_FOUND {
+                    return Ok(None);
+                }
+                let page = answer.value()?;
+                let Some(objects) = page["objects"].as_array() else {
+                    return Err(StoreError::refused("the server did not list the objects"));
+                };
+                held.objects += objects.len() as u64;
+                held.or_more = held.objects >= LISTED;
+                match objects.last().and_then(|object| object["id"].as_str()) {
+                    Some(id) if objects.len() == LISTED_AT_ONCE && !held.or_more => {
+                        last = id.to_string();
+                    }
+                    Some(_) | None => break,
+                }
+            }
+            sum = sum.and(held);
+        }
+        Ok(Some(sum))
     }
 
     async fn get(&self, path: &[&str]) -> Result<Answer, StoreError> {
@@ -164,12 +263,16 @@ impl Client {
         method: Method,
         path: &[&str],
     ) -> Result<reqwest::RequestBuilder, StoreError> {
+        Ok(self.http.request(method, self.url(path)?))
+    }
+
+    fn url(&self, path: &[&str]) -> Result<url::Url, StoreError> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| StoreError::new(StoreErrorKind::Settings, "the URL has no path"))?
             .pop_if_empty()
             .extend(path);
-        Ok(self.http.request(method, url))
+        Ok(url)
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, StoreError> {
@@ -245,12 +348,6 @@ fn said(body: &Value) -> Option<String> {
 fn tenant(item: &Value) -> Option<Tenant> {
     let name = item["name"].as_str()?.to_string();
     Some(Tenant { name, status: item["activityStatus"].as_str().map(str::to_string) })
-}
-
-fn counted(counts: &Value, alias: &str) -> Result<u64, StoreError> {
-    counts[alias][0]["meta"]["count"]
-        .as_u64()
-        .ok_or_else(|| StoreError::refused("the server did not count the objects"))
 }
 
 fn innermost(error: &reqwest::Error) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{Client, Held};
 use super::compare;
 use super::steps::{Step, Tenant, listed};
 use crate::store_error::StoreError;
@@ -229,11 +229,10 @@ async fn held_by(
     Ok(losses)
 }
 
-fn loss(what: &str, objects: u64) -> Vec<Loss> {
-    match objects {
+fn loss(what: &str, held: Held) -> Vec<Loss> {
+    match held.objects {
         0 => Vec::new(),
-        1 => vec![Loss { what: format!("{what} holds 1 object"), known: true }],
-        _ => vec![Loss { what: format!("{what} holds {objects} objects"), known: true }],
+        _ => vec![Loss { what: format!("{what} holds {held}"), known: true }],
     }
 }
 

@@ -314,7 +314,7 @@ async fn a_property_is_added() {
     let late = unit(&json!({"addProperty": {"class": class, "property": late}}));
     let done = env.apply(&late, &Before::absent()).await.expect("apply");
     assert_eq!(done.notices.len(), 1, "{done:?}");
-    assert!(done.notices[0].contains("(3)"), "{done:?}");
+    assert!(done.notices[0].contains("holds 3 objects already"), "{done:?}");
 
     let dangling = json!({"name": "other", "dataType": ["Nonesuch"]});
     let dangling = unit(&json!({"addProperty": {"class": class, "property": dangling}}));
@@ -465,6 +465,27 @@ async fn a_class_says_how_many_objects_it_would_lose() {
     let held = env.holds(json!({"deleteClass": class})).await;
     assert_eq!(held, [(format!("class {class} holds 12 objects"), true)]);
     env.done(json!({"deleteClass": class})).await;
+}
+
+/// GraphQL's schema lags behind the classes: one whose making is not answered yet, as after a kill, is
+/// counted all the same, with tenants and without.
+#[tokio::test]
+async fn objects_are_counted_while_graphql_does_not_know_their_class_yet() {
+    let env = &Env::new().await;
+    for round in 0..60 {
+        let class = &format!("{}{round}", unique("Lags"));
+        let tenants = json!({"enabled": round % 2 == 1});
+        let definition =
+            json!({"class": class, "vectorizer": "none", "multiTenancyConfig": tenants});
+        let making = env.rest("POST", "/schema", definition);
+        let counting = async {
+            while env.class(class).await.is_none() {}
+            env.holds(json!({"deleteClass": class})).await
+        };
+        let (_, held) = futures_util::future::join(making, counting).await;
+        assert_eq!(held, []);
+        env.rest("DELETE", &format!("/schema/{class}"), Value::Null).await;
+    }
 }
 
 #[tokio::test]
