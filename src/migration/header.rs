@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Version;
 use crate::stores::StoreKind;
+use crate::text::directive::{self, Directive, KEYS, Stands};
 use crate::text::document::{Key, Node, NodeKind, ScriptError, Span, nearest};
 use crate::text::parse_duration;
 
@@ -50,61 +51,27 @@ impl std::fmt::Display for Requirement {
     }
 }
 
-/// The keys of a header.
-pub const KEYS: [&str; 6] = [
-    "requires",
-    "transaction",
-    "lock_timeout",
-    "statement_timeout",
-    "placeholders",
-    "irreversible",
-];
-
-/// Reads the `-- key: value` lines at the very top of an SQL file.
-///
-/// The header ends at the first line that is neither blank nor a `--` comment. Comments without a
-/// key of ours are free text; one that nearly is a key is an error, so that a typo cannot be lost.
+/// Reads the directives above the first statement of an SQL file, and no further: this is done with
+/// every file at every start. What stands below is checked when the file is parsed.
 pub fn of_sql(text: &str) -> Result<Header, ScriptError> {
     let mut header = Header::default();
-    let mut seen: Vec<&str> = Vec::new();
-    let mut offset = 0;
-    for line in text.split_inclusive('\n') {
-        let start = offset;
-        offset += line.len();
-        let trimmed = line.trim();
-        if trimmed.is_empty() {
+    let said = directive::at_top(text)?;
+    for (number, directive) in said.iter().enumerate() {
+        let Directive { key, value, span, value_span, .. } = directive;
+        key.demand_built(span.clone())?;
+        if !key.is_of_header() {
             continue;
         }
-        let Some(comment) = trimmed.strip_prefix("--") else { break };
-        let Some((key, value)) = comment.split_once(':') else { continue };
-        let (key, value) = (key.trim(), value.trim());
-        let place = |part: &str| {
-            let at = start + line.find(part).unwrap_or(0);
-            at..at + part.len()
-        };
-        let Some(known) = KEYS.into_iter().find(|known| *known == key) else {
-            let near = (!key.contains(' ')).then(|| misspelt(key)).flatten();
-            if let Some(near) = near {
-                return Err(ScriptError::new(
-                    place(key),
-                    format!("the header does not know the key `{key}`"),
-                )
-                .hint(format!("did you mean `{near}`? Free comments begin otherwise")));
-            }
-            continue;
-        };
-        if seen.contains(&known) {
-            return Err(ScriptError::new(place(key), format!("the header says `{key}` twice")));
-        }
-        seen.push(known);
-        let span = place(value);
-        match known {
+        directive.demand_first(&said[..number], "the header")?;
+        match key.name {
             "requires" => {
                 for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                    header.requires.push((requirement(part, &place(part))?, place(part)));
+                    let start = value_span.start + directive::offset(value, part);
+                    let place = start..start + part.len();
+                    header.requires.push((requirement(part, &place)?, place));
                 }
             }
-            _ => header.set(known, value, span)?,
+            name => header.set(name, value, value_span.clone())?,
         }
     }
     Ok(header)
@@ -115,29 +82,23 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
     let mut header = Header::default();
     let mut steps = None;
     for (key, value) in root.object("a migration")? {
-        match key.name.as_str() {
-            "steps" => steps = Some(value.array("`steps`")?),
+        if key.name == "steps" {
+            steps = Some(value.array("`steps`")?);
+            continue;
+        }
+        match known(key)? {
             "requires" => {
                 for item in value.array("`requires`")? {
                     let text = item.string("a requirement")?;
                     header.requires.push((requirement(text, &item.span)?, item.span.clone()));
                 }
             }
-            "lock_timeout" | "statement_timeout" | "transaction" => {
-                return Err(ScriptError::new(
-                    key.span.clone(),
-                    format!("`{}` is for SQL files; this store has no such thing", key.name),
-                ));
-            }
             "placeholders" if matches!(value.kind, NodeKind::Bool(_)) => {
                 header.placeholders = Some(value.boolean("`placeholders`")?);
             }
-            "placeholders" | "irreversible" => {
-                let text = value.string(&format!("`{}`", key.name))?;
-                header.set(known(key)?, text, value.span.clone())?;
-            }
-            _ => {
-                known(key)?;
+            name => {
+                let text = value.string(&format!("`{name}`"))?;
+                header.set(name, text, value.span.clone())?;
             }
         }
     }
@@ -183,32 +144,41 @@ impl Header {
             ("transaction" | "placeholders", None) => return wrong("`on` or `off`"),
             ("irreversible", _) if value.is_empty() => return wrong("a reason, in words"),
             ("irreversible", _) => self.irreversible = Some(value.to_string()),
-            (_, _) => match parse_duration(value) {
+            ("lock_timeout" | "statement_timeout", _) => match parse_duration(value) {
                 Some(time) if key == "lock_timeout" => self.lock_timeout = Some(time),
                 Some(time) => self.statement_timeout = Some(time),
                 None => return wrong("a time such as `500ms`, `5s` or `10m`"),
             },
+            (_, _) => return wrong("nothing that a header can hold"),
         }
         Ok(())
     }
 }
 
+/// The name of a key that the header of a JSON5 migration may have.
 fn known(key: &Key) -> Result<&'static str, ScriptError> {
-    KEYS.into_iter().find(|known| *known == key.name).ok_or_else(|| {
-        let error = ScriptError::new(
+    let Some(known) = directive::Key::named(&key.name) else { return Err(unknown(key)) };
+    known.demand_built(key.span.clone())?;
+    match known.stands {
+        Stands::Header | Stands::Anywhere => Ok(known.name),
+        Stands::SqlHeader | Stands::Statement => Err(ScriptError::new(
             key.span.clone(),
-            format!("a migration does not know the key `{}`", key.name),
-        );
-        let all = KEYS.into_iter().chain(["steps"]);
-        match nearest(&key.name, all.clone()) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint(format!("it knows {}", all.collect::<Vec<_>>().join(", "))),
-        }
-    })
+            format!("`{}` is for SQL files; this store has no such thing", key.name),
+        )),
+    }
 }
 
-fn misspelt(key: &str) -> Option<&'static str> {
-    KEYS.into_iter().find(|known| strsim::osa_distance(&key.to_lowercase(), known) <= 2)
+fn unknown(key: &Key) -> ScriptError {
+    let error = ScriptError::new(
+        key.span.clone(),
+        format!("a migration does not know the key `{}`", key.name),
+    );
+    let built = KEYS.iter().filter(|known| known.is_built && known.stands != Stands::SqlHeader);
+    let all = built.map(|known| known.name).chain(["steps"]);
+    match nearest(&key.name, all.clone()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint(format!("it knows {}", all.collect::<Vec<_>>().join(", "))),
+    }
 }
 
 fn requirement(text: &str, span: &Span) -> Result<Requirement, ScriptError> {
@@ -240,6 +210,31 @@ mod tests {
         assert!(of_sql("-- transaction: maybe\n").is_err());
         assert!(of_sql("-- transaction: off\n-- transaction: on\n").is_err());
         assert!(of_sql("-- requires: oracle@1\n").is_err());
+    }
+
+    #[test]
+    fn every_key_of_a_header_is_read() {
+        for key in KEYS.iter().filter(|key| key.is_built && key.is_of_header()) {
+            let read = ["off", "on", "5s", "mongo@3"]
+                .into_iter()
+                .filter_map(|value| of_sql(&format!("-- {}: {value}\n", key.name)).ok())
+                .any(|header| header != Header::default());
+            assert!(read, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_key_with_nothing_behind_it_is_refused() {
+        for key in KEYS.iter().filter(|key| !key.is_built) {
+            let sql = format!("-- note\n-- {}: 1\nselect 1;", key.name);
+            let json = format!("{{ {}: 1, steps: [1] }}", key.name);
+            let in_sql = of_sql(&sql).expect_err(&sql);
+            let root = Node::parse(&json).expect("parses");
+            let in_json = of_document(&root).expect_err(&json);
+            assert!(in_sql.message.contains("not there yet"), "{}", in_sql.message);
+            assert_eq!(in_sql.message, in_json.message);
+            assert_eq!((&sql[in_sql.span], &json[in_json.span]), (key.name, key.name));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Header, header};
 use crate::error::{Error, Place};
 use crate::stores::{StoreKind, Unit};
+use crate::text::directive;
 use crate::text::{
     Checksum, LargeData, Node, Ordered, Placeholders, Rendered, ScriptBody, ScriptError, Span,
 };
@@ -88,9 +89,14 @@ impl Source {
         Source { store, file: file.into(), text: text.into(), large: Vec::new() }
     }
 
-    /// The checksum of what is in `span` of the text, data that is left out of it included.
+    /// The checksum of what is in `span` of the text, data that is left out of it included, directives
+    /// that do not count left out.
     pub fn checksum_of(&self, span: Span) -> Checksum {
-        let mut text = self.text.get(span.clone()).unwrap_or_default().to_string();
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let mut text = match self.store.is_sql() {
+            true => directive::counted(text).into_owned(),
+            false => text.to_string(),
+        };
         for large in self.large.iter().filter(|large| span.contains(&large.at)) {
             text.push_str(large.checksum.as_str());
         }
@@ -125,8 +131,8 @@ impl Source {
         header.map_err(|mistake| self.error(mistake))
     }
 
-    /// The checksum of what the text does, apart from comments and white space. `None` for a text that
-    /// cannot be read.
+    /// The checksum of what the text does, apart from comments and white space, but with its directives;
+    /// what `lint` allows is no part of it. `None` for a text that cannot be read.
     pub fn content(&self) -> Option<Checksum> {
         let text = self.store.content(&self.text)?;
         if !self.store.is_sql() {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::contract::Unit;
 use super::description::{Description, Language, Undo};
 use super::{kafka, mongo, postgres, redis, weaviate};
+use crate::text::directive::Key;
 use crate::text::{Node, Rendered, ScriptBody, ScriptError};
 
 /// Every store, in the order in which they are shown.
@@ -93,12 +94,18 @@ impl StoreKind {
         }
     }
 
-    /// What a text does, apart from comments and white space: its tokens in SQL, its value in JSON5.
-    /// `None` for a text that cannot be read.
+    /// What a text does, apart from comments and white space: its tokens and directives in SQL, its value
+    /// in JSON5, without what `lint` allows. `None` for a text that cannot be read.
     pub fn content(self, text: &str) -> Option<String> {
         match self.description().language {
             Language::Sql { content, .. } => content(text),
-            Language::Steps(_) => Some(Node::parse(text).ok()?.to_json().to_string()),
+            Language::Steps(_) => {
+                let mut value = Node::parse(text).ok()?.to_json();
+                if let Some(migration) = value.as_object_mut() {
+                    migration.retain(|key, _| Key::named(key).is_none_or(Key::counts));
+                }
+                Some(value.to_string())
+            }
         }
     }
 

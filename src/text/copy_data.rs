@@ -34,7 +34,7 @@ pub struct LargeData {
 const DEEPEST: usize = 500;
 
 /// Where the COPY data that begins at `start` ends: its last byte, and the byte after its `\\.` line.
-pub fn end_of_data(text: &str, start: usize) -> Option<(usize, usize)> {
+fn end_of_data(text: &str, start: usize) -> Option<(usize, usize)> {
     let mut at = start;
     for line in text[start..].split_inclusive('\n') {
         if line.trim_end_matches(['\n', '\r']) == "\\." {
@@ -45,12 +45,44 @@ pub fn end_of_data(text: &str, start: usize) -> Option<(usize, usize)> {
     None
 }
 
+/// A `COPY … FROM stdin` with its data in the text.
+pub struct Copy {
+    /// The semicolon that ends the statement.
+    pub semicolon: usize,
+    /// The data, without the closing `\.`.
+    pub data: Range<usize>,
+}
+
+/// Blanks out COPY data, which no SQL lexer can read, and refuses what no server would accept; what is
+/// left keeps its place.
+pub fn mask_copy_data(text: &str) -> Result<(String, Vec<Copy>), ScriptError> {
+    let mut masked = String::new();
+    let mut copies = Vec::new();
+    let mut from = 0;
+    while let Some(semicolon) = next_copy(&text[from..], from)? {
+        let data_start = text[semicolon..].find('\n').map_or(text.len(), |at| semicolon + at + 1);
+        let (data_end, next) = end_of_data(text, data_start).ok_or_else(|| {
+            ScriptError::new(
+                semicolon..semicolon + 1,
+                "the data of this COPY … FROM stdin never ends",
+            )
+            .hint("close it with a line that holds only `\\.`")
+        })?;
+        masked.push_str(&text[from..data_start]);
+        masked.extend(std::iter::repeat_n(' ', next - data_start));
+        copies.push(Copy { semicolon, data: data_start..data_end });
+        from = next;
+    }
+    masked.push_str(&text[from..]);
+    Ok((masked, copies))
+}
+
 /// The offset of the semicolon that ends the next `COPY … FROM stdin` in `text`, which begins at byte
 /// `base` of its file.
 ///
 /// Errors: an unterminated quote, comment or dollar quote; a psql meta-command; nesting past 500
 /// levels.
-pub fn next_copy(text: &str, base: usize) -> Result<Option<usize>, ScriptError> {
+fn next_copy(text: &str, base: usize) -> Result<Option<usize>, ScriptError> {
     let mut at = 0;
     let mut depth = 0usize;
     let (mut first, mut saw_from, mut from_stdin) = (None::<bool>, false, false);

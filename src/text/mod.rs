@@ -3,6 +3,7 @@
 
 pub mod checksum;
 pub mod copy_data;
+pub mod directive;
 pub mod document;
 pub mod duration;
 pub mod ordered;

@@ -198,6 +198,67 @@ fn an_unknown_key_in_a_header() {
 }
 
 #[test]
+fn a_directive_that_could_not_be_heeded() {
+    let project = offline();
+    let rows = "1\tone\n".repeat(60_000);
+    let copy = format!("create table t (a int, b text);\ncopy t from stdin;\n{rows}\\.\n");
+    for (text, words, place) in [
+        ("set x.y = 1;\n-- transaction: off\nselect 1;", "above the first statement", ":2:4"),
+        ("select 1; -- requires: mongo@1", "above the first statement", ":1:14"),
+        ("\u{feff}/* Ours. */\r\n\r\n-- Transaction: off\r\nselect 1;", "`transaction`", ":3:4"),
+        ("select 1;\n\n-- transaction = off\nselect 2;", "`-- transaction: off`", ":3:4"),
+        ("select 1;\n/*\n * transaction: off\n */\nselect 2;", "block comment", ":3:4"),
+        ("-- batch: 1000\nupdate t set a = 1;", "`batch` is not there yet", ":1:4"),
+        ("select 1;\n-- online: on\nselect 2;", "`online` is not there yet", ":2:4"),
+        ("-- hold: until Monday\nselect 1;", "`hold` is not there yet", ":1:4"),
+        ("-- +goose NO TRANSACTION\nselect 1;", "goose would run this file", ":1:1"),
+        ("select 1;\n-- migrate:down\nselect 2;", "dbmate", ":2:1"),
+        (&format!("{copy}-- Requires: mongo@1\n"), "`requires`", ":60004:4"),
+        (
+            "-- placeholders: on\n-- transaction: off\nselect 1;\n-- lock_timeout: 5s\nselect 2;",
+            "above the first statement",
+            ":4:4",
+        ),
+    ] {
+        let place = format!("migrations/postgres/V1__a.sql{place}");
+        project.refuses(&[("migrations/postgres/V1__a.sql", text)], &[words, "hint:", &place]);
+    }
+    for key in ["replaces: ['1']", "lint: [{ allow: 'a', reason: 'b' }]", "hold: 'until'"] {
+        let name = key.split(':').next().unwrap_or(key);
+        let text = format!("{{\n {key},\n steps: [{{ create: 'a' }}] }}");
+        project.refuses(
+            &[("migrations/mongo/V1__a.json5", &text)],
+            &[&format!("`{name}` is not there yet"), "migrations/mongo/V1__a.json5:2:2"],
+        );
+    }
+    // What stands below the header is read when the file is to be run, by these commands.
+    let file = "migrations/postgres/V1__a.sql";
+    project.file(file, "select 1; -- transaction: off");
+    std::fs::remove_file(project.path().join("migrations/mongo/V1__a.json5")).expect("file");
+    for arguments in [&["plan"][..], &["validate", "--offline"], &["up", "--dry-run"]] {
+        project.run(arguments).expect(2).says(&["migrations/postgres/V1__a.sql:1:14"]);
+    }
+    project.untouched();
+}
+
+#[test]
+fn a_header_below_a_block_comment() {
+    let project = offline();
+    let file = "migrations/postgres/V1__a.sql";
+    let text = "/* Copyright /* by */\n   us */\n\n-- A table.\n-- requires: mongo@7\nselect 1;";
+    project.refuses(&[(file, text)], &["no migration mongo@7", "V1__a.sql:5:14"]);
+    let env = TestEnv::new();
+    let index = "create table a (id int);\ncreate index concurrently i on a (id);";
+    let text = format!(
+        "/* Ours. */\n\n-- note: requires superuser\n-- -- lock_timeout: 1s\n\
+         -- transaction: off\n-- +goose NO TRANSACTION\n\n{index}\n-- Requires: nothing\n"
+    );
+    env.file(file, &text);
+    env.run(&["up"]).expect(0);
+    env.run(&["validate"]).expect(0);
+}
+
+#[test]
 fn an_unknown_or_circular_requirement() {
     let project = offline();
     project.refuses(

@@ -74,6 +74,8 @@ fn text() -> impl Strategy<Value = String> {
         Just("-- requires: mongo@3, kafka@1\n".to_string()),
         Just("-- transaction: off\n".to_string()),
         Just("-- lock_timeout: 99999999999999999999s\n".to_string()),
+        Just("-- lint: allow this\n-- batch: '1\n".to_string()),
+        Just("/* Transaction: off /* */ */\n\n".to_string()),
         Just("create table t (a int);".to_string()),
         Just("copy t from stdin;\n".to_string()),
         Just("$$ begin".to_string()),

@@ -11,6 +11,7 @@ use aiplat_migrate::text::{Node, Placeholders};
 pub fn file(store: StoreKind, text: &str) {
     let source = Source::new(store, "f", text);
     let _ = source.header();
+    let _ = source.content();
     let Ok(script) = source.script(&Placeholders::default()) else { return };
     let Ok(units) = script.units() else { return };
     let mut end = 0;
@@ -20,6 +21,7 @@ pub fn file(store: StoreKind, text: &str) {
         assert!(text.is_char_boundary(span.start) && text.is_char_boundary(span.end), "{span:?}");
         assert!(end <= span.start, "{span:?} begins before {end}, where the one before it ends");
         end = span.end;
+        let _ = source.checksum_of(span.clone());
         let _ = unit.inverse(&stores::Before::absent());
         let _ = unit.step.declares();
     }

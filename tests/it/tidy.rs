@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aiplat_migrate::text::directive::{KEYS, Stands};
+
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -160,6 +162,23 @@ fn every_setting_is_documented() {
                 || docs.is_ok_and(|docs| docs.contains(&row.variable));
             assert!(either, "{} is not in README.md or docs/configuration.md", row.variable);
         }
+    }
+}
+
+#[test]
+fn every_directive_is_documented() {
+    let docs = std::fs::read_to_string(root().join("docs/migrations.md")).expect("docs");
+    for key in &KEYS {
+        let place = match key.stands {
+            Stands::Header => "header",
+            Stands::SqlHeader => "header, SQL",
+            Stands::Statement => "statement",
+            Stands::Anywhere => "header or statement",
+        };
+        let row = format!("| `{}` | {place} | {} | ", key.name, key.meaning);
+        let rest = docs.lines().find_map(|line| line.strip_prefix(&row));
+        let rest = rest.unwrap_or_else(|| panic!("docs/migrations.md lacks {row}"));
+        assert_eq!(rest == "reserved |", !key.is_built, "{row}");
     }
 }
 

@@ -7,7 +7,8 @@ use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
-use crate::text::copy_data::{end_of_data, next_copy};
+use crate::text::copy_data::mask_copy_data;
+use crate::text::directive::{self, Directive};
 use crate::text::{ScriptError, Span};
 
 /// One statement of a file.
@@ -23,6 +24,8 @@ pub struct Statement {
     pub losses: Vec<Target>,
     /// What it gives another name.
     pub renames: Vec<Rename>,
+    /// What stands directly above it for the tool.
+    pub directives: Vec<Directive>,
 }
 
 /// Something that a statement gives another name.
@@ -116,7 +119,7 @@ fn same(a: &str, b: &str) -> bool {
 /// Splits `text` into statements.
 ///
 /// Errors: an unterminated quote, comment or dollar quote; a psql meta-command; nesting past 500
-/// levels; COPY data without its closing `\.`.
+/// levels; COPY data without its closing `\.`; a directive that is misspelt or misplaced.
 pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
     let (masked, copies) = mask_copy_data(text)?;
     let parsed = SourceFile::parse(&masked);
@@ -133,9 +136,15 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
                 copy_data: None,
                 losses: losses(&stmt, &words),
                 renames: renames(&stmt),
+                directives: Vec::new(),
             }
         })
         .collect();
+    let spans: Vec<Span> = statements.iter().map(|statement| statement.span.clone()).collect();
+    let said = directive::above_statements(&masked, &spans)?;
+    for (statement, directives) in statements.iter_mut().zip(said) {
+        statement.directives = directives;
+    }
     let mut renamed: Vec<Rename> = Vec::new();
     for statement in &mut statements {
         for target in &mut statement.losses {
@@ -160,7 +169,7 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
 }
 
 /// What `text` does, apart from how it is written: its tokens and COPY data without space and
-/// comments. `None` where COPY data never ends.
+/// comments, but with the directives above its statements. `None` where COPY data never ends.
 ///
 /// The characters of operators keep their neighbours: `>=` is one operator, `> =` is two.
 pub fn content(text: &str) -> Option<String> {
@@ -180,6 +189,12 @@ pub fn content(text: &str) -> Option<String> {
             content.push_str(if glues && is_operator { "" } else { "\0" });
             content.push_str(word);
         }
+        if token.kind == TokenKind::LineComment
+            && let Some(said) = directive::content(word)
+        {
+            content.push('\0');
+            content.push_str(&said);
+        }
         glues = !is_space && is_operator;
     }
     for copy in copies {
@@ -187,34 +202,6 @@ pub fn content(text: &str) -> Option<String> {
         content.push_str(&text[copy.data]);
     }
     Some(content)
-}
-
-struct Copy {
-    semicolon: usize,
-    data: Span,
-}
-
-/// Blanks out COPY data, which no SQL lexer can read, and refuses what no server would accept.
-fn mask_copy_data(text: &str) -> Result<(String, Vec<Copy>), ScriptError> {
-    let mut masked = String::new();
-    let mut copies = Vec::new();
-    let mut from = 0;
-    while let Some(semicolon) = next_copy(&text[from..], from)? {
-        let data_start = text[semicolon..].find('\n').map_or(text.len(), |at| semicolon + at + 1);
-        let (data_end, next) = end_of_data(text, data_start).ok_or_else(|| {
-            ScriptError::new(
-                semicolon..semicolon + 1,
-                "the data of this COPY … FROM stdin never ends",
-            )
-            .hint("close it with a line that holds only `\\.`")
-        })?;
-        masked.push_str(&text[from..data_start]);
-        masked.extend(std::iter::repeat_n(' ', next - data_start));
-        copies.push(Copy { semicolon, data: data_start..data_end });
-        from = next;
-    }
-    masked.push_str(&text[from..]);
-    Ok((masked, copies))
 }
 
 /// The first of the statement's tokens, without space and comments: enough to know its kind.
@@ -548,12 +535,17 @@ mod tests {
         let same = |a: &str, b: &str| content(a).expect(a) == content(b).expect(b);
         for (a, b) in [
             ("select 1;", "-- one\nselect /* a /* b */ */ 1 ;\n"),
+            ("select 1;", "-- lint: allow a\n-- transaction: off\nselect 1;"),
+            ("-- batch:10\nselect 1;", "-- batch: 10\n-- why\nselect 1;"),
             ("select a.b, f(c,d)", "select a . b,f( c, d )"),
             ("copy t from stdin;\n1\t2\n\\.\n", "copy  t from stdin ;\n1\t2\n\\.\n"),
         ] {
             assert!(same(a, b), "{a} {b}");
         }
         for (a, b) in [
+            ("select 1; select 2", "-- batch: 10\nselect 1; select 2"),
+            ("-- batch: 10\nselect 1; select 2", "select 1;\n-- batch: 10\nselect 2"),
+            ("-- batch: 10\nselect 1;", "-- batch: 20\nselect 1;"),
             ("select 'a  b'", "select 'a b'"),
             ("select 1", "select 2"),
             ("select a b", "select ab"),

@@ -121,6 +121,9 @@ pub fn parse(rendered: &Rendered, apart: bool) -> Result<Vec<Unit>, ScriptError>
         |mistake: ScriptError| ScriptError { span: rendered.span(mistake.span), ..mistake };
     let mut statements = split(&rendered.text).map_err(in_file)?;
     for statement in &statements {
+        for directive in &statement.directives {
+            directive.key.demand_built(directive.span.clone()).map_err(in_file)?;
+        }
         refuse(statement, &rendered.text, apart).map_err(in_file)?;
     }
     if apart {
@@ -180,7 +183,10 @@ fn alone(rendered: &Rendered, statement: Statement) -> Unit {
         Some(data) => statement.span.start..data.end,
         None => statement.span.clone(),
     };
-    let file = rendered.span(span.clone());
+    // With what is said above it, so that a change of that is a change of the step.
+    let counted = statement.directives.iter().find(|directive| directive.key.counts());
+    let start = counted.map_or(span.start, |directive| directive.start);
+    let file = rendered.span(start..span.end);
     let step = Step { text: rendered.clone(), span, statements: vec![statement], manner };
     Unit { label, span: file, atomic, exclusive: true, step: Arc::new(step) }
 }
@@ -221,6 +227,34 @@ mod tests {
         assert_eq!(units.iter().map(|unit| unit.atomic).collect::<Vec<_>>(), [false, true]);
         assert_eq!(&text[units[0].span.clone()], "create index concurrently i on t (a);");
         assert_eq!(units[0].label, "create index concurrently i on t");
+    }
+
+    #[test]
+    fn a_step_begins_with_the_directives_that_count() {
+        let text = "-- transaction: off\n/* of all */ -- b\n-- lint: allow a\n-- batch: 10\n-- why\nupdate t set a = 1;\n\
+                    -- lint: allow a\ncreate table c ();\n-- free\ncreate table d ()";
+        let rendered = Rendered::verbatim(text);
+        let statements = split(text).expect("statements");
+        let directives: Vec<usize> = statements.iter().map(|one| one.directives.len()).collect();
+        assert_eq!(directives, [2, 1, 0]);
+        let units: Vec<Unit> =
+            statements.into_iter().map(|statement| alone(&rendered, statement)).collect();
+        let places: Vec<&str> = units.iter().map(|unit| &text[unit.span.clone()]).collect();
+        assert_eq!(
+            places,
+            [
+                "-- batch: 10\n-- why\nupdate t set a = 1;",
+                "create table c ();",
+                "create table d ()"
+            ]
+        );
+        let step: &Step = units[0].step.as_any().downcast_ref().expect("a PostgreSQL step");
+        assert_eq!(step.sql(), "update t set a = 1;");
+        assert_eq!(units_of_reserved().message, "`batch` is not there yet");
+    }
+
+    fn units_of_reserved() -> ScriptError {
+        units("select 1;\n-- batch: 10\nupdate t set a = 1;").expect_err("reserved")
     }
 
     #[test]
