@@ -361,8 +361,11 @@ impl Migrator {
         stores: impl IntoIterator<Item = StoreKind>,
         ledger: &Ledger,
     ) -> Result<Vec<Settings>> {
-        let beside =
-            Beside { schema: ledger.schema().to_string(), greeting: Some(ledger.greeting()) };
+        let beside = Beside {
+            schema: ledger.schema().to_string(),
+            condition: Some(ledger.condition()),
+            reset: Some(ledger.reset()),
+        };
         let of = |store| match self.config.stores.get(&store) {
             None => Err(unconfigured(store, "the ledger")),
             Some(settings) => Ok(settings.beside(&beside)),

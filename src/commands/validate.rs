@@ -221,7 +221,7 @@ impl Migrator {
 
     /// Settings for reading alone: the ledger's own schema is no part of the shape.
     pub(super) fn reading(&self, settings: &Settings) -> Settings {
-        settings.beside(&Beside { schema: self.config.ledger.schema.clone(), greeting: None })
+        settings.beside(&Beside { schema: self.config.ledger.schema.clone(), ..Beside::default() })
     }
 
     /// `up --verify`: contacts every store, although nothing is pending.

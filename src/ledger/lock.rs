@@ -21,7 +21,7 @@ use super::bootstrap::bootstrap;
 use super::{Ledger, LedgerSettings, Run, Shapes, Snapshot, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::{self, effect};
-use crate::postgres::{Session, store_error};
+use crate::postgres::{Purpose, Session, store_error};
 use crate::store_error::StoreError;
 
 /// A ledger that may be written: the lock is held as long as this value lives.
@@ -123,7 +123,8 @@ impl Ledger {
         let keys = Keys::of(&self.settings);
         let deadline = Instant::now() + wait;
         let failed = |error: StoreError| ledger_error(&error, &self.settings);
-        let leader = self.settings.database.connect(&run.application()).await.map_err(failed)?;
+        let leader = self.settings.database.connect(&run.application(), Purpose::Ours).await;
+        let leader = leader.map_err(failed)?;
         let (pid, since) = self.refuse_pooler(&leader).await?;
         effect!("lock", self.poll(&leader, pid, keys, deadline, waiting))?;
         let owner = serde_json::json!({ "pid": pid, "backend_start": since });
@@ -156,13 +157,9 @@ impl Ledger {
     }
 
     /// SQL that every other PostgreSQL session of the run begins with once the lock is had: it takes
-    /// its share of the work lock.
-    pub fn greeting(&self) -> String {
-        format!(
-            "DO $$ BEGIN IF NOT {} THEN RAISE EXCEPTION USING ERRCODE = 'AM005', \
-             MESSAGE = 'another run has begun'; END IF; END $$",
-            Keys::of(&self.settings).share()
-        )
+    /// its share of the work lock, and is false where another run has begun.
+    pub fn condition(&self) -> String {
+        Keys::of(&self.settings).share()
     }
 
     /// Asks for the leader lock, and then for the work lock, until both were had; the work lock is
@@ -375,7 +372,8 @@ impl LockedLedger {
                    WHERE application_name = $1 AND state = 'active' AND pid <> pg_backend_pid())";
         let asked = async {
             let application = self.run.application();
-            let session = self.ledger.settings.database.connect(&application).await.ok()?;
+            let session = self.ledger.settings.database.connect(&application, Purpose::Ours);
+            let session = session.await.ok()?;
             session.client.query_one(sql, &[&application]).await.ok()
         };
         let answer = tokio::time::timeout(HEARTBEAT, asked).await;

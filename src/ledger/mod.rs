@@ -23,7 +23,7 @@ pub use shapes::{Shapes, StoredShape};
 
 use crate::error::{Error, Exit, Result};
 use crate::migration::{Down, MigrationId};
-use crate::postgres::{Session, Settings, identifier, store_error};
+use crate::postgres::{Purpose, Session, Settings, identifier, store_error};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::StoreKind;
 use crate::text::Checksum;
@@ -143,7 +143,7 @@ impl Default for Run {
 impl Ledger {
     /// Connects; reads nothing yet.
     pub async fn connect(settings: &LedgerSettings, run: &Run) -> Result<Ledger, StoreError> {
-        let session = settings.database.connect(&run.application()).await?;
+        let session = settings.database.connect(&run.application(), Purpose::Ours).await?;
         Ok(Ledger { session, settings: settings.clone() })
     }
 

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::LockedLedger;
 use super::journal::Claim;
 use super::rows::kind_and_version;
+use super::{Ledger, LockedLedger};
 use crate::postgres::{identifier, literal};
 use crate::stores::Seal;
 use crate::stores::StoreKind;
@@ -68,14 +68,28 @@ impl LockedLedger {
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
             close: format!(
-                "SELECT {schema}.{close}({token}, {after}, {run}, {})",
+                "{OWN_ROLE};\nSELECT {schema}.{close}({token}, {after}, {run}, {}), \
+                 {schema}.settled({token})",
                 arguments.join(", ")
             ),
-            settled: format!("SET aiplat_migrate.sealed = {token}"),
             token,
         }
     }
 }
+
+impl Ledger {
+    /// SQL that brings a session which the user's SQL ran on back to how it began. The advisory lock
+    /// that the run holds through it is left alone.
+    pub fn reset(&self) -> String {
+        format!("{OWN_ROLE};\nSELECT {}.settled(NULL)", self.schema_sql())
+    }
+}
+
+/// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
+/// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
+/// says: it comes first.
+const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
+                        pg_catalog.set_config('role', NULL, false)";
 
 fn json(value: &Value) -> String {
     format!("{}::pg_catalog.jsonb", literal(&value.to_string()))

@@ -1,5 +1,6 @@
 //! How to reach PostgreSQL and what its errors mean: shared by the ledger and the postgres store.
 
+mod environment;
 mod errors;
 mod settings;
 
@@ -7,11 +8,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, Connection, Socket, Statement};
+use tokio_postgres::{
+    AsyncMessage, Client, Connection, SimpleQueryMessage, SimpleQueryRow, Socket, Statement,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use environment::{Names, Purpose, until_commit, until_reset};
 pub use errors::{connection_error, store_error};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
@@ -24,6 +28,8 @@ pub struct Session {
     notices: Notices,
     tls: Option<MakeRustlsConnect>,
     prepared: Mutex<HashMap<String, Statement>>,
+    /// What has to be set again whenever the session is reset: what it could not begin with.
+    set_again: Option<String>,
 }
 
 type Notices = Arc<Mutex<VecDeque<String>>>;
@@ -35,10 +41,14 @@ impl Settings {
     /// Opens a session named `application`; tries once.
     ///
     /// Every session waits 5 s at most for a lock, has no statement timeout of its own, and is
-    /// ended soon by either side when the other's machine is lost. Where several hosts are named, the
-    /// error tells of each: the driver's own is the last one's.
-    pub async fn connect(&self, application: &str) -> Result<Session, StoreError> {
-        let error = match self.connect_to_any(application).await {
+    /// ended soon by either side when the other's machine is lost. All else is as its `purpose` wants
+    /// it. Where several hosts are named, the error tells of each: the driver's own is the last one's.
+    pub async fn connect(
+        &self,
+        application: &str,
+        purpose: Purpose,
+    ) -> Result<Session, StoreError> {
+        let error = match self.connect_to_any(application, purpose).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
@@ -46,7 +56,9 @@ impl Settings {
         if each.len() < 2 {
             return Err(error);
         }
-        let asked = each.iter().map(async |one| (one, one.connect_to_any(application).await.err()));
+        let asked = each
+            .iter()
+            .map(async |one| (one, one.connect_to_any(application, purpose).await.err()));
         let told = futures_util::future::join_all(asked).await;
         Err(told.into_iter().fold(error, |error, (one, refused)| {
             let (address, why) = (one.address(), refused.map(|refused| refused.message));
@@ -58,22 +70,29 @@ impl Settings {
         }))
     }
 
-    async fn connect_to_any(&self, application: &str) -> Result<Session, StoreError> {
-        let mut config = self.driver_config()?;
+    async fn connect_to_any(
+        &self,
+        application: &str,
+        purpose: Purpose,
+    ) -> Result<Session, StoreError> {
+        let mut config = self.driver_config(purpose)?;
         config.application_name(shortened(application));
         let mut bare = self.bare_config()?;
         bare.application_name(shortened(application));
         let tls = self.tls_connector()?;
         let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let session = async {
-            match open_with(&config, tls.clone()).await {
-                Err(error) if refuses_options(&error) => {
-                    let session = open_with(&bare, tls).await?;
-                    session.client.batch_execute(&session_settings()).await?;
-                    Ok(session)
-                }
-                opened => opened,
+            let (mut session, date_style) = match open_with(&config, tls.clone()).await {
+                Err(error) if refuses_options(&error) => (open_with(&bare, tls).await?.0, None),
+                Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
+                opened => opened?,
+            };
+            if !environment::is_fixed(date_style.as_deref()) {
+                let settings = environment::afterwards(purpose);
+                session.client.batch_execute(&settings).await?;
+                session.set_again = Some(settings);
             }
+            Ok(session)
         };
         match tokio::time::timeout(limit, session).await {
             Ok(session) => session
@@ -90,39 +109,39 @@ impl Settings {
 async fn open_with(
     config: &tokio_postgres::Config,
     tls: Option<MakeRustlsConnect>,
-) -> Result<Session, tokio_postgres::Error> {
+) -> Result<(Session, Option<String>), tokio_postgres::Error> {
     match tls.clone() {
         Some(connector) => open(config, connector, tls).await,
         None => open(config, tokio_postgres::NoTls, tls).await,
     }
 }
 
-/// PgBouncer takes no settings at a session's start.
+/// PgBouncer takes no settings at a session's start, and a server none that it is too old to know.
 fn refuses_options(error: &tokio_postgres::Error) -> bool {
-    let unsupported = |db: &tokio_postgres::error::DbError| {
-        db.code().code() == "08P01" && db.message().contains("startup parameter")
+    let unsupported = |db: &tokio_postgres::error::DbError| match db.code().code() {
+        "08P01" => db.message().contains("startup parameter"),
+        "42704" => true,
+        _ => false,
     };
     error.as_db_error().is_some_and(unsupported)
 }
 
-fn session_settings() -> String {
-    let set = |(name, value): &(&str, &str)| format!("SET {name} = {value};");
-    Settings::SESSION.iter().map(set).collect()
-}
-
+/// The session, and the date style that the server says it has.
 async fn open<T>(
     config: &tokio_postgres::Config,
     connector: T,
     tls: Option<MakeRustlsConnect>,
-) -> Result<Session, tokio_postgres::Error>
+) -> Result<(Session, Option<String>), tokio_postgres::Error>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
     let (client, connection) = config.connect(connector).await?;
+    let date_style = connection.parameter("DateStyle").map(str::to_string);
     let notices = Notices::default();
     tokio::spawn(drive(connection, notices.clone()));
-    Ok(Session { client, notices, tls, prepared: Mutex::default() })
+    let session = Session { client, notices, tls, prepared: Mutex::default(), set_again: None };
+    Ok((session, date_style))
 }
 
 /// Moves the session's messages until it ends; its end reaches the client's futures as errors.
@@ -159,6 +178,49 @@ impl Session {
         let statement = self.client.prepare(sql).await?;
         prepared().insert(sql.to_string(), statement.clone());
         Ok(statement)
+    }
+
+    /// The rows that `question` gives in the fixed environment, whatever the session is set to: one
+    /// message, which is a transaction that writes nothing. For a session that the user's SQL runs on;
+    /// there must be no transaction under way.
+    pub async fn ask(
+        &self,
+        names: Names,
+        question: &str,
+    ) -> Result<
+        impl Stream<Item = Result<SimpleQueryRow, tokio_postgres::Error>>,
+        tokio_postgres::Error,
+    > {
+        let message = format!("{};\n{question}", environment::of_question(names));
+        let answers = self.client.simple_query_raw(&message).await?;
+        let mut is_set = false;
+        Ok(answers.try_filter_map(move |answer| {
+            let row = match answer {
+                SimpleQueryMessage::Row(row) => is_set.then_some(row),
+                SimpleQueryMessage::CommandComplete(_) => {
+                    is_set = true;
+                    None
+                }
+                // The driver's enum is open; what is not a row is no answer.
+                _ => None,
+            };
+            std::future::ready(Ok(row))
+        }))
+    }
+
+    /// The first row that [`Session::ask`] gives.
+    pub async fn ask_one(
+        &self,
+        names: Names,
+        question: &str,
+    ) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
+        let rows: Vec<SimpleQueryRow> = self.ask(names, question).await?.try_collect().await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// SQL for the moment after the session was reset.
+    pub fn set_again(&self) -> &str {
+        self.set_again.as_deref().unwrap_or_default()
     }
 
     /// The notices that came since the last call.

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::environment::{self, Purpose};
 use crate::secret::Secret;
 use crate::section::{Key, Kind, Reader, key};
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -32,8 +33,10 @@ pub struct Settings {
     pub tls_files: TlsFiles,
     /// How long one attempt to connect may take; 5 s if unset.
     pub connect_timeout: Option<Duration>,
-    /// SQL that every session of the postgres store begins with; the ledger sets it.
-    pub greeting: Option<String>,
+    /// SQL that must be true for a session of the postgres store to begin; the ledger sets it.
+    pub condition: Option<String>,
+    /// SQL that brings a session of the postgres store back to how it began; the ledger sets it.
+    pub reset: Option<String>,
     /// Schemas that are no part of the store's shape: the ledger's own.
     pub hidden: Vec<String>,
     /// What the store's shape records besides its structure.
@@ -102,7 +105,8 @@ impl Settings {
             sslmode: section.text("sslmode"),
             tls_files: section.tls_files(),
             connect_timeout: section.duration("connect_timeout"),
-            greeting: None,
+            condition: None,
+            reset: None,
             hidden: Vec::new(),
             shape: Vec::new(),
         }
@@ -110,7 +114,7 @@ impl Settings {
 
     /// Host and port, for messages.
     pub fn address(&self) -> String {
-        match self.driver_config() {
+        match self.bare_config() {
             Ok(config) => hosts(&config),
             Err(_) => self.host.clone().unwrap_or_else(|| "PostgreSQL".to_string()),
         }
@@ -119,7 +123,7 @@ impl Settings {
     /// These settings for each host alone.
     pub(super) fn each_host(&self) -> Vec<Settings> {
         let alone = |(host, port)| Settings { host: Some(host), port: Some(port), ..self.clone() };
-        match self.driver_config() {
+        match self.bare_config() {
             Ok(config) => hosts_and_ports(&config).map(alone).collect(),
             Err(_) => Vec::new(),
         }
@@ -140,26 +144,18 @@ impl Settings {
 
     /// The database, for messages.
     pub fn database_name(&self) -> String {
-        let config = self.driver_config().ok();
+        let config = self.bare_config().ok();
         config.and_then(|config| config.get_dbname().map(str::to_string)).unwrap_or_default()
     }
 
-    /// What every session of ours is set to.
-    pub(super) const SESSION: [(&str, &str); 6] = [
-        ("lock_timeout", "5000"),
-        ("statement_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-        ("tcp_keepalives_idle", "10"),
-        ("tcp_keepalives_interval", "5"),
-        ("tcp_keepalives_count", "3"),
-    ];
-
-    pub(super) fn driver_config(&self) -> Result<tokio_postgres::Config, StoreError> {
+    /// How the driver connects to open a session.
+    pub(super) fn driver_config(
+        &self,
+        purpose: Purpose,
+    ) -> Result<tokio_postgres::Config, StoreError> {
         let mut config = self.bare_config()?;
-        let ours: Vec<String> =
-            Settings::SESSION.iter().map(|(name, value)| format!("-c {name}={value}")).collect();
         let given = config.get_options().unwrap_or_default().to_string();
-        config.options(format!("{} {given}", ours.join(" ")).trim());
+        config.options(environment::options(purpose, &given));
         Ok(config)
     }
 
@@ -341,7 +337,7 @@ mod tests {
             user: Some("al ice".into()),
             ..Settings::default()
         };
-        let config = settings.driver_config().expect("config");
+        let config = settings.bare_config().expect("config");
         assert_eq!(config.get_user(), Some("al ice"));
         assert_eq!(config.get_password(), Some("p@:/?#%&[]$\"' \\\n".as_bytes()));
         assert_eq!(settings.address(), "db:6000");
@@ -352,7 +348,7 @@ mod tests {
     fn a_broken_url_shows_nothing_of_itself() {
         let settings =
             Settings { url: "postgres://u:s3cret@h:s3cret/db".into(), ..Settings::default() };
-        let error = settings.driver_config().expect_err("broken");
+        let error = settings.bare_config().expect_err("broken");
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     }
 }

@@ -60,6 +60,12 @@ pub trait Operation: Clone + Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The step, which was made of what the store itself told: its text means what it says only in the
+    /// environment in which it was read.
+    fn of_ours(self) -> Self {
+        self
+    }
+
     /// The step as it stands before the `earlier` ones of its plan are done: it may drop what they
     /// rename, and whoever asks now what it would lose must ask under the present name.
     fn before(&self, _earlier: &[&Self]) -> Self {
@@ -83,6 +89,8 @@ pub trait AnyOperation: Debug + Send + Sync {
     fn declares(&self) -> Vec<(String, Option<Attributes>)>;
     /// See [`Operation::before`]; steps of other stores among `earlier` are passed over.
     fn before(&self, earlier: &[&dyn AnyOperation]) -> Arc<dyn AnyOperation>;
+    /// See [`Operation::of_ours`].
+    fn of_ours(&self) -> Arc<dyn AnyOperation>;
     /// For the adapter's cast.
     fn as_any(&self) -> &dyn Any;
 }
@@ -116,6 +124,10 @@ impl<S: Operation> AnyOperation for S {
         let earlier: Vec<&S> =
             earlier.iter().filter_map(|step| step.as_any().downcast_ref()).collect();
         Arc::new(Operation::before(self, &earlier))
+    }
+
+    fn of_ours(&self) -> Arc<dyn AnyOperation> {
+        Arc::new(Operation::of_ours(self.clone()))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -156,8 +168,10 @@ pub trait Endpoint: Clone + Debug + Send + Sync + 'static {
 pub struct Beside {
     /// The ledger's schema, which is no part of the store's shape.
     pub schema: String,
-    /// SQL that every session of a run begins with: its share of the lock.
-    pub greeting: Option<String>,
+    /// SQL that takes a run's share of the lock for a session, and is false where another run has begun.
+    pub condition: Option<String>,
+    /// SQL that brings a session back to how it began; the share of the lock is kept.
+    pub reset: Option<String>,
 }
 
 /// A connected store. See the module's comment for what its caller relies on.
@@ -315,11 +329,9 @@ pub struct Loss {
 pub struct Seal {
     /// Goes right after BEGIN.
     pub open: String,
-    /// Goes right before COMMIT.
+    /// Goes right before COMMIT. It brings the session back to how it began, and the session knows by
+    /// it that this one is settled.
     pub close: String,
-    /// Goes after COMMIT, and after what brings the session back to order: the session knows by it
-    /// that this one is settled.
-    pub settled: String,
     /// What tells it from every other, as a literal.
     pub token: String,
 }

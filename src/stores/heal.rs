@@ -87,6 +87,7 @@ impl Heal {
         if self.script.is_empty() {
             return Ok(Vec::new());
         }
-        store.parse(&store.read(&self.script)?, self.apart)
+        let units = store.parse(&store.read(&self.script)?, self.apart)?;
+        Ok(units.into_iter().map(|unit| Unit { step: unit.step.of_ours(), ..unit }).collect())
     }
 }

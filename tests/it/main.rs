@@ -16,6 +16,7 @@ mod modules;
 mod cluster;
 mod secrets;
 mod secure;
+mod sessions;
 mod drift;
 mod readers;
 mod stores;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aiplat_migrate::postgres::{Session, Settings};
+use aiplat_migrate::postgres::{Purpose, Session, Settings};
 use aiplat_migrate::tls::TlsFiles;
 
 use crate::support::{Finished, block_on, finish, required, unique, with_database};
@@ -159,7 +159,8 @@ fn certified(url: &str) -> Settings {
 
 fn sql(url: &str, statement: &str) {
     block_on(async {
-        let session: Session = certified(url).connect("aiplat-migrate-test").await.expect("server");
+        let session: Session =
+            certified(url).connect("aiplat-migrate-test", Purpose::Ours).await.expect("server");
         session.client.batch_execute(statement).await.expect(statement);
     });
 }

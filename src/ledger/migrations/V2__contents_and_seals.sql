@@ -2,13 +2,15 @@
 ALTER TABLE ledger ADD COLUMN content_checksum text;
 
 -- Seals in one call: what `open_seal` asked of the tables, the session's own settings tell as well. A
--- run of an older tool goes on with the functions that it knows.
+-- run of an older tool goes on with the functions that it knows. They run in the user's session, where
+-- an operator of the user's may come first: hence their own search path.
 DO $outer$
 BEGIN
     -- Whether it is still the transaction that was begun, and whether the one before it in this
     -- session, if one was sent before it, is settled: its COMMIT may have failed.
     EXECUTE format($create$
-        CREATE FUNCTION %1$I.check_seal(token text, after text) RETURNS boolean LANGUAGE plpgsql AS $body$
+        CREATE FUNCTION %1$I.check_seal(token text, after text) RETURNS boolean LANGUAGE plpgsql
+        SET search_path = pg_catalog AS $body$
         BEGIN
             IF pg_catalog.current_setting('aiplat_migrate.token', true) IS DISTINCT FROM token THEN
                 RAISE EXCEPTION USING ERRCODE = 'AM003',
@@ -30,7 +32,8 @@ BEGIN
             row_kind text, row_version text, row_description text, row_script text,
             row_checksum text, row_down jsonb, row_requires jsonb, row_host text, row_tool text,
             replaces bigint, lazy boolean, row_content text)
-        RETURNS void LANGUAGE plpgsql AS $body$
+        RETURNS void LANGUAGE plpgsql
+        SET search_path = pg_catalog AS $body$
         DECLARE
             checked boolean := %1$I.check_seal(token, after);
             began timestamptz := pg_catalog.statement_timestamp();
@@ -59,7 +62,8 @@ BEGIN
     EXECUTE format($create$
         CREATE FUNCTION %1$I.close_undone(token text, after text, run text, row_owner jsonb,
             row_id bigint, row_host text, row_tool text)
-        RETURNS void LANGUAGE plpgsql AS $body$
+        RETURNS void LANGUAGE plpgsql
+        SET search_path = pg_catalog AS $body$
         DECLARE
             checked boolean := %1$I.check_seal(token, after);
         BEGIN
@@ -79,7 +83,8 @@ BEGIN
     -- Closes one step of a journalled migration in the step's own transaction.
     EXECUTE format($create$
         CREATE FUNCTION %1$I.close_step(token text, after text, run text, row_id bigint, step integer)
-        RETURNS void LANGUAGE plpgsql AS $body$
+        RETURNS void LANGUAGE plpgsql
+        SET search_path = pg_catalog AS $body$
         DECLARE
             checked boolean := %1$I.check_seal(token, after);
         BEGIN
@@ -96,11 +101,30 @@ BEGIN
     EXECUTE format($create$
         CREATE FUNCTION %1$I.close_repair(token text, after text, run text, event_store text,
             event_host text, event_tool text, event_details jsonb)
-        RETURNS void LANGUAGE plpgsql AS $body$
+        RETURNS void LANGUAGE plpgsql
+        SET search_path = pg_catalog AS $body$
         DECLARE
             checked boolean := %1$I.check_seal(token, after);
         BEGIN
             INSERT INTO %1$I.event (run_id, event, store, host, tool_version, details)
             VALUES (run, 'repaired', event_store, event_host, event_tool, event_details);
+        END $body$ $create$, current_schema());
+
+    -- Ends a file: nothing that it left in the session outlives its transaction, whoever left it there
+    -- (a function may set what no reader of the file sees). The session knows by the token that the
+    -- file is settled, unless its COMMIT fails. Whether that one waits for the disk is as it was.
+    EXECUTE format($create$
+        CREATE FUNCTION %1$I.settled(token text) RETURNS void LANGUAGE plpgsql AS $body$
+        DECLARE
+            commits text := pg_catalog.current_setting('synchronous_commit');
+        BEGIN
+            RESET ALL;
+            DEALLOCATE ALL;
+            EXECUTE 'CLOSE ALL';
+            UNLISTEN *;
+            DISCARD TEMP;
+            DISCARD SEQUENCES;
+            PERFORM pg_catalog.set_config('synchronous_commit', commits, true),
+                    pg_catalog.set_config('aiplat_migrate.sealed', token, false);
         END $body$ $create$, current_schema());
 END $outer$;

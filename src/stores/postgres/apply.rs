@@ -12,15 +12,10 @@ use super::Postgres;
 use super::split::Index;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
-use crate::postgres::store_error;
+use crate::postgres::{self, Names, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Done, Effect, Failure, Job, Limits, Seal, Why};
 use crate::text::{LargeData, Span};
-
-/// What a session is brought back to after a step that may have changed it. The advisory lock that
-/// the run holds through this session is left alone.
-const HYGIENE: &str = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE; RESET ALL; DEALLOCATE ALL; \
-                       CLOSE ALL; UNLISTEN *; DISCARD TEMP; DISCARD SEQUENCES;";
 
 /// The class of the ledger's own assertions: the one sent before is not settled.
 const PREDECESSOR_MISSING: &str = "AM001";
@@ -72,8 +67,8 @@ fn whole<'a>(
     job: Job<'a>,
     seal: &Seal,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
-    let (opening, statements_before) = opening(seal, job.limits);
-    let closing = closing(step, seal);
+    let (opening, statements_before) = opening(step, seal, job.limits);
+    let closing = closing(store, seal);
     let message = Message {
         prefix: opening.len(),
         sql: format!("{opening}{}{closing}", step.sql()),
@@ -95,9 +90,13 @@ fn whole<'a>(
     .boxed()
 }
 
-fn opening(seal: &Seal, limits: Limits) -> (String, usize) {
+fn opening(step: &Step, seal: &Seal, limits: Limits) -> (String, usize) {
     let mut sql = format!("BEGIN;\n{};\n", seal.open);
     let mut statements = 2;
+    if step.is_ours {
+        sql.push_str(&format!("{};\n", postgres::until_commit(Names::Ours)));
+        statements += 1;
+    }
     let settings =
         [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
     for (name, value) in settings {
@@ -109,14 +108,11 @@ fn opening(seal: &Seal, limits: Limits) -> (String, usize) {
     (sql, statements)
 }
 
-/// The newline ends a comment at the end of the file, the semicolon its last statement.
-fn closing(step: &Step, seal: &Seal) -> String {
-    let (reset, hygiene) = match step.touches_session() {
-        true => ("SET SESSION AUTHORIZATION DEFAULT;\nRESET ROLE;\n", HYGIENE),
-        false => ("", ""),
-    };
-    let Seal { close, settled, .. } = seal;
-    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{reset}{close};\nCOMMIT;\n{hygiene}{settled};")
+/// The newline ends a comment at the end of the file, the semicolon its last statement. Deferred
+/// triggers fire in the file's own environment.
+fn closing(store: &Postgres, seal: &Seal) -> String {
+    let (close, again) = (&seal.close, store.session.set_again());
+    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{close};\nCOMMIT;\n{again}")
 }
 
 async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
@@ -160,7 +156,7 @@ async fn with_copy(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
-    let (opening, statements_before) = opening(&seal, job.limits);
+    let (opening, statements_before) = opening(step, &seal, job.limits);
     let mut message = Message {
         prefix: opening.len(),
         sql: opening,
@@ -202,7 +198,7 @@ async fn with_copy(
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
-    message.sql.push_str(&closing(step, &seal));
+    message.sql.push_str(&closing(store, &seal));
     match cancellable(store, &job, send(store, message.sql.clone())).await {
         Ok(()) => Ok(Done { notices: store.session.take_notices() }),
         Err(broken) => Err(fail(store, step, &job, &message, broken).await),
@@ -254,6 +250,10 @@ async fn alone(
         false => job.limits.lock_timeout,
     };
     let statement = job.limits.statement_timeout;
+    if step.is_ours {
+        let set = store.session.client.batch_execute(&postgres::until_reset()).await;
+        set.map_err(|error| Failure::from(store_error(&error)))?;
+    }
     for (name, value) in [("lock_timeout", lock), ("statement_timeout", statement)] {
         if let Some(value) = value {
             let set = format!("SET {name} = {}", value.as_millis());
@@ -278,7 +278,7 @@ async fn alone(
         failure.effect = Effect::Unknown;
         return Err(failure);
     }
-    let _ = store.session.client.batch_execute(HYGIENE).await;
+    reset(store).await;
     if let Some(Index::Create { name: Some(name), table }) = index {
         match super::probe::index_state(store, name, table).await? {
             super::probe::IndexState::Valid => {}
@@ -328,8 +328,16 @@ async fn fail(
 /// Ends what is open in the session, and brings it back to order.
 async fn restore(store: &Postgres) {
     let _ = store.session.client.batch_execute("ROLLBACK").await;
-    let _ = store.session.client.batch_execute(HYGIENE).await;
+    reset(store).await;
     store.session.take_notices();
+}
+
+/// Brings the session back to how it began, outside a transaction.
+async fn reset(store: &Postgres) {
+    if let Some(reset) = &store.settings.reset {
+        let sql = format!("{reset};\n{}", store.session.set_again());
+        let _ = store.session.client.batch_execute(&sql).await;
+    }
 }
 
 fn why(code: &SqlState, cancelled: bool) -> Why {

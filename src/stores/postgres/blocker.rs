@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Postgres;
-use crate::postgres::Session;
+use crate::postgres::{Purpose, Session};
 use crate::stores::contract::Job;
 
 /// A statement that takes no longer is not looked after.
@@ -39,7 +39,9 @@ impl Seen {
     pub(super) async fn prepare(&self, store: &Postgres) {
         let mut side = self.side.lock().await;
         if side.as_ref().is_none_or(|session| session.client.is_closed()) {
-            *side = store.settings.connect("aiplat-migrate, looking for locks").await.ok();
+            let session =
+                store.settings.connect("aiplat-migrate, looking for locks", Purpose::Ours);
+            *side = session.await.ok();
         }
     }
 }

@@ -8,11 +8,11 @@ mod shape;
 mod split;
 mod steps;
 
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 pub use steps::Step;
 
-use crate::postgres::{ADDRESSES, KEYS, Recorded, Session, Settings, store_error};
+use crate::postgres::{ADDRESSES, KEYS, Purpose, Recorded, Session, Settings, store_error};
 use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
@@ -77,8 +77,11 @@ pub struct Postgres {
 }
 
 /// Which server and which database this is.
-const IDENTITY: &str = "SELECT system_identifier::text || '/' || current_database() \
-                        FROM pg_catalog.pg_control_system()";
+const IDENTITY: &str = "(SELECT pg_catalog.concat(system_identifier, '/', \
+                        pg_catalog.current_database()) FROM pg_catalog.pg_control_system())";
+
+/// PostgreSQL's code for a right that the role does not have.
+const MAY_NOT: &str = "42501";
 
 impl Endpoint for Settings {
     type Connection = Postgres;
@@ -97,40 +100,49 @@ impl Endpoint for Settings {
 
     fn beside(&mut self, ledger: &Beside) {
         self.hidden = vec![ledger.schema.clone()];
-        self.greeting = ledger.greeting.clone();
+        self.condition = ledger.condition.clone();
+        self.reset = ledger.reset.clone();
     }
 
-    /// Runs the greeting, too.
+    /// Connects under the condition that the settings carry.
     async fn connect(&self, application: &str) -> Result<Postgres, StoreError> {
-        let session = Settings::connect(self, application).await?;
-        let greeting = self.greeting.clone().unwrap_or_default();
-        let hello = format!("{greeting};\nSELECT pg_catalog.pg_backend_pid() AS pid");
-        let (answer, identity) = futures_util::future::join(
-            session.client.simple_query(&hello),
-            session.client.query_typed_one(IDENTITY, &[]),
-        )
-        .await;
-        let answer = answer.map_err(|error| store_error(&error))?;
-        let identity = match identity {
-            Ok(row) => Some(row.get(0)),
+        let session = Settings::connect(self, application, Purpose::Users).await?;
+        let condition = self.condition.as_deref().unwrap_or("true");
+        let hello = match hello(&session, condition, IDENTITY).await {
             // The function may be closed to this role; then there is no identity to hold.
-            Err(error) if error.as_db_error().is_some() => None,
-            Err(error) => return Err(store_error(&error)),
+            Err(error) if error.code().is_some_and(|code| code.code() == MAY_NOT) => {
+                hello(&session, condition, "NULL").await
+            }
+            hello => hello,
         };
-        let pid = answer.iter().rev().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.try_get("pid").ok().flatten()?.parse().ok(),
-            // The driver's enum is open; what is not a row holds no pid.
-            _ => None,
-        });
-        let pid = pid.unwrap_or_default();
+        let hello = hello.map_err(|error| store_error(&error))?;
+        let text = |at| hello.as_ref().and_then(|row| row.get(at));
+        if text(0) != Some("t") {
+            return Err(StoreError::refused("another run has begun"));
+        }
         Ok(Postgres {
-            pid,
-            identity,
+            pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
+            identity: text(2).map(str::to_string),
             session,
             settings: self.clone(),
             blocker: blocker::Seen::default(),
         })
     }
+}
+
+/// Whether the condition holds, the session's number, and the identity.
+async fn hello(
+    session: &Session,
+    condition: &str,
+    identity: &str,
+) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
+    let sql = format!("SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}");
+    let answer = session.client.simple_query(&sql).await?;
+    Ok(answer.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        // The driver's enum is open; what is not a row is no answer.
+        _ => None,
+    }))
 }
 
 impl Connection for Postgres {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use futures_util::TryStreamExt;
+use tokio_postgres::SimpleQueryRow;
+
 use super::Postgres;
 use super::split::{Index, Target};
 use super::steps::{Manner, Step};
-use crate::postgres::store_error;
+use crate::postgres::{Names, literal, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Before, Loss, Probe, Unit};
 
@@ -68,12 +71,12 @@ async fn probe_other(store: &Postgres, step: &Step) -> Result<Probe, StoreError>
         ["vacuum" | "reindex", ..] | ["alter", "system", ..] => Ok(Probe::NotDone),
         ["create", "database", name, ..] => {
             let name = name.trim_matches(['"', ';']);
-            let there = count(
-                store,
-                "SELECT count(*) FROM pg_catalog.pg_database WHERE datname = $1",
-                name,
+            let there = format!(
+                "EXISTS (SELECT FROM pg_catalog.pg_database \
+                 WHERE datname OPERATOR(pg_catalog.=) {}::pg_catalog.name)",
+                literal(name)
             );
-            Ok(if there.await? > 0 { Probe::Done } else { Probe::NotDone })
+            Ok(if is_true(store, &there).await? { Probe::Done } else { Probe::NotDone })
         }
         _ => {
             Ok(Probe::Unknown("PostgreSQL keeps no trace of whether this statement was run".into()))
@@ -97,28 +100,41 @@ pub(super) async fn index_state(
     table: &str,
 ) -> Result<IndexState, StoreError> {
     // The index lies in its table's schema; both names are parsed by the server itself.
-    let sql = "SELECT i.indisvalid, format('%I.%I', n.nspname, c.relname) \
-               FROM pg_catalog.pg_index i \
-               JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
-               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-               WHERE i.indrelid = pg_catalog.to_regclass($1::text) \
-               AND c.relname = (pg_catalog.parse_ident($2::text))[1]";
-    let row = store.session.client.query_opt(sql, &[&table, &name]).await;
-    match row.map_err(|error| store_error(&error))? {
-        None => Ok(IndexState::Absent),
-        Some(row) if row.get::<_, bool>(0) => Ok(IndexState::Valid),
-        Some(row) => Ok(IndexState::Invalid(row.get(1))),
+    let sql = format!(
+        "SELECT i.indisvalid, pg_catalog.format('%I.%I', n.nspname, c.relname) \
+         FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         WHERE i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}) \
+         AND c.relname OPERATOR(pg_catalog.=) {}",
+        literal(table),
+        plain_name(name)
+    );
+    let Some(row) = ask(store, &sql).await? else { return Ok(IndexState::Absent) };
+    match (row.get(0), row.get(1)) {
+        (Some("t"), _) => Ok(IndexState::Valid),
+        (_, name) => Ok(IndexState::Invalid(name.unwrap_or_default().to_string())),
     }
 }
 
-async fn exists(store: &Postgres, name: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) WHERE pg_catalog.to_regclass($1) IS NOT NULL";
-    Ok(count(store, sql, name).await? > 0)
+/// What the server answers first, with the names in `sql` where the user's SQL finds them.
+async fn ask(store: &Postgres, sql: &str) -> Result<Option<SimpleQueryRow>, StoreError> {
+    let answer = store.session.ask_one(Names::Users, sql).await;
+    answer.map_err(|error| store_error(&error))
 }
 
-async fn count(store: &Postgres, sql: &str, name: &str) -> Result<i64, StoreError> {
-    let row = store.session.client.query_one(sql, &[&name]).await;
-    row.map(|row| row.get(0)).map_err(|error| store_error(&error))
+/// SQL for the first part of a name as it is written in the file, as the catalogs have it.
+fn plain_name(name: &str) -> String {
+    format!("(pg_catalog.parse_ident({}))[1]", literal(name))
+}
+
+async fn is_true(store: &Postgres, condition: &str) -> Result<bool, StoreError> {
+    let row = ask(store, &format!("SELECT {condition}")).await?;
+    Ok(row.is_some_and(|row| row.get(0) == Some("t")))
+}
+
+async fn exists(store: &Postgres, name: &str) -> Result<bool, StoreError> {
+    is_true(store, &format!("pg_catalog.to_regclass({}) IS NOT NULL", literal(name))).await
 }
 
 /// Rows are counted up to this many.
@@ -130,24 +146,24 @@ pub(super) async fn holds(store: &Postgres, step: &Step) -> Result<Vec<Loss>, St
         match target {
             Target::Table(table) => {
                 let rows = rows(store, table, "true").await?;
-                found.extend(loss(rows, format!("table {table} holds")));
+                found.extend(rows.loss(&format!("table {table}"), "holds"));
             }
             Target::Rows(table) => {
                 let rows = rows(store, table, "true").await?;
-                found.extend(loss(rows, format!("DELETE FROM {table}, which holds")));
+                found.extend(rows.loss(&format!("DELETE FROM {table}"), "which holds"));
             }
             Target::Column(table, column) => {
                 let filter = format!("{column} IS NOT NULL");
                 let rows = match column_exists(store, table, column).await? {
                     true => rows(store, table, &filter).await?,
-                    false => None,
+                    false => Rows::Known(0),
                 };
-                found.extend(loss(rows, format!("column {column} of {table} is set in")));
+                found.extend(rows.loss(&format!("column {column} of {table}"), "is set in"));
             }
             Target::Schema(schema) => {
                 for table in tables(store, schema).await? {
                     let rows = rows(store, &table, "true").await?;
-                    found.extend(loss(rows, format!("table {table} holds")));
+                    found.extend(rows.loss(&format!("table {table}"), "holds"));
                 }
             }
             Target::Unseen(kind) => found.push(Loss {
@@ -166,42 +182,76 @@ fn first_line(sql: &str) -> &str {
     sql.trim().lines().find(|line| !line.starts_with("--")).unwrap_or_default()
 }
 
-fn loss(rows: Option<i64>, what: String) -> Option<Loss> {
-    match rows {
-        None | Some(0) => None,
-        Some(1) => Some(Loss { what: format!("{what} 1 row"), known: true }),
-        Some(rows) if rows > COUNTED => {
-            Some(Loss { what: format!("{what} more than {COUNTED} rows"), known: true })
+/// How many rows there are.
+enum Rows {
+    Known(i64),
+    /// They cannot be counted, and why.
+    Hidden(String),
+}
+
+impl Rows {
+    fn loss(self, what: &str, verb: &str) -> Option<Loss> {
+        let known = |what| Some(Loss { what, known: true });
+        let comma = if verb.starts_with("which") { "," } else { "" };
+        match self {
+            Rows::Known(0) => None,
+            Rows::Known(1) => known(format!("{what}{comma} {verb} 1 row")),
+            Rows::Known(rows) if rows > COUNTED => {
+                known(format!("{what}{comma} {verb} more than {COUNTED} rows"))
+            }
+            Rows::Known(rows) => known(format!("{what}{comma} {verb} {rows} rows")),
+            Rows::Hidden(why) => {
+                Some(Loss { what: format!("{what} cannot be counted: {why}"), known: false })
+            }
         }
-        Some(rows) => Some(Loss { what: format!("{what} {rows} rows"), known: true }),
     }
 }
 
-/// How many rows `table` has; `None` where there is no such table. The name is as in the file,
-/// quotes included, so that the server reads it as it read the statement.
-async fn rows(store: &Postgres, table: &str, filter: &str) -> Result<Option<i64>, StoreError> {
+/// How many rows `table` has; none where there is no such table. The name is as in the file, quotes
+/// included, so that the server reads it as it read the statement.
+async fn rows(store: &Postgres, table: &str, filter: &str) -> Result<Rows, StoreError> {
     if !exists(store, table).await? {
-        return Ok(None);
+        return Ok(Rows::Known(0));
     }
     let limit = COUNTED + 1;
-    let sql =
-        format!("SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {filter} LIMIT {limit}) t");
-    let row = store.session.client.query_one(&sql, &[]).await;
-    row.map(|row| Some(row.get(0))).map_err(|error| store_error(&error))
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM (SELECT 1 FROM {table} WHERE {filter} LIMIT {limit}) t"
+    );
+    match ask(store, &sql).await {
+        Ok(row) => {
+            let count = row.and_then(|row| row.get(0)?.parse().ok());
+            count.map(Rows::Known).ok_or_else(|| StoreError::refused("the count is no number"))
+        }
+        Err(error) if error.code.as_deref() == Some(super::MAY_NOT) => {
+            Ok(Rows::Hidden(match error.message.contains("row-level security") {
+                true => "row security hides its rows from this role".to_string(),
+                false => error.message,
+            }))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn column_exists(store: &Postgres, table: &str, column: &str) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM pg_catalog.pg_attribute \
-               WHERE attrelid = pg_catalog.to_regclass($1::text) AND NOT attisdropped \
-               AND attname = (pg_catalog.parse_ident($2::text))[1]";
-    let row = store.session.client.query_one(sql, &[&table, &column]).await;
-    row.map(|row| row.get::<_, i64>(0) > 0).map_err(|error| store_error(&error))
+    let there = format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_attribute \
+         WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}) AND NOT attisdropped \
+         AND attname OPERATOR(pg_catalog.=) {})",
+        literal(table),
+        plain_name(column)
+    );
+    is_true(store, &there).await
 }
 
 async fn tables(store: &Postgres, schema: &str) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
-               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-               WHERE n.nspname = (pg_catalog.parse_ident($1::text))[1] AND c.relkind IN ('r', 'p')";
-    let found = store.session.client.query(sql, &[&schema]).await;
-    Ok(found.map_err(|error| store_error(&error))?.iter().map(|row| row.get(0)).collect())
+    let sql = format!(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {} AND c.relkind IN ('r', 'p')",
+        plain_name(schema)
+    );
+    let failed = |error: tokio_postgres::Error| store_error(&error);
+    let rows = store.session.ask(Names::Ours, &sql).await.map_err(failed)?;
+    let names = rows.try_filter_map(|row| std::future::ready(Ok(row.get(0).map(str::to_string))));
+    names.try_collect().await.map_err(failed)
 }

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 
 use super::Postgres;
-use crate::postgres::{Recorded, literal, store_error};
+use crate::postgres::{Names, Recorded, literal, store_error};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 
@@ -140,7 +140,7 @@ SELECT CASE k.typtype WHEN 'e' THEN 'enum ' ELSE 'domain ' END || k.name,
                     FROM pg_catalog.pg_enum WHERE enumtypid = k.oid),
          'type', CASE WHEN k.typtype = 'd' THEN pg_catalog.format_type(k.typbasetype, k.typtypmod) END,
          'not null', CASE WHEN k.typtype = 'd' THEN k.typnotnull END,
-         'default', k.typdefault,
+         'default', pg_catalog.pg_get_expr(k.typdefaultbin, 0),
          'checks', (SELECT pg_catalog.jsonb_object_agg(conname, pg_catalog.pg_get_constraintdef(oid))
                     FROM pg_catalog.pg_constraint WHERE contypid = k.oid AND contype = 'c')))
 FROM kind k
@@ -155,11 +155,10 @@ pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
         .replace("$grants", &asked(Recorded::Grants))
         .replace("$comments", &asked(Recorded::Comments));
     let failed = |error: tokio_postgres::Error| store_error(&error);
-    let rows = store.session.client.simple_query_raw(&query).await.map_err(failed)?;
+    let rows = store.session.ask(Names::Ours, &query).await.map_err(failed)?;
     let mut rows = std::pin::pin!(rows);
     let mut shape = Shape::default();
-    while let Some(message) = rows.try_next().await.map_err(failed)? {
-        let tokio_postgres::SimpleQueryMessage::Row(row) = message else { continue };
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
         if let (Some(name), Some(attributes)) = (row.get(0), row.get(1)) {
             let attributes = serde_json::from_str(attributes).map_err(|error| {
                 StoreError::refused(format!("the catalogs gave no readable answer: {error}"))

@@ -42,10 +42,8 @@ pub enum Rename {
 /// How a statement must be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// In a transaction; it leaves nothing behind in the session.
+    /// In a transaction.
     Plain,
-    /// In a transaction; it may change the session (SET, PREPARE, a function nobody can see into).
-    Session,
     /// It begins or ends a transaction.
     Control,
     /// Alone, outside any transaction; building or dropping an index CONCURRENTLY waits for
@@ -239,34 +237,6 @@ fn classify(stmt: &Stmt, words: &[String]) -> Class {
         | Stmt::CreateTablespace(_)
         | Stmt::DropTablespace(_)
         | Stmt::AlterSystem(_) => Class::Alone { concurrently: false },
-        Stmt::Set(_)
-        | Stmt::SetRole(_)
-        | Stmt::SetSessionAuth(_)
-        | Stmt::SetTransaction(_)
-        | Stmt::Reset(_)
-        | Stmt::ResetRole(_)
-        | Stmt::ResetSessionAuth(_)
-        | Stmt::Do(_)
-        | Stmt::Call(_)
-        | Stmt::Select(_)
-        | Stmt::ParenSelect(_)
-        | Stmt::CompoundSelect(_)
-        | Stmt::Execute(_)
-        | Stmt::Prepare(_)
-        | Stmt::Declare(_)
-        | Stmt::Listen(_)
-        | Stmt::Load(_)
-        | Stmt::Discard(_)
-        | Stmt::Deallocate(_)
-        | Stmt::SelectInto(_) => Class::Session,
-        Stmt::CreateTable(_)
-        | Stmt::CreateTableAs(_)
-        | Stmt::CreateView(_)
-        | Stmt::CreateSequence(_)
-            if says(words, "temp") || says(words, "temporary") =>
-        {
-            Class::Session
-        }
         _ => Class::Plain,
     }
 }
@@ -610,9 +580,9 @@ mod tests {
             ("drop index concurrently i", Class::Alone { concurrently: true }),
             ("vacuum t", Class::Alone { concurrently: false }),
             ("alter system set work_mem = '1MB'", Class::Alone { concurrently: false }),
-            ("set search_path = x", Class::Session),
-            ("do $$ begin end $$", Class::Session),
-            ("create temp table t ()", Class::Session),
+            ("set search_path = x", Class::Plain),
+            ("do $$ begin end $$", Class::Plain),
+            ("create temp table t ()", Class::Plain),
             ("create table t (a int)", Class::Plain),
             ("insert into t values (1)", Class::Plain),
         ] {

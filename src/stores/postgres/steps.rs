@@ -19,6 +19,8 @@ pub struct Step {
     pub(super) statements: Vec<Statement>,
     /// How it is run.
     pub(super) manner: Manner,
+    /// Whether it is of our own making, and so for the fixed environment.
+    pub(super) is_ours: bool,
 }
 
 /// How a step is run.
@@ -41,11 +43,6 @@ impl Step {
         self.statements.iter().any(|statement| statement.copy_data.is_some())
     }
 
-    /// Whether it may leave something behind in the session.
-    pub(super) fn touches_session(&self) -> bool {
-        self.statements.iter().any(|statement| statement.class == Class::Session)
-    }
-
     /// What it drops or empties.
     pub(super) fn losses(&self) -> impl Iterator<Item = &Target> {
         self.statements.iter().flat_map(|statement| &statement.losses)
@@ -61,6 +58,7 @@ impl Step {
             span,
             statements: Vec::new(),
             manner: Manner::Alone { concurrently: true, index },
+            is_ours: true,
         }
     }
 }
@@ -103,6 +101,10 @@ impl Operation for Step {
         false
     }
 
+    fn of_ours(self) -> Step {
+        Step { is_ours: true, ..self }
+    }
+
     /// What it drops may be renamed by the earlier ones.
     fn before(&self, earlier: &[&Step]) -> Step {
         let statements = earlier.iter().flat_map(|step| &step.statements);
@@ -132,7 +134,8 @@ pub fn parse(rendered: &Rendered, apart: bool) -> Result<Vec<Unit>, ScriptError>
     // A run holds thousands of them.
     statements.shrink_to_fit();
     let span = 0..rendered.text.len();
-    let step = Step { text: rendered.clone(), span, statements, manner: Manner::Transaction };
+    let manner = Manner::Transaction;
+    let step = Step { text: rendered.clone(), span, statements, manner, is_ours: false };
     Ok(vec![Unit {
         label: step.label(),
         span: rendered.whole(),
@@ -165,7 +168,7 @@ fn refuse(statement: &Statement, text: &str, without: bool) -> Result<(), Script
             Err(ScriptError::new(place, "this statement cannot run in a transaction")
                 .hint("put `-- transaction: off` on the first line of the file"))
         }
-        Class::Alone { .. } | Class::Plain | Class::Session => Ok(()),
+        Class::Alone { .. } | Class::Plain => Ok(()),
     }
 }
 
@@ -177,7 +180,7 @@ fn alone(rendered: &Rendered, statement: Statement) -> Unit {
             let index = concurrently.then(|| index_of(text)).flatten();
             (false, Manner::Alone { concurrently, index })
         }
-        Class::Plain | Class::Session | Class::Control => (true, Manner::Transaction),
+        Class::Plain | Class::Control => (true, Manner::Transaction),
     };
     let span = match &statement.copy_data {
         Some(data) => statement.span.start..data.end,
@@ -187,7 +190,8 @@ fn alone(rendered: &Rendered, statement: Statement) -> Unit {
     let counted = statement.directives.iter().find(|directive| directive.key.counts());
     let start = counted.map_or(span.start, |directive| directive.start);
     let file = rendered.span(start..span.end);
-    let step = Step { text: rendered.clone(), span, statements: vec![statement], manner };
+    let statements = vec![statement];
+    let step = Step { text: rendered.clone(), span, statements, manner, is_ours: false };
     Unit { label, span: file, atomic, exclusive: true, step: Arc::new(step) }
 }
 

@@ -61,7 +61,7 @@ pub fn shapes(env: &TestEnv) -> BTreeMap<StoreKind, Shape> {
     let config = Config::load(&Options::default(), &environment).expect("settings");
     let mut recorded = recorded(env);
     let looks = config.stores.into_iter().map(|(kind, settings)| {
-        let beside = Beside { schema: config.ledger.schema.clone(), greeting: None };
+        let beside = Beside { schema: config.ledger.schema.clone(), ..Beside::default() };
         let settings = settings.beside(&beside);
         let recorded = recorded.remove(&kind).unwrap_or_default();
         async move {

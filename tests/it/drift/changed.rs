@@ -123,7 +123,7 @@ fn as_first_made(env: &TestEnv) {
     env.sql(
         "ALTER TABLE aiplat_migrate.ledger DROP COLUMN content_checksum; \
          SET search_path = aiplat_migrate; \
-         DROP FUNCTION close_applied, close_undone, close_step, close_repair, check_seal; \
+         DROP FUNCTION close_applied, close_undone, close_step, close_repair, check_seal, settled; \
          DELETE FROM aiplat_migrate.refinery_schema_history WHERE version = 2",
     );
 }
