@@ -58,6 +58,9 @@ const FIXED: [(&str, &str); 15] = [
     ("check_function_bodies", "off"),
 ];
 
+/// A setting of our own, by which a session of the user's SQL tells that it was given its options.
+pub const BEGAN: &str = "aiplat_migrate.began";
+
 const SEARCH_PATH: &str = "search_path";
 
 /// The order of the parts matters to nothing that we read or write, and nobody else has this one.
@@ -69,7 +72,7 @@ pub(super) fn options(purpose: Purpose, given: &str) -> String {
     let (session, fixed) = (as_options(&SESSION), as_options(&FIXED));
     let all = match purpose {
         Purpose::Ours => format!("{given} {session} {fixed}"),
-        Purpose::Users => format!("{session} {given}"),
+        Purpose::Users => format!("-c {BEGAN}=on {session} {given}"),
     };
     all.trim().to_string()
 }

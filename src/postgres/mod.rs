@@ -15,7 +15,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use environment::{Names, Purpose, until_commit, until_reset};
+pub use environment::{BEGAN, Names, Purpose, until_commit, until_reset};
 pub use errors::{connection_error, store_error};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
@@ -88,9 +88,7 @@ impl Settings {
                 opened => opened?,
             };
             if !environment::is_fixed(date_style.as_deref()) {
-                let settings = environment::afterwards(purpose);
-                session.client.batch_execute(&settings).await?;
-                session.set_again = Some(settings);
+                session.set_afterwards(purpose).await?;
             }
             Ok(session)
         };
@@ -216,6 +214,14 @@ impl Session {
     ) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
         let rows: Vec<SimpleQueryRow> = self.ask(names, question).await?.try_collect().await?;
         Ok(rows.into_iter().next())
+    }
+
+    /// Sets what the session should have begun with and did not.
+    pub async fn set_afterwards(&mut self, purpose: Purpose) -> Result<(), tokio_postgres::Error> {
+        let settings = environment::afterwards(purpose);
+        self.client.batch_execute(&settings).await?;
+        self.set_again = Some(settings);
+        Ok(())
     }
 
     /// SQL for the moment after the session was reset.

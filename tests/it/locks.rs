@@ -270,15 +270,29 @@ fn a_pooler_that_shares_sessions_is_refused() {
 
 #[test]
 fn a_pooler_that_gives_each_client_its_session_serves() {
-    let env = TestEnv::new();
-    let direct = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
-    env.file("migrations/postgres/V1__a.sql", "create table a ();");
-    let pooler = Pooler::start(&env, "session");
-    let env = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &pooler.url(&direct));
-    env.run(&["up"]).expect(0);
-    drop(pooler);
-    let env = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &direct);
-    assert_eq!(env.ledger(), ["postgres 1 applied"]);
+    // It refuses a session's options, or takes them and passes them on to nobody.
+    for mode in ["session", "session\nignore_startup_parameters = options"] {
+        let env = TestEnv::new();
+        let direct = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+        env.sql("alter database NAME set timezone = 'Asia/Kolkata'");
+        let made = "create table a (wait text default current_setting('lock_timeout'), \
+                    at timestamptz default '2020-01-01 00:00+00'); insert into a default values;";
+        env.file("migrations/postgres/V1__a.sql", made);
+        env.file("migrations/postgres/V2__b.sql", "reset lock_timeout;");
+        env.file("migrations/postgres/V3__c.sql", "insert into a default values;");
+        let pooler = Pooler::start(&env, mode);
+        let env = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &pooler.url(&direct));
+        env.run(&["up"]).expect(0);
+        env.run(&["validate"]).expect(0);
+        let history = env.run(&["history"]).expect(0).stdout;
+        drop(pooler);
+        let env = env.set("AIPLAT_MIGRATE_POSTGRES_URL", &direct);
+        let applied = ["postgres 1 applied", "postgres 2 applied", "postgres 3 applied"];
+        assert_eq!(env.ledger(), applied);
+        assert_eq!(env.sql("select wait from a"), ["5s", "5s"], "{mode}");
+        assert_eq!(env.run(&["history"]).expect(0).stdout, history, "{mode}");
+        env.run(&["validate"]).expect(0);
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 pub use steps::Step;
 
-use crate::postgres::{ADDRESSES, KEYS, Purpose, Recorded, Session, Settings, store_error};
+use crate::postgres::{ADDRESSES, BEGAN, KEYS, Purpose, Recorded, Session, Settings, store_error};
 use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
@@ -106,7 +106,7 @@ impl Endpoint for Settings {
 
     /// Connects under the condition that the settings carry.
     async fn connect(&self, application: &str) -> Result<Postgres, StoreError> {
-        let session = Settings::connect(self, application, Purpose::Users).await?;
+        let mut session = Settings::connect(self, application, Purpose::Users).await?;
         let condition = self.condition.as_deref().unwrap_or("true");
         let hello = match hello(&session, condition, IDENTITY).await {
             // The function may be closed to this role; then there is no identity to hold.
@@ -120,6 +120,11 @@ impl Endpoint for Settings {
         if text(0) != Some("t") {
             return Err(StoreError::refused("another run has begun"));
         }
+        // Some poolers take a session's options and pass them on to nobody.
+        if text(3) != Some("on") && session.set_again().is_empty() {
+            let set = session.set_afterwards(Purpose::Users).await;
+            set.map_err(|error| store_error(&error))?;
+        }
         Ok(Postgres {
             pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
             identity: text(2).map(str::to_string),
@@ -130,13 +135,16 @@ impl Endpoint for Settings {
     }
 }
 
-/// Whether the condition holds, the session's number, and the identity.
+/// Whether the condition holds, the session's number, the identity, and whether it had its options.
 async fn hello(
     session: &Session,
     condition: &str,
     identity: &str,
 ) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
-    let sql = format!("SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}");
+    let sql = format!(
+        "SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}, \
+         pg_catalog.current_setting('{BEGAN}', true)"
+    );
     let answer = session.client.simple_query(&sql).await?;
     Ok(answer.into_iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
