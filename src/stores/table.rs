@@ -7,17 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::contract::Unit;
 use super::description::{Description, Language, Undo};
-use super::{kafka, mongo, postgres, redis, weaviate};
 use crate::text::directive::Key;
 use crate::text::{Node, Rendered, ScriptBody, ScriptError};
 
 /// Every store, in the order in which they are shown.
 static STORES: &[&Description] = &[
-    &postgres::STORE, // the ledger is kept in one of these
-    &mongo::STORE,
-    &weaviate::STORE,
-    &kafka::STORE,
-    &redis::STORE,
+    &super::postgres::STORE, // the ledger is kept in one of these
+    &super::mongo::STORE,
+    &super::weaviate::STORE,
+    &super::kafka::STORE,
+    &super::redis::STORE,
 ];
 
 /// One of the stores; its name is that of its folder, its configuration section and its flag value.
