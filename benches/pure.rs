@@ -78,6 +78,7 @@ fn applied((file, number): (&aiplat_migrate::migration::Migration, i64)) -> Row 
         claimed: None,
         position: None,
         requires: Vec::new(),
+        origin: None,
         installed_by: "me".to_string(),
         started_at: chrono::DateTime::UNIX_EPOCH,
         finished_at: None,

@@ -1,7 +1,7 @@
 //! Places where a test kills this process: before and after each effect on the ledger or a store.
 //!
-//! `effect!("claim", future)` awaits the future between two such places, `claim:before` and
-//! `claim:after`; `failpoint!("name")` is a single one. Which of them a run passes is not listed
+//! `effect!("begin", future)` awaits the future between two such places, `begin:before` and
+//! `begin:after`; `failpoint!("name")` is a single one. Which of them a run passes is not listed
 //! anywhere: the tests ask an undisturbed run to log them (`AIPLAT_MIGRATE_FAIL_LOG`, a file) and
 //! then kill one run at each (`AIPLAT_MIGRATE_FAILPOINT`, `name` or `name@n` for the n-th passage). At
 //! the place in `AIPLAT_MIGRATE_FAIL_PAUSE` a run halts for two seconds, in which a test can act.

@@ -1,6 +1,7 @@
 //! The library's front door: settings, a listener, and one method per verb.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub struct Migrator {
     pub(crate) listener: Arc<dyn Listener>,
     pub(crate) interrupt: Interrupt,
     run: Mutex<Option<Run>>,
+    warned_of_newer: AtomicBool,
 }
 
 /// What a command asks the ledger as soon as it is connected.
@@ -72,7 +74,14 @@ impl Migrator {
     pub fn new(config: Config) -> Migrator {
         crate::tls::install_provider();
         let (listener, interrupt) = (Arc::new(Silent), Interrupt::new());
-        Migrator { config, stores: Vec::new(), listener, interrupt, run: Mutex::default() }
+        Migrator {
+            config,
+            stores: Vec::new(),
+            listener,
+            interrupt,
+            run: Mutex::default(),
+            warned_of_newer: AtomicBool::new(false),
+        }
     }
 
     /// Restricts every command to `stores`; none means all.
@@ -112,6 +121,20 @@ impl Migrator {
 
     pub(crate) fn warn(&self, text: impl Into<String>) {
         self.tell(Event::Warning(text.into()));
+    }
+
+    /// Warns of stores in the ledger that this version does not know; once, however often a command
+    /// reads it.
+    pub(crate) fn warn_of_newer(&self, snapshot: &Snapshot) {
+        let names: Vec<&str> = snapshot.newer_stores.iter().map(String::as_str).collect();
+        if names.is_empty() || self.warned_of_newer.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        self.warn(format!(
+            "the ledger has rows of {}, which this version does not know: a newer version of \
+             aiplat-migrate wrote them; they are left as they are",
+            names.join(", ")
+        ));
     }
 
     pub(crate) fn selected(&self, store: StoreKind) -> bool {

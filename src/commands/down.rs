@@ -94,6 +94,7 @@ impl Migrator {
         report.run = Some(run.id.clone());
         let ready = self.files_and_ledger(Self::files, &run, down.wait, Ledger::and_read);
         let (files, (ledger, snapshot)) = self.unless_stopped(ready).await??;
+        self.warn_of_newer(&snapshot);
         self.compare(&files, &snapshot.rows);
         let target = target(down, &snapshot)?;
         let (tasks, more) = self.undo_tasks(&target, &ledger, &files, &snapshot).await?;

@@ -35,6 +35,7 @@ impl Migrator {
         let (files, (_, snapshot)) = self
             .files_and_ledger(Self::checked_files, &self.begin(), plan.wait, Ledger::and_read)
             .await?;
+        self.warn_of_newer(&snapshot);
         let options = UpOptions {
             to: plan.to.clone(),
             out_of_order: plan.out_of_order,

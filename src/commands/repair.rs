@@ -97,6 +97,7 @@ impl Migrator {
         let run = self.begin();
         let ledger = self.ledger(&run, Duration::ZERO).await?;
         let snapshot = ledger.read().await?;
+        self.warn_of_newer(&snapshot);
         let repair = &unanswered(repair, &ledger, &snapshot).await?;
         let Planned { mut report, asked } =
             self.planned(repair, &ledger, &files, &snapshot).await?;

@@ -29,6 +29,7 @@ impl Migrator {
         };
         let (files, (snapshot, at_work)) =
             self.files_and_ledger(Self::files, &self.begin(), status.wait, ask).await?;
+        self.warn_of_newer(&snapshot);
         let entries = self.compare(&files, &snapshot.rows);
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));

@@ -41,6 +41,7 @@ impl Migrator {
     pub(super) async fn give_tag(&self, locked: &LockedLedger, name: &str) -> Result<Tagged> {
         let name = tag_name(name).map_err(Error::usage)?;
         let snapshot = locked.read().await?;
+        self.warn_of_newer(&snapshot);
         let unsettled = snapshot.rows.iter().find(|row| {
             matches!(row.state, State::Running | State::Failed | State::Undoing | State::InDoubt)
         });

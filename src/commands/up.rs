@@ -109,6 +109,7 @@ impl Migrator {
         report.run = Some(run.id.clone());
         let ready = self.files_and_ledger(files, &run, up.wait, Ledger::and_read);
         let (files, (ledger, snapshot)) = self.unless_stopped(ready).await??;
+        self.warn_of_newer(&snapshot);
         let tasks = self.tasks(up, &files, &snapshot, report)?;
         if up.dry_run {
             report.plan = Some(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets()));

@@ -69,6 +69,7 @@ impl Migrator {
         };
         let (files, (ledger, ((snapshot, shapes), at_work, repairs))) =
             self.files_and_ledger(checked, &self.begin(), validate.wait, ask).await?;
+        self.warn_of_newer(&snapshot);
         report.at_work = at_work;
         let entries = self.compare(&files, &snapshot.rows);
         let contents = ledger.contents(&changed::rows(&entries)).await?;

@@ -4,7 +4,7 @@
 //! holds that the step is done. A run that dies in between leaves a claim, and the next run asks
 //! the store what became of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
-use crate::ledger::{LockedLedger, Settled, State};
+use crate::ledger::{LockedLedger, State};
 use crate::migration::{Down, Inverse, MigrationId};
 use crate::shape::Shape;
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -81,11 +81,7 @@ pub(super) async fn apply(context: &Context<'_>, store: &Store, task: &Task) -> 
             Ended::Stopped => return Ok(End::Stopped),
         }
     }
-    let settled = match task.direction {
-        Direction::Up => Settled::Applied,
-        Direction::Down => Settled::Undone,
-    };
-    context.ledger.settle(row, settled).await?;
+    context.ledger.settle(row).await?;
     context.listener.event(Event::Settled {
         id: task.id().clone(),
         description: task.claim.description.clone(),
@@ -97,13 +93,13 @@ pub(super) async fn apply(context: &Context<'_>, store: &Store, task: &Task) -> 
 
 async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
     match (task.direction, &task.row) {
-        (Direction::Up, None) => context.ledger.claim(&task.claim, task.replaces).await,
+        (Direction::Up, None) => context.ledger.begin(&task.claim, task.replaces).await,
         (Direction::Up, Some(row)) => {
             context.ledger.resume(row, &task.claim, is_edited(task, row)).await?;
             Ok(row.row)
         }
         (Direction::Down, Some(row)) => {
-            context.ledger.claim_undo(row, &task.claim.step_hashes).await?;
+            context.ledger.begin_undo(row, &task.claim.step_hashes).await?;
             Ok(row.row)
         }
         (Direction::Down, None) => Err(Error::failed(format!("{} has no row to undo", task.id()))),
@@ -203,8 +199,8 @@ impl Work<'_> {
                 }
                 Err(failure) => failure,
             };
-            if pulse.lost.load(Ordering::Relaxed) {
-                return Err(LockedLedger::lost());
+            if let Some(error) = pulse.stopped_by() {
+                return Err(error);
             }
             let again = matches!(failure.why, Why::Retry | Why::Unreachable) && attempt < ATTEMPTS;
             if failure.why == Why::Cancelled && self.context.interrupt.is_stopping() {
@@ -367,8 +363,8 @@ impl Work<'_> {
             context: self.context,
             id: self.task.id(),
             row: self.row,
-            lost: AtomicBool::new(false),
-            position: std::sync::Mutex::new(None),
+            stopped_by: Mutex::default(),
+            position: Mutex::default(),
         }
     }
 
@@ -413,13 +409,18 @@ struct Journal<'a> {
     context: &'a Context<'a>,
     id: &'a MigrationId,
     row: i64,
-    lost: AtomicBool,
-    position: std::sync::Mutex<Option<Position>>,
+    /// Why the ledger did not take a position.
+    stopped_by: Mutex<Option<Error>>,
+    position: Mutex<Option<Position>>,
 }
 
 impl Journal<'_> {
     fn position(&self) -> Option<Position> {
-        self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.position.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn stopped_by(&self) -> Option<Error> {
+        self.stopped_by.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -430,13 +431,11 @@ impl Pulse for Journal<'_> {
         progress: Progress,
     ) -> BoxFuture<'p, Result<(), Stop>> {
         async move {
-            if self.context.ledger.reached(self.row, at).await.is_err() {
-                self.lost.store(true, Ordering::Relaxed);
+            if let Err(error) = self.context.ledger.reached(self.row, at).await {
+                *self.stopped_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 return Err(Stop);
             }
-            let mut position =
-                self.position.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            *position = Some(at.clone());
+            *self.position.lock().unwrap_or_else(PoisonError::into_inner) = Some(at.clone());
             self.context.listener.event(Event::Progress { id: self.id.clone(), progress });
             match self.context.interrupt.is_stopping() {
                 true => Err(Stop),

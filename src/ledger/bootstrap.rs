@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Client;
 
-use super::{LedgerSettings, absent, ledger_error};
+use super::{LedgerSettings, absent, before_first_release, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::postgres::{Session, identifier, literal, store_error};
@@ -17,16 +17,24 @@ mod embedded {
 }
 
 /// The newest of the embedded migrations, known without reading them.
-const NEWEST: i64 = 2;
+const NEWEST: i64 = 1;
 
-/// Brings the ledger's schema to this version's form.
+/// The first migration's checksum, as refinery wrote it beside every ledger. It never changes: from
+/// the first release on the ledger only grows, and each change is a migration after it. A ledger whose
+/// first migration has another one is from before the first release.
+const FIRST: &str = "18091837487147148620";
+
+/// Brings the ledger's schema to this version's form; refuses one from before the first release.
 ///
 /// Changes are additive, so that an older binary works with a newer ledger: that refinery finds a
 /// migration applied which it does not know is therefore no error.
 pub(super) async fn bootstrap(session: &Session, settings: &LedgerSettings) -> Result<()> {
     let schema = identifier(&settings.schema);
     let failed = |error: tokio_postgres::Error| ledger_error(&store_error(&error), settings);
-    let (there, newest) = stand(session, &schema).await.map_err(failed)?;
+    let Stand { there, newest, first } = stand(session, &schema).await.map_err(failed)?;
+    if first.is_some_and(|first| first != FIRST) {
+        return Err(before_first_release(settings).into());
+    }
     if newest >= Some(NEWEST) {
         return Ok(());
     }
@@ -83,7 +91,9 @@ impl AsyncTransaction for Turns<'_> {
         queries: T,
     ) -> Result<usize, Self::Error> {
         let mut message = std::mem::take(&mut self.begun);
-        message.push_str(&format!("SET LOCAL search_path TO {};\n", self.schema));
+        // The functions keep this path: nothing of a file's comes before what is PostgreSQL's own.
+        let path = format!("SET LOCAL search_path TO {}, pg_catalog, pg_temp;\n", self.schema);
+        message.push_str(&path);
         let mut count = 0;
         for query in queries {
             message.push_str(query);
@@ -130,33 +140,51 @@ fn said<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e tokio_po
     None
 }
 
-/// Whether the schema is there, and the newest of refinery's versions in it.
-async fn stand(
-    session: &Session,
-    schema: &str,
-) -> Result<(bool, Option<i64>), tokio_postgres::Error> {
+/// What is there already.
+struct Stand {
+    /// Whether the schema is.
+    there: bool,
+    /// The newest of refinery's versions in it.
+    newest: Option<i64>,
+    /// The checksum of the first of them.
+    first: Option<String>,
+}
+
+async fn stand(session: &Session, schema: &str) -> Result<Stand, tokio_postgres::Error> {
     let there = format!("SELECT pg_catalog.to_regnamespace({}) IS NOT NULL", literal(schema));
-    let newest = format!("SELECT max(version)::bigint FROM {schema}.refinery_schema_history");
-    let (there, newest) = futures_util::future::join(
+    let versions = include_str!("sql/versions.sql").replace("$schema", schema);
+    let (there, versions) = futures_util::future::join(
         session.client.query_typed_one(&there, &[]),
-        session.client.query_typed_one(&newest, &[]),
+        session.client.query_typed_one(&versions, &[]),
     )
     .await;
-    let newest = match newest {
-        Err(error) if absent(&error) => None,
-        newest => newest?.get(0),
+    let (newest, first) = match versions {
+        Err(error) if absent(&error) => (None, None),
+        versions => {
+            let versions = versions?;
+            (versions.try_get(0)?, versions.try_get(1)?)
+        }
     };
-    Ok((there?.get(0), newest))
+    Ok(Stand { there: there?.try_get(0)?, newest, first })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NEWEST, embedded};
+    use super::{FIRST, NEWEST, embedded};
 
     #[test]
     fn the_newest_is_the_newest() {
         let runner = embedded::migrations::runner();
         let versions = runner.get_migrations().iter().map(|migration| migration.version());
         assert_eq!(versions.max().map(i64::from), Some(NEWEST));
+    }
+
+    /// A change of V1 would make every ledger that is in use one from before the first release. What is
+    /// to be added goes into the next migration.
+    #[test]
+    fn the_first_stays_as_it_was_released() {
+        let runner = embedded::migrations::runner();
+        let first = runner.get_migrations().iter().find(|migration| migration.version() == 1);
+        assert_eq!(first.map(|first| first.checksum().to_string()).as_deref(), Some(FIRST));
     }
 }

@@ -18,7 +18,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::bootstrap::bootstrap;
-use super::{Ledger, LedgerSettings, Run, Shapes, Snapshot, ledger_error};
+use super::{Ledger, LedgerError, LedgerSettings, Run, Shapes, Snapshot, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::{self, effect};
 use crate::postgres::{Purpose, Session, store_error};
@@ -150,7 +150,7 @@ impl Ledger {
     async fn take_share(&self, keys: Keys) -> Result<()> {
         let share = format!("SELECT {}", keys.share());
         let row = self.session.client.query_typed_one(&share, &[]).await;
-        match row.map_err(|error| self.error(&error))?.get(0) {
+        match row.and_then(|row| row.try_get(0)).map_err(|error| self.error(&error))? {
             true => Ok(()),
             false => Err(busy(None)),
         }
@@ -227,7 +227,7 @@ impl Ledger {
         let held = format!("SELECT {}", keys.held("true"));
         let held = self.session.client.query_typed_one(&held, &[]).await;
         // Seldom; and who it is takes longer to tell than all else that is asked.
-        match held.map_err(|error| self.error(&error))?.get(0) {
+        match held.and_then(|row| row.try_get(0)).map_err(|error| self.error(&error))? {
             true => self.holder(&self.session, keys, keys.leader).await,
             false => Ok(None),
         }
@@ -235,22 +235,18 @@ impl Ledger {
 
     async fn holder(&self, session: &Session, keys: Keys, key: i32) -> Result<Option<Holder>> {
         // The functions below the views pg_locks and pg_stat_activity: the views look up names besides.
-        let sql = "SELECT a.pid, a.application_name, a.backend_start FROM pg_catalog.pg_lock_status() l, \
-                   LATERAL pg_catalog.pg_stat_get_activity(l.pid) a \
-                   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2 \
-                   AND l.classid::bigint = $1 AND l.objid::bigint = $2 \
-                   AND l.pid <> pg_catalog.pg_backend_pid() AND l.database = \
-                   (SELECT datid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())) \
-                   ORDER BY a.backend_start LIMIT 1";
+        let sql = include_str!("sql/holder.sql");
         let (class, object) = (i64::from(keys.class as u32), i64::from(key as u32));
         let lock: [(&(dyn ToSql + Sync), Type); 2] = [(&class, Type::INT8), (&object, Type::INT8)];
+        let holder = |row: tokio_postgres::Row| {
+            let since: Option<DateTime<Utc>> = row.try_get(2)?;
+            let (pid, application) = (row.try_get(0)?, row.try_get(1)?);
+            let since = since.unwrap_or_else(Utc::now);
+            Ok(Holder { pid, application, since, orphan: key == keys.work })
+        };
         let row = session.client.query_typed_opt(sql, &lock).await;
-        Ok(row.map_err(|error| self.error(&error))?.map(|row| Holder {
-            pid: row.get(0),
-            application: row.get(1),
-            since: row.get::<_, Option<DateTime<Utc>>>(2).unwrap_or_else(Utc::now),
-            orphan: key == keys.work,
-        }))
+        let holder = row.and_then(|row| row.map(holder).transpose());
+        holder.map_err(|error| self.error(&error))
     }
 
     /// Two sessions of ours that the server sees as one are a pooler's: its sessions change from
@@ -348,9 +344,7 @@ impl LockedLedger {
 
     /// The error for a lock that was lost in the middle of a run.
     pub fn lost() -> Error {
-        Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
-            .state("no further step was begun; what is done is in the ledger")
-            .hint("run the same command again: it goes on where this run stopped")
+        LedgerError::LockLost.into()
     }
 
     /// Ends when the leader connection is lost and a new one tells twice in a row that no statement
@@ -368,8 +362,7 @@ impl LockedLedger {
     }
 
     async fn has_active_statement(&self) -> bool {
-        let sql = "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity \
-                   WHERE application_name = $1 AND state = 'active' AND pid <> pg_backend_pid())";
+        let sql = include_str!("sql/active.sql");
         let asked = async {
             let application = self.run.application();
             let session = self.ledger.settings.database.connect(&application, Purpose::Ours);
@@ -377,7 +370,7 @@ impl LockedLedger {
             session.client.query_one(sql, &[&application]).await.ok()
         };
         let answer = tokio::time::timeout(HEARTBEAT, asked).await;
-        answer.ok().flatten().is_some_and(|row| row.get(0))
+        answer.ok().flatten().is_some_and(|row| row.try_get(0).unwrap_or(false))
     }
 
     /// The error for a run that [`LockedLedger::cut_off`] ended.

@@ -2,11 +2,14 @@
 //!
 //! [`Ledger`] reads and never writes. [`LockedLedger`] is had by taking the lock, and only it can
 //! write; when it is dropped, or its process dies, the server frees the lock. All SQL about the
-//! ledger's tables is in this folder.
+//! ledger's tables is in this folder: the tables and their functions in `migrations`, the statements in
+//! `sql`. Both only ever grow: an older version's statements work on a newer ledger.
 
 mod bootstrap;
+mod errors;
 mod journal;
 mod lock;
+mod record;
 mod rows;
 mod seal;
 mod shapes;
@@ -16,15 +19,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tokio_postgres::error::SqlState;
 
-pub use journal::{Claim, EventKind, Said, Settled};
+pub use errors::{LedgerError, ledger_error};
+pub use journal::{Claim, EventKind, Said};
 pub use lock::{Holder, LockedLedger, Waiting};
 pub use rows::{Row, State};
 pub use shapes::{Shapes, StoredShape};
 
-use crate::error::{Error, Exit, Result};
+use record::{Record, Table};
+
+use crate::error::{Error, Result};
 use crate::migration::{Down, MigrationId};
 use crate::postgres::{Purpose, Session, Settings, identifier, store_error};
-use crate::store_error::{StoreError, StoreErrorKind};
+use crate::store_error::StoreError;
 use crate::stores::StoreKind;
 use crate::text::Checksum;
 
@@ -54,6 +60,8 @@ pub struct Snapshot {
     pub identities: BTreeMap<StoreKind, String>,
     /// The tags: name and the numbers of the rows that stood then.
     pub tags: Vec<(String, Vec<i64>)>,
+    /// The stores in it that this version does not know: a newer one was at work there.
+    pub newer_stores: BTreeSet<String>,
 }
 
 impl Snapshot {
@@ -156,34 +164,33 @@ impl Ledger {
     /// Reads everything but the shapes in one snapshot and one round trip; a ledger that is not
     /// there yet is empty.
     pub async fn read(&self) -> Result<Snapshot> {
-        let shapes = format!("SELECT store, before IS NOT NULL FROM {}.shape", self.schema_sql());
-        let (mut snapshot, shapes) = self.read_with(&shapes).await?;
-        let unfinished = shapes.iter().filter(|row| row.get(1));
-        snapshot.unfinished =
-            unfinished.filter_map(|row| row.get::<_, &str>(0).parse().ok()).collect();
+        let (mut snapshot, unfinished) = self.read_with(include_str!("sql/unfinished.sql")).await?;
+        for row in &unfinished {
+            let store = Record::of(Table::Shape, row).store(0, &mut snapshot.newer_stores)?;
+            snapshot.unfinished.extend(store);
+        }
         Ok(snapshot)
     }
 
     /// Reads everything, the shapes too, which may be large.
     pub async fn read_whole(&self) -> Result<(Snapshot, Shapes)> {
-        let (mut snapshot, shapes) = self.read_with(&self.select_shapes()).await?;
-        let shapes = shapes::read(&shapes);
+        let (mut snapshot, shapes) = self.read_with(shapes::SELECT).await?;
+        let shapes = shapes::read(&shapes, &mut snapshot.newer_stores)?;
         let unfinished = shapes.iter().filter(|(_, shape)| shape.before.is_some());
         snapshot.unfinished = unfinished.map(|(store, _)| *store).collect();
         Ok((snapshot, shapes))
     }
 
     async fn read_with(&self, shapes: &str) -> Result<(Snapshot, Vec<tokio_postgres::Row>)> {
-        let schema = self.schema_sql();
-        let rows = format!("SELECT {} FROM {schema}.ledger ORDER BY id", Row::COLUMNS);
-        let identities = format!("SELECT store, identity FROM {schema}.identity");
-        let tags = format!("SELECT name, rows FROM {schema}.tag ORDER BY created_at, name");
+        let (rows, shapes) = (self.sql(include_str!("sql/rows.sql")), self.sql(shapes));
+        let identities = self.sql(include_str!("sql/identities.sql"));
+        let tags = self.sql(include_str!("sql/tags.sql"));
         let client = &self.session.client;
         let begin = client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         let read = futures_util::future::join5(
             begin,
             client.query_typed(&rows, &[]),
-            client.query_typed(shapes, &[]),
+            client.query_typed(&shapes, &[]),
             client.query_typed(&identities, &[]),
             client.query_typed(&tags, &[]),
         );
@@ -195,71 +202,42 @@ impl Ledger {
         };
         let failed = |error: tokio_postgres::Error| self.error(&error);
         ended.map_err(failed)?;
-        let snapshot = Snapshot {
-            rows: rows.iter().filter_map(Row::read).collect(),
-            unfinished: BTreeSet::new(),
-            identities: identities
-                .map_err(failed)?
-                .iter()
-                .filter_map(|row| Some((row.get::<_, &str>(0).parse().ok()?, row.get(1))))
-                .collect(),
-            tags: tags.map_err(failed)?.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        };
-        Ok((snapshot, shapes.map_err(failed)?))
+        let answers = (rows, identities.map_err(failed)?, tags.map_err(failed)?);
+        Ok((snapshot(answers)?, shapes.map_err(failed)?))
     }
 
     /// What undoes each of `rows`, as it was recorded when they were applied.
     pub async fn downs(&self, rows: &[i64]) -> Result<BTreeMap<i64, Down>> {
-        let schema = self.schema_sql();
-        let sql = format!("SELECT id, down FROM {schema}.ledger WHERE id = ANY ($1)");
-        if rows.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let found = self.session.client.query(&sql, &[&rows]).await;
-        Ok(found
-            .map_err(|error| self.error(&error))?
-            .iter()
-            .map(|row| {
-                let down = serde_json::from_value(row.get::<_, Value>(1)).unwrap_or(Down::None);
-                (row.get(0), down)
-            })
-            .collect())
+        let one = |record: &Record<'_>| Ok((record.get(0)?, record.json(3)?));
+        self.of_rows(include_str!("sql/downs.sql"), rows, one).await
     }
 
     /// The checksum of what each of `rows` did, apart from comments and white space, where that is
-    /// recorded: a ledger that only older tools wrote has no such column.
+    /// recorded.
     pub async fn contents(&self, rows: &[i64]) -> Result<BTreeMap<i64, Checksum>> {
-        let schema = self.schema_sql();
-        let sql = format!(
-            "SELECT id, content_checksum FROM {schema}.ledger \
-             WHERE id = ANY ($1) AND content_checksum IS NOT NULL"
-        );
+        let one =
+            |record: &Record<'_>| Ok((record.get(0)?, Checksum::stored(record.get::<String>(3)?)));
+        self.of_rows(include_str!("sql/contents.sql"), rows, one).await
+    }
+
+    /// What `read` makes of the answer to `sql` about `rows`.
+    async fn of_rows<T>(
+        &self,
+        sql: &str,
+        rows: &[i64],
+        read: impl Fn(&Record<'_>) -> Result<(i64, T), LedgerError>,
+    ) -> Result<BTreeMap<i64, T>> {
         if rows.is_empty() {
             return Ok(BTreeMap::new());
         }
-        match self.session.client.query(&sql, &[&rows]).await {
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_COLUMN) => Ok(BTreeMap::new()),
-            found => {
-                let rows = found.map_err(|error| self.error(&error))?;
-                let one = |row: &tokio_postgres::Row| {
-                    (row.get(0), Checksum::stored(row.get::<_, String>(1)))
-                };
-                Ok(rows.iter().map(one).collect())
-            }
-        }
+        let found = self.session.client.query(&self.sql(sql), &[&rows]).await;
+        let found = found.map_err(|error| self.error(&error))?;
+        let found = found.iter().map(|row| read(&Record::of(Table::Ledger, row)));
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// The events that `wanted` asks for, oldest first, as JSON objects; the newest `limit` of them.
     pub async fn events(&self, wanted: &Wanted, limit: i64) -> Result<Vec<Value>> {
-        let schema = self.schema_sql();
-        let sql = format!(
-            "SELECT to_jsonb(e) FROM (SELECT * FROM {schema}.event \
-             WHERE ($2::text IS NULL OR event = $2) AND ($3::text IS NULL OR run_id = $3) \
-             AND (cardinality($4::text[]) = 0 OR store = ANY ($4)) \
-             AND ($5::text IS NULL OR (kind = $5 AND version = $6)) \
-             AND ($7::text IS NULL OR details->>'object' = $7) \
-             AND ($8::timestamptz IS NULL OR at >= $8) ORDER BY id DESC LIMIT $1) e ORDER BY id"
-        );
         let named = wanted.migration.as_ref().map(rows::kind_and_version);
         let stores = match &wanted.migration {
             Some(id) => vec![id.store.name()],
@@ -275,13 +253,20 @@ impl Ledger {
             &wanted.object,
             &wanted.since,
         ];
+        let sql = self.sql(include_str!("sql/events.sql"));
         match self.session.client.query(&sql, &parameters).await {
             Err(error) if absent(&error) => Ok(Vec::new()),
             found => {
                 let rows = found.map_err(|error| self.error(&error))?;
-                Ok(rows.iter().map(|row| row.get(0)).collect())
+                let events = rows.iter().map(|row| row.try_get(0));
+                events.collect::<Result<_, _>>().map_err(|error| self.error(&error))
             }
         }
+    }
+
+    /// A statement of `sql/` that reads.
+    fn sql(&self, statement: &str) -> String {
+        statement.replace("$schema", &self.schema_sql())
     }
 
     fn schema_sql(&self) -> String {
@@ -293,51 +278,45 @@ impl Ledger {
         &self.settings.schema
     }
 
+    /// Every column that this version reads was in its tables from the first release on.
     fn error(&self, error: &tokio_postgres::Error) -> Error {
-        ledger_error(&store_error(error), &self.settings)
+        match error.code() {
+            Some(&SqlState::UNDEFINED_COLUMN) => before_first_release(&self.settings).into(),
+            Some(_) | None => ledger_error(&store_error(error), &self.settings),
+        }
     }
+}
+
+fn before_first_release(settings: &LedgerSettings) -> LedgerError {
+    LedgerError::BeforeFirstRelease { schema: settings.schema.clone() }
+}
+
+type Answer = Vec<tokio_postgres::Row>;
+
+/// What `rows`, `identities` and `tags` say.
+fn snapshot((rows, identities, tags): (Answer, Answer, Answer)) -> Result<Snapshot, LedgerError> {
+    let mut snapshot = Snapshot::default();
+    for row in &rows {
+        let record = Record::of(Table::Ledger, row);
+        if let Some(store) = record.store(1, &mut snapshot.newer_stores)? {
+            snapshot.rows.push(Row::read(&record, store)?);
+        }
+    }
+    for row in &identities {
+        let record = Record::of(Table::Identity, row);
+        if let Some(store) = record.store(0, &mut snapshot.newer_stores)? {
+            snapshot.identities.insert(store, record.get(1)?);
+        }
+    }
+    for row in &tags {
+        let record = Record::of(Table::Tag, row);
+        snapshot.tags.push((record.get(0)?, record.get(1)?));
+    }
+    Ok(snapshot)
 }
 
 /// Whether the ledger's schema or tables are simply not there yet.
 fn absent(error: &tokio_postgres::Error) -> bool {
     let code = error.code();
     code == Some(&SqlState::UNDEFINED_TABLE) || code == Some(&SqlState::INVALID_SCHEMA_NAME)
-}
-
-/// PostgreSQL's code for a right that the role does not have.
-const MAY_NOT: &str = "42501";
-
-/// An error of the ledger's own database.
-pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
-    let address = settings.database.address();
-    let (exit, message) = match error.kind {
-        StoreErrorKind::Unreachable => {
-            (Exit::Unreachable, format!("cannot reach the ledger in PostgreSQL at {address}"))
-        }
-        StoreErrorKind::Credentials => {
-            (Exit::Usage, format!("cannot log in to the ledger in PostgreSQL at {address}"))
-        }
-        StoreErrorKind::Settings => {
-            (Exit::Usage, "the settings of the ledger's database are wrong".to_string())
-        }
-        StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
-            (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
-        }
-        StoreErrorKind::Refused => {
-            (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
-        }
-    };
-    let mut result = Error::new(exit, message).because(error);
-    for detail in &error.details {
-        result = result.because(detail);
-    }
-    match (&error.hint, error.code.as_deref()) {
-        (Some(hint), _) => result.hint(hint),
-        (None, Some(MAY_NOT)) => result.hint(format!(
-            "the ledger's role needs the schema `{0}`: have an administrator run \
-             CREATE SCHEMA {0} AUTHORIZATION <role>",
-            settings.schema
-        )),
-        (None, _) => result,
-    }
 }

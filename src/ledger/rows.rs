@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::LedgerError;
+use super::record::Record;
 use crate::migration::{Key, MigrationId, Requirement};
 use crate::stores::StoreKind;
 use crate::stores::{Before, Position};
@@ -28,7 +30,8 @@ pub enum State {
     InDoubt,
     /// Taken as applied when the ledger was begun.
     Baseline,
-    /// In a state that only a newer version of this tool knows: neither applied nor undone here.
+    /// In a state that only a newer version of this tool knows, such as `held`: neither applied nor
+    /// undone here.
     #[serde(skip)]
     Newer,
 }
@@ -97,6 +100,8 @@ pub struct Row {
     pub position: Option<Position>,
     /// What had to be applied before it.
     pub requires: Vec<Requirement>,
+    /// The other tool that applied it; `None` for this one.
+    pub origin: Option<String>,
     /// The database role that applied it.
     pub installed_by: String,
     /// When it was begun.
@@ -110,50 +115,44 @@ pub struct Row {
 }
 
 impl Row {
-    /// The columns that [`Row::read`] reads, in its order.
-    pub(super) const COLUMNS: &'static str = "id, store, kind, version, run_id, description, script, checksum, state, \
-         steps_total, steps_done, step_hashes, before, position, requires, installed_by, \
-         started_at, finished_at, execution_ms, error, direction = 'down'";
-
-    /// Reads a row; one of a store that this version does not know is `None`: a newer tool wrote it.
-    pub(super) fn read(row: &tokio_postgres::Row) -> Option<Row> {
-        let store: StoreKind = row.get::<_, &str>(1).parse().ok()?;
-        let version: &str = row.get(3);
-        let key = match row.get(2) {
-            "repeatable" => Key::Repeatable(version.to_string()),
-            _ => Key::Version(version.parse().ok()?),
+    /// Reads a row of `rows.sql`.
+    pub(super) fn read(record: &Record<'_>, store: StoreKind) -> Result<Row, LedgerError> {
+        let key = match record.get(3)? {
+            "versioned" => Key::Version(record.parsed(2)?),
+            "repeatable" => Key::Repeatable(record.get(2)?),
+            other => return Err(record.unreadable(3, format!("it is `{other}`"))),
         };
-        let requires: Value = row.get(14);
-        Some(Row {
-            row: row.get(0),
+        let undoing = match record.get(9)? {
+            "up" => false,
+            "down" => true,
+            other => return Err(record.unreadable(9, format!("it is `{other}`"))),
+        };
+        let requires: Vec<String> = record.json(15)?;
+        let requires = requires.iter().map(|text| text.parse());
+        let requires: Result<Vec<Requirement>, _> = requires.collect();
+        Ok(Row {
+            row: record.get(0)?,
             id: MigrationId { store, key },
-            run: row.get(4),
-            description: row.get(5),
-            script: row.get(6),
-            checksum: Checksum::stored(row.get::<_, String>(7)),
-            state: State::of(row.get(8)),
-            steps_total: count(row.get(9)),
-            steps_done: count(row.get(10)),
-            step_hashes: serde_json::from_value(row.get(11)).unwrap_or_default(),
-            claimed: row.get::<_, Option<Value>>(12).and_then(|v| serde_json::from_value(v).ok()),
-            position: row.get::<_, Option<Value>>(13).map(Position),
-            requires: texts(&requires).filter_map(|text| text.parse().ok()).collect(),
-            installed_by: row.get(15),
-            started_at: row.get(16),
-            finished_at: row.get(17),
-            execution_ms: row.get(18),
-            error: row.get(19),
-            undoing: row.get(20),
+            run: record.get(4)?,
+            description: record.get(5)?,
+            script: record.get(6)?,
+            checksum: Checksum::stored(record.get::<String>(7)?),
+            state: State::of(record.get(8)?),
+            undoing,
+            steps_total: record.count(10)?,
+            steps_done: record.count(11)?,
+            step_hashes: record.json(12)?,
+            claimed: record.json_if_any(13)?,
+            position: record.get::<Option<Value>>(14)?.map(Position),
+            requires: requires.map_err(|why| record.unreadable(15, why))?,
+            origin: record.get(16)?,
+            installed_by: record.get(17)?,
+            started_at: record.get(18)?,
+            finished_at: record.get(19)?,
+            execution_ms: record.get(20)?,
+            error: record.get(21)?,
         })
     }
-}
-
-fn count(number: i32) -> usize {
-    usize::try_from(number).unwrap_or(0)
-}
-
-fn texts(list: &Value) -> impl Iterator<Item = &str> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// The two columns that name a migration in the ledger: kind and version.

@@ -1,11 +1,10 @@
 //! Seals: the SQL that puts a migration's ledger row into the migration's own transaction.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::journal::Claim;
-use super::rows::kind_and_version;
 use super::{Ledger, LockedLedger};
-use crate::postgres::{identifier, literal};
+use crate::postgres::literal;
 use crate::stores::Seal;
 use crate::stores::StoreKind;
 
@@ -21,57 +20,48 @@ impl LockedLedger {
         replaces: Option<i64>,
         lazy: bool,
     ) -> Seal {
-        let (kind, version) = kind_and_version(&claim.id);
-        let arguments = [
-            json(&self.owner),
-            literal(kind),
-            literal(&version),
-            literal(&claim.description),
-            literal(&claim.script),
-            literal(claim.checksum.as_str()),
-            json(&claim.down_json()),
-            json(&claim.requires_json()),
-            literal(&self.run.host),
-            literal(self.run.tool),
-            replaces.map_or("NULL".to_string(), |row| row.to_string()),
-            lazy.to_string(),
-            claim.content.as_ref().map_or("NULL".to_string(), |content| literal(content.as_str())),
-        ];
-        self.seal(after, "close_applied", &arguments)
+        let mut row = self.row_json(claim);
+        // It is one step, settled with it.
+        row["steps_total"] = json!(1);
+        row["steps_done"] = json!(1);
+        let replaces = replaces.map_or("NULL".to_string(), |row| row.to_string());
+        let close = include_str!("sql/close_applied.sql");
+        self.seal(close, after, &[jsonb(&row), replaces, lazy.to_string()])
     }
 
     /// Seals the undoing of the migration in `row`.
     pub fn seal_undone(&self, row: i64, after: Option<&Seal>) -> Seal {
-        let arguments =
-            [json(&self.owner), row.to_string(), literal(&self.run.host), literal(self.run.tool)];
-        self.seal(after, "close_undone", &arguments)
+        let run = &self.run;
+        let (id, owner) = (literal(&run.id), jsonb(&self.owner));
+        let arguments = [row.to_string(), id, owner, literal(&run.host), literal(run.tool)];
+        self.seal(include_str!("sql/close_undone.sql"), after, &arguments)
     }
 
     /// Seals a repair of `store`: its event is written in the repair's own transaction.
     pub fn seal_repair(&self, store: StoreKind, details: &Value) -> Seal {
-        let arguments =
-            [literal(store.name()), literal(&self.run.host), literal(self.run.tool), json(details)];
-        self.seal(None, "close_repair", &arguments)
+        let run = &self.run;
+        let (id, store) = (literal(&run.id), literal(store.name()));
+        let arguments = [id, store, literal(&run.host), literal(run.tool), jsonb(details)];
+        self.seal(include_str!("sql/close_repair.sql"), None, &arguments)
     }
 
     /// Seals step number `step` of the journalled migration in `row`.
     pub fn seal_step(&self, row: i64, step: usize) -> Seal {
-        self.seal(None, "close_step", &[row.to_string(), step.to_string()])
+        let arguments = [row.to_string(), literal(&self.run.id), step.to_string()];
+        self.seal(include_str!("sql/close_step.sql"), None, &arguments)
     }
 
-    fn seal(&self, after: Option<&Seal>, close: &str, arguments: &[String]) -> Seal {
-        let schema = identifier(self.schema());
+    /// `close` is a call of one of the ledger's functions: with the seal's token, the token of the one
+    /// before it, and `arguments`, which are SQL.
+    fn seal(&self, close: &str, after: Option<&Seal>, arguments: &[String]) -> Seal {
         // Nobody can guess it, so no file can set it by accident.
         let token = literal(&format!("{:016x}", rand::random::<u64>()));
         let after = after.map_or("NULL", |seal| &seal.token);
-        let run = literal(&self.run.id);
+        let values: Vec<&str> =
+            [&token, after].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
-            close: format!(
-                "{OWN_ROLE};\nSELECT {schema}.{close}({token}, {after}, {run}, {}), \
-                 {schema}.settled({token})",
-                arguments.join(", ")
-            ),
+            close: format!("{OWN_ROLE};\n{}", with_values(&self.sql(close), &values)),
             token,
         }
     }
@@ -81,7 +71,10 @@ impl Ledger {
     /// SQL that brings a session which the user's SQL ran on back to how it began. The advisory lock
     /// that the run holds through it is left alone.
     pub fn reset(&self) -> String {
-        format!("{OWN_ROLE};\nSELECT {}.settled(NULL)", self.schema_sql())
+        format!(
+            "{OWN_ROLE};\n{}",
+            with_values(&self.sql(include_str!("sql/settled.sql")), &["NULL"])
+        )
     }
 }
 
@@ -91,6 +84,31 @@ impl Ledger {
 const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
                         pg_catalog.set_config('role', NULL, false)";
 
-fn json(value: &Value) -> String {
-    format!("{}::pg_catalog.jsonb", literal(&value.to_string()))
+fn jsonb(value: &Value) -> String {
+    literal(&value.to_string())
+}
+
+/// The statement `sql` with `values` in the places of `$1`, `$2` and so on. A message of several
+/// statements, as a sealed file is, cannot have parameters.
+fn with_values(sql: &str, values: &[&str]) -> String {
+    let mut pieces = sql.trim_end().split('$');
+    let mut result = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+        let value = piece[..end].parse::<usize>().ok().and_then(|n| values.get(n.checked_sub(1)?));
+        result.push_str(value.unwrap_or(&""));
+        result.push_str(&piece[end..]);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_values;
+
+    #[test]
+    fn values_are_put_in_once() {
+        let values = ["'$2'", "b", "c", "d", "e", "f", "g", "h", "i", "'$1'"];
+        assert_eq!(with_values("f($1, $10, $2)\n", &values), "f('$2', '$1', b)");
+    }
 }

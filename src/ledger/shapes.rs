@@ -1,11 +1,12 @@
 //! The recorded shapes, and the before-picture of a run that is not finished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tokio_postgres::types::{Json, ToSql, Type};
 
-use super::{Ledger, LockedLedger};
+use super::record::{Record, Table};
+use super::{Ledger, LedgerError, LockedLedger};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::shape::Shape;
@@ -34,28 +35,31 @@ impl StoredShape {
 /// The recorded shapes, by store.
 pub type Shapes = BTreeMap<StoreKind, StoredShape>;
 
-impl Ledger {
-    pub(super) fn select_shapes(&self) -> String {
-        format!("SELECT store, recorded, before FROM {}.shape", self.schema_sql())
-    }
+/// Every shape, to be read by [`read`].
+pub(super) const SELECT: &str = include_str!("sql/shapes.sql");
 
+impl Ledger {
     /// The recorded shapes.
     pub async fn shapes(&self) -> Result<Shapes> {
-        let rows = self.session.client.query_typed(&self.select_shapes(), &[]).await;
-        Ok(read(&rows.map_err(|error| self.error(&error))?))
+        let rows = self.session.client.query_typed(&self.sql(SELECT), &[]).await;
+        // Which stores it does not know, a command has heard when it read the rows.
+        Ok(read(&rows.map_err(|error| self.error(&error))?, &mut BTreeSet::new())?)
     }
 }
 
-pub(super) fn read(rows: &[tokio_postgres::Row]) -> Shapes {
-    rows.iter()
-        .filter_map(|row| {
-            let store = row.get::<_, &str>(0).parse().ok()?;
-            let recorded = row.try_get::<_, Json<Shape>>(1).map(|Json(shape)| shape);
-            let before = row.try_get::<_, Option<Json<Shape>>>(2).ok().flatten();
-            let before = before.map(|Json(shape)| shape);
-            Some((store, StoredShape { recorded: recorded.unwrap_or_default(), before }))
-        })
-        .collect()
+pub(super) fn read(
+    rows: &[tokio_postgres::Row],
+    newer: &mut BTreeSet<String>,
+) -> Result<Shapes, LedgerError> {
+    let mut shapes = Shapes::new();
+    for row in rows {
+        let record = Record::of(Table::Shape, row);
+        if let Some(store) = record.store(0, newer)? {
+            let shape = StoredShape { recorded: record.json(1)?, before: record.json_if_any(2)? };
+            shapes.insert(store, shape);
+        }
+    }
+    Ok(shapes)
 }
 
 /// The shape as JSON that takes no more room than it needs.
@@ -88,22 +92,17 @@ impl LockedLedger {
     /// Keeps the picture of a store before the run's first effect. One that an unfinished run left
     /// stays: what that run changed must still be told from what was there before it.
     pub async fn keep_before(&self, store: StoreKind, before: &Shape) -> Result<()> {
-        let sql = format!(
-            "INSERT INTO {}.shape AS s (store, before, run_id) VALUES ($1, $2::jsonb, $3) \
-             ON CONFLICT (store) DO UPDATE SET before = coalesce(s.before, excluded.before), \
-             run_id = excluded.run_id, updated_at = clock_timestamp()",
-            self.schema_sql()
-        );
-        effect!("keep_before", self.write_shape(&sql, store, json(before)?))
+        let sql = include_str!("sql/keep_before.sql");
+        effect!("keep_before", self.write_shape(sql, store, json(before)?))
     }
 
     /// The recorded shape of `store` now.
     pub async fn recorded(&self, store: StoreKind) -> Result<Shape> {
-        let sql = format!("SELECT recorded FROM {}.shape WHERE store = $1", self.schema_sql());
-        let row = self.ledger.session.client.query_opt(&sql, &[&store.name()]).await;
-        let row = row.map_err(|error| self.error(&error))?;
-        let recorded = row.and_then(|row| row.try_get::<_, Json<Shape>>(0).ok());
-        Ok(recorded.map(|Json(shape)| shape).unwrap_or_default())
+        let sql = self.sql(include_str!("sql/recorded.sql"));
+        let rows = self.ledger.session.client.query(&sql, &[&store.name()]).await;
+        let rows = rows.map_err(|error| self.error(&error))?;
+        let mut shapes = read(&rows, &mut BTreeSet::new())?;
+        Ok(shapes.remove(&store).unwrap_or_default().recorded)
     }
 
     /// Records the shape of a store and drops the before-picture. The shape is gone when it is sent:
@@ -111,13 +110,8 @@ impl LockedLedger {
     pub async fn record_shape(&self, store: StoreKind, recorded: Shape) -> Result<()> {
         let text = json(&recorded)?;
         drop(recorded);
-        let sql = format!(
-            "INSERT INTO {}.shape AS s (store, recorded, run_id) VALUES ($1, $2::jsonb, $3) \
-             ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL, \
-             run_id = excluded.run_id, updated_at = clock_timestamp()",
-            self.schema_sql()
-        );
-        effect!("record_shape", self.write_shape(&sql, store, text))
+        let sql = include_str!("sql/record_shape.sql");
+        effect!("record_shape", self.write_shape(sql, store, text))
     }
 
     async fn write_shape(&self, sql: &str, store: StoreKind, shape: String) -> Result<()> {
@@ -134,17 +128,10 @@ impl LockedLedger {
         recorded: &Shape,
         details: &[Value],
     ) -> Result<()> {
-        let schema = self.schema_sql();
-        let sql = format!(
-            "WITH told AS (INSERT INTO {schema}.event (run_id, event, store, host, tool_version, details) \
-             SELECT $3, 'repaired', $1, $4, $5, d FROM jsonb_array_elements($6::jsonb) d) \
-             INSERT INTO {schema}.shape AS s (store, recorded, run_id) VALUES ($1, $2, $3) \
-             ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL, \
-             run_id = excluded.run_id, updated_at = clock_timestamp()"
-        );
+        let sql = include_str!("sql/accept_shape.sql");
         let run = &self.run;
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+        let parameters: [&(dyn ToSql + Sync); 6] =
             [&store.name(), &Json(recorded), &run.id, &run.host, &run.tool, &Json(details)];
-        effect!("accept_shape", self.execute(&sql, &parameters)).map(|_| ())
+        effect!("accept_shape", self.execute(sql, &parameters)).map(|_| ())
     }
 }

@@ -48,6 +48,7 @@ fn row(number: i64, file: &Migration, state: State) -> Row {
         claimed: None,
         position: None,
         requires: file.header.requires.iter().map(|(r, _)| r.clone()).collect(),
+        origin: None,
         installed_by: "me".into(),
         started_at: chrono::Utc::now(),
         finished_at: None,

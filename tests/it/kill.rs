@@ -383,7 +383,7 @@ fn the_projects_have_every_kind_of_step() {
 fn every_effect_has_failpoints() {
     let calls = [
         ("src/ledger/", "self.one("),
-        ("src/ledger/", "self.exactly_one("),
+        ("src/ledger/", "self.add_event("),
         ("src/ledger/", "self.execute("),
         ("src/ledger/", "self.execute_once("),
         ("src/ledger/", "client.execute("),
@@ -406,11 +406,11 @@ fn every_effect_has_failpoints() {
                     &text[text[..at].char_indices().rev().nth(60).map_or(0, |(at, _)| at)..at];
                 // Through these all the others go.
                 let own = [
-                    "prepared(sql).await?;self.ledger.session.",
+                    "prepared(&self.sql(statement)).await?;self.ledger.session.",
                     "match",
-                    "letdone=self.ledger.session.",
                     "letcount=self.ledger.session.",
                     "letwritten=",
+                    "letappended=",
                 ];
                 if own.iter().any(|own| before.ends_with(own)) {
                     continue;

@@ -11,6 +11,7 @@ mod gate;
 mod interrupts;
 mod journal;
 mod kill;
+mod ledger;
 mod locks;
 mod modules;
 mod cluster;

@@ -79,7 +79,7 @@ fn pure_parts_wait_for_nothing() {
 
 #[test]
 fn only_few_write_the_ledger() {
-    // Whoever names LockedLedger can write; the ledger's SQL is in its own folder alone.
+    // Whoever names LockedLedger can write; the ledger's statements are in src/ledger/sql alone.
     let may = ["src/ledger/", "src/execute/", "src/migrator.rs", "src/lib.rs"];
     let verbs = ["up", "down", "repair", "tag", "anew"];
     for (path, text) in sources("src") {
@@ -89,8 +89,9 @@ fn only_few_write_the_ledger() {
             assert!(verb || may.iter().any(|may| path.starts_with(may)), "{path} can write");
         }
         for sql in ["INSERT INTO", "UPDATE ", "DELETE FROM"] {
-            let ours = code.contains(sql) && code.contains(".ledger");
-            assert!(!ours || path.starts_with("src/ledger/"), "{path} writes ledger SQL");
+            let ours =
+                code.contains(sql) && (path.starts_with("src/ledger/") || code.contains(".ledger"));
+            assert!(!ours, "{path} writes ledger SQL");
         }
     }
 }

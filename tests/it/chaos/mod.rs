@@ -71,7 +71,7 @@ pub fn drift(env: &TestEnv) -> Vec<String> {
         .collect()
 }
 
-/// The failpoints that an undisturbed `arguments` passes, each with its number: `claim:before@2`.
+/// The failpoints that an undisturbed `arguments` passes, each with its number: `begin:before@2`.
 pub fn passages(env: &TestEnv, arguments: &[&str]) -> Vec<String> {
     let (passed, finished) = passages_of(env, arguments);
     assert_eq!(finished.code, 0, "{arguments:?}: {}", finished.stderr);

@@ -83,7 +83,7 @@ const SCENARIOS: [Scenario; 12] = [
         prepare: half_undone,
         command: &["up", "--finish-undo", "--quiet"],
         code: 0,
-        own: &["claim_undo"],
+        own: &["begin_undo"],
         events: true,
     },
     Scenario {

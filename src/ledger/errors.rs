@@ -1,0 +1,131 @@
+//! What the ledger has against going on: each cause has a message of its own.
+
+use crate::error::{Error, Exit};
+use crate::store_error::{StoreError, StoreErrorKind};
+
+use super::LedgerSettings;
+
+/// Why the ledger was not read or written, where PostgreSQL itself had nothing against it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LedgerError {
+    /// The connection that holds the lock is gone.
+    LockLost,
+    /// Another run has taken the row over.
+    NotOurs {
+        /// The row's number, and its migration.
+        row: String,
+        /// The run that has it.
+        run: String,
+        /// Where that run is.
+        host: String,
+    },
+    /// The row is in another state, or at another step, than it has to be.
+    WrongState {
+        /// The row's number, and its migration.
+        row: String,
+        /// How it is.
+        found: String,
+        /// How it has to be.
+        wanted: String,
+    },
+    /// Somebody deleted the row; this tool never does.
+    Gone {
+        /// Which row it was.
+        row: String,
+    },
+    /// A value is not what its column is for.
+    Unreadable {
+        /// Where it stands: the table, and what names the row.
+        row: String,
+        /// The column.
+        column: String,
+        /// Why it cannot be read.
+        why: String,
+    },
+    /// A build from before the first release made the tables.
+    BeforeFirstRelease {
+        /// The ledger's schema.
+        schema: String,
+    },
+}
+
+const STOPPED: &str = "no further step was begun; what is done is in the ledger";
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Error {
+        match error {
+            LedgerError::LockLost => {
+                Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
+                    .state(STOPPED)
+                    .hint("run the same command again: it goes on where this run stopped")
+            }
+            LedgerError::NotOurs { row, run, host } => {
+                let message = format!("{row} belongs to another run now: {run} on {host}");
+                Error::new(Exit::Busy, message)
+                    .state(STOPPED)
+                    .hint("see who is at work: aiplat-migrate status")
+                    .hint(format!("see what it did: aiplat-migrate history --run {run}"))
+            }
+            LedgerError::WrongState { row, found, wanted } => {
+                Error::failed(format!("{row} is {found}; it has to be {wanted}"))
+                    .because("somebody changed the row since this run read it")
+                    .state(STOPPED)
+                    .hint("see how it stands: aiplat-migrate status")
+            }
+            LedgerError::Gone { row } => Error::failed(format!("{row} is gone"))
+                .because("somebody deleted it; aiplat-migrate never deletes a row")
+                .state(STOPPED)
+                .hint("restore it from a backup of the ledger, then: aiplat-migrate status"),
+            LedgerError::Unreadable { row, column, why } => {
+                Error::failed(format!("{row}: column {column} is not readable: {why}"))
+                    .state("nothing was changed")
+                    .hint("docs/ledger.md says what the column holds: correct the value, or restore a backup of the ledger")
+                    .hint("if a newer version of aiplat-migrate wrote it, use that version")
+            }
+            LedgerError::BeforeFirstRelease { schema } => Error::usage(format!(
+                "the ledger in the schema {schema} was made by a build before 0.1.0"
+            ))
+            .state("nothing was changed")
+            .hint("choose a new schema: AIPLAT_MIGRATE_LEDGER_SCHEMA, or schema in [ledger]")
+            .hint("then take the rows over by hand, before the first `up`: docs/ledger.md, \"A ledger from before 0.1.0\""),
+        }
+    }
+}
+
+/// PostgreSQL's code for a right that the role does not have.
+const MAY_NOT: &str = "42501";
+
+/// An error of the ledger's own database.
+pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
+    let address = settings.database.address();
+    let (exit, message) = match error.kind {
+        StoreErrorKind::Unreachable => {
+            (Exit::Unreachable, format!("cannot reach the ledger in PostgreSQL at {address}"))
+        }
+        StoreErrorKind::Credentials => {
+            (Exit::Usage, format!("cannot log in to the ledger in PostgreSQL at {address}"))
+        }
+        StoreErrorKind::Settings => {
+            (Exit::Usage, "the settings of the ledger's database are wrong".to_string())
+        }
+        StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
+            (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
+        }
+        StoreErrorKind::Refused => {
+            (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
+        }
+    };
+    let mut result = Error::new(exit, message).because(error);
+    for detail in &error.details {
+        result = result.because(detail);
+    }
+    match (&error.hint, error.code.as_deref()) {
+        (Some(hint), _) => result.hint(hint),
+        (None, Some(MAY_NOT)) => result.hint(format!(
+            "the ledger's role needs the schema `{0}`: have an administrator run \
+             CREATE SCHEMA {0} AUTHORIZATION <role>",
+            settings.schema
+        )),
+        (None, _) => result,
+    }
+}

@@ -1,0 +1,1 @@
+SELECT $schema.begin_migration($1::jsonb, $2::bigint) WHERE $held

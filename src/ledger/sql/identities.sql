@@ -1,0 +1,1 @@
+SELECT store, identity FROM $schema.identity

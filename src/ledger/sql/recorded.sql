@@ -1,0 +1,1 @@
+SELECT store, recorded, NULL::jsonb AS before FROM $schema.shape WHERE store = $1

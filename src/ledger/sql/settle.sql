@@ -1,0 +1,1 @@
+SELECT $schema.settle_migration($1, $2, $3)

@@ -1,0 +1,1 @@
+SELECT $schema.settled($1)

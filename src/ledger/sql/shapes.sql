@@ -1,0 +1,1 @@
+SELECT store, recorded, before FROM $schema.shape

@@ -1,0 +1,1 @@
+SELECT name, rows FROM $schema.tag ORDER BY created_at, name

@@ -1,0 +1,1 @@
+SELECT store FROM $schema.shape WHERE before IS NOT NULL

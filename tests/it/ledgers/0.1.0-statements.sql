@@ -1,0 +1,325 @@
+-- What aiplat-migrate 0.1.0 sends to its ledger: each statement of src/ledger/sql as it was, and values
+-- to run it with, in an order in which each has something to do. Later versions change their own
+-- statements as they like; these must go on working on the ledger that they make, since an older binary
+-- may be at work there. tests/it/ledger.rs holds them to it. What ends a file forgets prepared statements, its own
+-- too, and is therefore sent as it is.
+--
+-- To add a version, when its number in Cargo.toml changes:
+--   1. Leave the files of the older ones as they are.
+--   2. <version>.sql: run its tests' project (the_ledger_of_each_version_is_taken_up) with it, and dump
+--      the database: pg_dump --inserts --no-owner --no-privileges.
+--   3. <version>-statements.sql: copy this file, and bring it up to date until
+--      the_recording_of_the_present_version_is_what_it_sends passes.
+--   4. A change of the tables is a new file in src/ledger/migrations, and adds only.
+
+-- statement: begin
+PREPARE s_begin AS
+SELECT aiplat_migrate.begin_migration($1::jsonb, $2::bigint) WHERE true;
+EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "1", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 2, "steps_done": 0, "step_hashes": ["x", "y"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
+
+-- statement: claim_step
+PREPARE s_claim_step AS
+UPDATE aiplat_migrate.ledger
+SET before = $4, position = NULL,
+    down = CASE WHEN $5::jsonb IS NULL THEN down
+           ELSE jsonb_build_object('from', 'steps', 'steps', coalesce(down->'steps', '[]') || $5) END
+WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND before IS NULL
+  AND state IN ('running', 'undoing') AND true
+RETURNING id;
+EXECUTE s_claim_step(2, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
+
+-- statement: position
+PREPARE s_position AS
+UPDATE aiplat_migrate.ledger SET position = $3
+WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing') AND true
+RETURNING id;
+EXECUTE s_position(2, 'run-b', '{"cursor": 7}');
+
+-- statement: settle_step
+PREPARE s_settle_step AS
+WITH settled AS (
+    UPDATE aiplat_migrate.ledger SET steps_done = $3 + 1, before = NULL, position = NULL
+    WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND state IN ('running', 'undoing')
+    RETURNING id
+)
+SELECT id, CASE WHEN $5::jsonb <> '[]' THEN aiplat_migrate.declare_objects($4, $5, $2) END FROM settled;
+EXECUTE s_settle_step(2, 'run-b', 0, 'redis', '[["key a", {"x": 1}], ["key b", null]]');
+
+-- statement: close_step
+PREPARE s_close_step AS
+SELECT aiplat_migrate.close_step($1, $2, $3, $4, $5), aiplat_migrate.settled($1);
+BEGIN;
+SET LOCAL aiplat_migrate.token = 't1';
+/* EXECUTE */ SELECT aiplat_migrate.close_step('t1', NULL, 2, 'run-b', 1), aiplat_migrate.settled('t1');
+COMMIT;
+
+-- statement: settle
+PREPARE s_settle AS
+SELECT aiplat_migrate.settle_migration($1, $2, $3);
+EXECUTE s_settle(2, 'run-b', '0.1.0');
+
+-- statement: begin_undo
+PREPARE s_begin_undo AS
+UPDATE aiplat_migrate.ledger
+SET run_id = $2, owner = $3, host = $4, direction = 'down', state = 'undoing',
+    steps_total = $5, step_hashes = $6,
+    steps_done = CASE state WHEN 'undoing' THEN steps_done ELSE 0 END,
+    before = CASE state WHEN 'undoing' THEN before END,
+    position = CASE state WHEN 'undoing' THEN position END
+WHERE id = $1 AND state IN ('applied', 'undoing', 'failed', 'running') AND true
+RETURNING id;
+EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "2", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 0, "step_hashes": ["x"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
+EXECUTE s_claim_step(3, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
+EXECUTE s_settle_step(3, 'run-b', 0, 'redis', '[]');
+EXECUTE s_settle(3, 'run-b', '0.1.0');
+EXECUTE s_begin_undo(3, 'run-b', '{"pid": 1}', 'h', 1, '["u"]');
+EXECUTE s_claim_step(3, 'run-b', 0, '{"standing": "open", "value": "null"}', NULL);
+EXECUTE s_settle_step(3, 'run-b', 0, 'redis', '[]');
+EXECUTE s_settle(3, 'run-b', '0.1.0');
+
+-- statement: fail
+PREPARE s_fail AS
+UPDATE aiplat_migrate.ledger l
+SET state = CASE WHEN state = 'undoing' AND $3 = 'failed' THEN state ELSE $3 END, error = $4,
+    down = CASE WHEN $5 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
+    before = CASE WHEN $5 THEN NULL ELSE before END
+WHERE id = $1 AND run_id = $2
+RETURNING aiplat_migrate.add_event(id, 'failed', $2, $6, $7, $4);
+EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "3", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 0, "step_hashes": ["x"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
+EXECUTE s_claim_step(4, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
+EXECUTE s_fail(4, 'run-b', 'failed', '{"message": "m"}', true, 'h', '0.1.0');
+
+-- statement: resume
+PREPARE s_resume AS
+UPDATE aiplat_migrate.ledger l
+SET run_id = $2, owner = $3, host = $4, state = 'running', error = NULL,
+    script = $5, checksum = $6, content_checksum = $7, steps_total = $8, step_hashes = $9,
+    down = CASE WHEN $10 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
+    before = CASE WHEN $10 THEN NULL ELSE before END,
+    position = CASE WHEN $10 THEN NULL ELSE position END
+WHERE id = $1 AND state IN ('running', 'failed') AND true
+RETURNING aiplat_migrate.add_event(id, 'resumed', $2, $4, $11, $12);
+EXECUTE s_resume(4, 'run-b', '{"pid": 1}', 'h', 's', 'sha256:00', NULL, 1, '["x"]', false, '0.1.0', '{}');
+
+-- statement: unclaim
+PREPARE s_unclaim AS
+UPDATE aiplat_migrate.ledger l
+SET down = aiplat_migrate.down_unclaimed(l), before = NULL, position = NULL
+WHERE id = $1 AND run_id = $2
+RETURNING id;
+EXECUTE s_claim_step(4, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
+EXECUTE s_unclaim(4, 'run-b');
+EXECUTE s_fail(4, 'run-b', 'failed', '{"message": "m"}', false, 'h', '0.1.0');
+
+-- statement: settle_doubt
+PREPARE s_settle_doubt AS
+WITH settled AS (
+    UPDATE aiplat_migrate.ledger l
+    SET run_id = $2, host = $3,
+        state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END,
+        steps_done = steps_done + CASE $4 WHEN 'done' THEN 1 ELSE 0 END,
+        down = CASE $4 WHEN 'not done' THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
+        before = CASE $4 WHEN 'done in part' THEN before END,
+        position = $5
+    WHERE id = $1 AND state IN ('running', 'failed', 'undoing', 'in doubt') AND true
+    RETURNING id
+)
+SELECT aiplat_migrate.add_event(id, 'repaired', $2, $3, $8, $9),
+       CASE WHEN $7::jsonb <> '[]' THEN aiplat_migrate.declare_objects($6, $7, $2) END
+FROM settled;
+EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "4", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 2, "steps_done": 0, "step_hashes": ["x", "y"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
+EXECUTE s_claim_step(5, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
+EXECUTE s_fail(5, 'run-b', 'in doubt', '{"message": "m"}', false, 'h', '0.1.0');
+EXECUTE s_settle_doubt(5, 'run-b', 'h', 'done', NULL, 'redis', '[["key a", {"x": 1}]]', '0.1.0', '{}');
+
+-- statement: close_applied
+PREPARE s_close_applied AS
+SELECT aiplat_migrate.close_applied($1, $2, $3, $4, $5), aiplat_migrate.settled($1);
+BEGIN;
+SET LOCAL aiplat_migrate.token = 't2';
+/* EXECUTE */ SELECT aiplat_migrate.close_applied('t2', NULL, '{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "5", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 1, "step_hashes": [], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL, true), aiplat_migrate.settled('t2');
+COMMIT;
+
+-- statement: close_undone
+PREPARE s_close_undone AS
+SELECT aiplat_migrate.close_undone($1, $2, $3, $4, $5, $6, $7), aiplat_migrate.settled($1);
+BEGIN;
+SET LOCAL aiplat_migrate.token = 't3';
+/* EXECUTE */ SELECT aiplat_migrate.close_undone('t3', 't2', 6, 'run-b', '{"pid": 1}', 'h', '0.1.0'), aiplat_migrate.settled('t3');
+COMMIT;
+
+-- statement: close_repair
+PREPARE s_close_repair AS
+SELECT aiplat_migrate.close_repair($1, $2, $3, $4, $5, $6, $7), aiplat_migrate.settled($1);
+BEGIN;
+SET LOCAL aiplat_migrate.token = 't4';
+/* EXECUTE */ SELECT aiplat_migrate.close_repair('t4', NULL, 'run-b', 'redis', 'h', '0.1.0', '{}'), aiplat_migrate.settled('t4');
+COMMIT;
+
+-- statement: settled
+PREPARE s_settled AS
+SELECT aiplat_migrate.settled($1);
+/* EXECUTE */ SELECT aiplat_migrate.settled(NULL);
+
+-- statement: realign
+PREPARE s_realign AS
+UPDATE aiplat_migrate.ledger SET script = $5, checksum = $6, content_checksum = $7
+WHERE id = $1 AND state IN ('applied', 'baseline') AND true
+RETURNING aiplat_migrate.add_event(id, 'repaired', $2, $3, $4, $8);
+EXECUTE s_realign(1, 'run-b', 'h', '0.1.0', 's', 'sha256:02', 'sha256:03', '{}');
+
+-- statement: event
+PREPARE s_event AS
+INSERT INTO aiplat_migrate.event (run_id, event, store, kind, version, host, tool_version, details)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+EXECUTE s_event('run-b', 'failed', 'redis', 'versioned', '1', 'h', '0.1.0', '{}');
+
+-- statement: tag
+PREPARE s_tag AS
+WITH told AS (
+    INSERT INTO aiplat_migrate.event (run_id, event, host, tool_version, details)
+    SELECT $3, 'tagged', $4, $5, jsonb_build_object('tag', $1::text)
+    WHERE NOT EXISTS (SELECT FROM aiplat_migrate.tag WHERE name = $1)
+)
+INSERT INTO aiplat_migrate.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING;
+EXECUTE s_tag('t', '{1,2}', 'run-b', 'h', '0.1.0');
+
+-- statement: identify
+PREPARE s_identify AS
+INSERT INTO aiplat_migrate.identity (store, identity) VALUES ($1, $2) ON CONFLICT (store) DO NOTHING;
+EXECUTE s_identify('redis', 'one');
+
+-- statement: accept_identity
+PREPARE s_accept_identity AS
+WITH accepted AS (
+    UPDATE aiplat_migrate.identity SET identity = $2, first_seen = clock_timestamp()
+    WHERE store = $1 AND true
+    RETURNING store
+)
+INSERT INTO aiplat_migrate.event (run_id, event, store, host, tool_version, details)
+SELECT $3, 'repaired', store, $4, $5, $6 FROM accepted;
+EXECUTE s_accept_identity('redis', 'another', 'run-b', 'h', '0.1.0', '{}');
+
+-- statement: diagnose
+PREPARE s_diagnose AS
+SELECT true AS held, l.store, l.version, l.run_id, l.host, l.state, l.steps_done, l.steps_total,
+       l.before IS NOT NULL AS claimed
+FROM (VALUES ($1::bigint)) AS asked (id) LEFT JOIN aiplat_migrate.ledger l USING (id);
+EXECUTE s_diagnose(2);
+
+-- statement: keep_before
+PREPARE s_keep_before AS
+INSERT INTO aiplat_migrate.shape AS s (store, before, run_id) VALUES ($1, $2::jsonb, $3)
+ON CONFLICT (store) DO UPDATE SET before = coalesce(s.before, excluded.before),
+    run_id = excluded.run_id, updated_at = clock_timestamp();
+EXECUTE s_keep_before('redis', '{}', 'run-b');
+
+-- statement: unfinished
+PREPARE s_unfinished AS
+SELECT store FROM aiplat_migrate.shape WHERE before IS NOT NULL;
+EXECUTE s_unfinished;
+
+-- statement: record_shape
+PREPARE s_record_shape AS
+INSERT INTO aiplat_migrate.shape (store, recorded, run_id) VALUES ($1, $2::jsonb, $3)
+ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL,
+    run_id = excluded.run_id, updated_at = clock_timestamp();
+EXECUTE s_record_shape('redis', '{"key b": {}}', 'run-b');
+
+-- statement: accept_shape
+PREPARE s_accept_shape AS
+WITH told AS (
+    INSERT INTO aiplat_migrate.event (run_id, event, store, host, tool_version, details)
+    SELECT $3, 'repaired', $1, $4, $5, d FROM jsonb_array_elements($6::jsonb) d
+)
+INSERT INTO aiplat_migrate.shape (store, recorded, run_id) VALUES ($1, $2, $3)
+ON CONFLICT (store) DO UPDATE SET recorded = excluded.recorded, before = NULL,
+    run_id = excluded.run_id, updated_at = clock_timestamp();
+EXECUTE s_accept_shape('redis', '{"key a": {"x": 1}}', 'run-b', 'h', '0.1.0', '[{}]');
+
+-- statement: rows
+PREPARE s_rows AS
+SELECT id, store, version, kind, run_id, description, script, checksum, state, direction,
+       steps_total, steps_done, step_hashes, before, position, requires, origin, installed_by,
+       started_at, finished_at, execution_ms, error
+FROM aiplat_migrate.ledger ORDER BY id;
+EXECUTE s_rows;
+
+-- statement: shapes
+PREPARE s_shapes AS
+SELECT store, recorded, before FROM aiplat_migrate.shape;
+EXECUTE s_shapes;
+
+-- statement: recorded
+PREPARE s_recorded AS
+SELECT store, recorded, NULL::jsonb AS before FROM aiplat_migrate.shape WHERE store = $1;
+EXECUTE s_recorded('redis');
+
+-- statement: identities
+PREPARE s_identities AS
+SELECT store, identity FROM aiplat_migrate.identity;
+EXECUTE s_identities;
+
+-- statement: tags
+PREPARE s_tags AS
+SELECT name, rows FROM aiplat_migrate.tag ORDER BY created_at, name;
+EXECUTE s_tags;
+
+-- statement: downs
+PREPARE s_downs AS
+SELECT id, store, version, down FROM aiplat_migrate.ledger WHERE id = ANY ($1);
+EXECUTE s_downs('{1,2}');
+
+-- statement: contents
+PREPARE s_contents AS
+SELECT id, store, version, content_checksum FROM aiplat_migrate.ledger
+WHERE id = ANY ($1) AND content_checksum IS NOT NULL;
+EXECUTE s_contents('{1,2}');
+
+-- statement: events
+PREPARE s_events AS
+SELECT to_jsonb(e) AS event FROM (
+    SELECT * FROM aiplat_migrate.event
+    WHERE ($2::text IS NULL OR event = $2)
+      AND ($3::text IS NULL OR run_id = $3)
+      AND (cardinality($4::text[]) = 0 OR store = ANY ($4))
+      AND ($5::text IS NULL OR (kind = $5 AND version = $6))
+      AND ($7::text IS NULL OR details->>'object' = $7)
+      AND ($8::timestamptz IS NULL OR at >= $8)
+      AND NOT EXISTS (SELECT origin FROM aiplat_migrate.ledger WHERE false)
+    ORDER BY id DESC LIMIT $1
+) e ORDER BY id;
+EXECUTE s_events(10, 'applied', NULL, '{}', NULL, NULL, NULL, NULL);
+
+-- statement: forget
+PREPARE s_forget AS
+UPDATE aiplat_migrate.ledger SET state = 'undone'
+WHERE id = $1 AND state IN ('applied', 'baseline') AND true
+RETURNING aiplat_migrate.add_event(id, 'repaired', $2, $3, $4, $5);
+EXECUTE s_forget(1, 'run-b', 'h', '0.1.0', '{}');
+
+-- statement: holder
+PREPARE s_holder AS
+SELECT a.pid, a.application_name, a.backend_start
+FROM pg_catalog.pg_lock_status() l, LATERAL pg_catalog.pg_stat_get_activity(l.pid) a
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+  AND l.classid::bigint = $1 AND l.objid::bigint = $2
+  AND l.pid <> pg_catalog.pg_backend_pid()
+  AND l.database = (SELECT datid FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))
+ORDER BY a.backend_start LIMIT 1;
+-- Nobody holds a lock here, hence EXPLAIN.
+EXPLAIN EXECUTE s_holder(1, 2);
+
+-- statement: active
+PREPARE s_active AS
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_stat_activity
+    WHERE application_name = $1 AND state = 'active' AND pid <> pg_catalog.pg_backend_pid()
+);
+EXECUTE s_active('aiplat-migrate');
+
+-- statement: versions
+PREPARE s_versions AS
+SELECT max(version)::bigint, max(checksum) FILTER (WHERE version = 1)
+FROM aiplat_migrate.refinery_schema_history;
+EXECUTE s_versions;
