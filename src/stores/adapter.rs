@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::contract::{
-    AnyOperation, Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss,
-    Probe, Standing, Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Standing,
+    Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -187,9 +187,8 @@ pub(super) trait AnyConnection: Send + Sync {
 
 /// The step of a unit; another store's is a mistake of the caller.
 fn step<C: Connection>(unit: &Unit) -> Result<&C::Step, StoreError> {
-    let step: &dyn AnyOperation = unit.step.as_ref();
-    step.as_any()
-        .downcast_ref()
+    unit.step
+        .of_store()
         .ok_or_else(|| StoreError::refused(format!("`{}` is a step of another store", unit.label)))
 }
 

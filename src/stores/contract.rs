@@ -35,7 +35,7 @@ use crate::store_error::{StoreError, StoreErrorKind};
 use crate::text::Span;
 
 /// An operation of one store.
-pub trait Operation: Clone + Debug + Send + Sync + 'static {
+pub trait Operation: Any + Debug + Send + Sync {
     /// What it does, in a few words of the store: `createTopic data-ingestion`.
     fn label(&self) -> String;
 
@@ -60,78 +60,23 @@ pub trait Operation: Clone + Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The step, which was made of what the store itself told: its text means what it says only in the
-    /// environment in which it was read.
-    fn of_ours(self) -> Self {
-        self
+    /// The step as it is for one that was made of what the store itself told: its text means what it
+    /// says only in the environment in which it was read. `None`: no other.
+    fn of_ours(&self) -> Option<Arc<dyn Operation>> {
+        None
     }
 
     /// The step as it stands before the `earlier` ones of its plan are done: it may drop what they
-    /// rename, and whoever asks now what it would lose must ask under the present name.
-    fn before(&self, _earlier: &[&Self]) -> Self {
-        self.clone()
+    /// rename, and whoever asks now what it would lose must ask under the present name. `None`: no other.
+    fn before(&self, _earlier: &[&dyn Operation]) -> Option<Arc<dyn Operation>> {
+        None
     }
 }
 
-/// An [`Operation`] of whatever store. There is one implementation, below.
-pub trait AnyOperation: Debug + Send + Sync {
-    /// See [`Operation::label`].
-    fn label(&self) -> String;
-    /// See [`Operation::hazards`].
-    fn hazards(&self) -> Vec<String>;
-    /// See [`Operation::inverse`].
-    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String>;
-    /// See [`Operation::touches`].
-    fn touches(&self, object: &str) -> bool;
-    /// See [`Operation::makes`].
-    fn makes(&self, object: &str) -> bool;
-    /// See [`Operation::declares`].
-    fn declares(&self) -> Vec<(String, Option<Attributes>)>;
-    /// See [`Operation::before`]; steps of other stores among `earlier` are passed over.
-    fn before(&self, earlier: &[&dyn AnyOperation]) -> Arc<dyn AnyOperation>;
-    /// See [`Operation::of_ours`].
-    fn of_ours(&self) -> Arc<dyn AnyOperation>;
-    /// For the adapter's cast.
-    fn as_any(&self) -> &dyn Any;
-}
-
-impl<S: Operation> AnyOperation for S {
-    fn label(&self) -> String {
-        Operation::label(self)
-    }
-
-    fn hazards(&self) -> Vec<String> {
-        Operation::hazards(self)
-    }
-
-    fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
-        Operation::inverse(self, before)
-    }
-
-    fn touches(&self, object: &str) -> bool {
-        Operation::touches(self, object)
-    }
-
-    fn makes(&self, object: &str) -> bool {
-        Operation::makes(self, object)
-    }
-
-    fn declares(&self) -> Vec<(String, Option<Attributes>)> {
-        Operation::declares(self)
-    }
-
-    fn before(&self, earlier: &[&dyn AnyOperation]) -> Arc<dyn AnyOperation> {
-        let earlier: Vec<&S> =
-            earlier.iter().filter_map(|step| step.as_any().downcast_ref()).collect();
-        Arc::new(Operation::before(self, &earlier))
-    }
-
-    fn of_ours(&self) -> Arc<dyn AnyOperation> {
-        Arc::new(Operation::of_ours(self.clone()))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
+impl dyn Operation {
+    /// The operation, if it is one of the store whose operations `S` are.
+    pub fn of_store<S: Operation>(&self) -> Option<&S> {
+        (self as &dyn Any).downcast_ref()
     }
 }
 
@@ -244,7 +189,7 @@ pub struct Unit {
     /// Whether it has to be the only one under way: its data is streamed, not sent as one message.
     pub exclusive: bool,
     /// The operation.
-    pub step: Arc<dyn AnyOperation>,
+    pub step: Arc<dyn Operation>,
 }
 
 /// What stood before a step, read before it is claimed and kept in the ledger.
@@ -508,7 +453,7 @@ pub struct Violation {
 impl Unit {
     /// A step that is journalled: claimed, applied and settled by itself.
     pub fn journalled(step: impl Operation, span: Span) -> Unit {
-        let (label, step) = (Operation::label(&step), Arc::new(step));
+        let (label, step) = (step.label(), Arc::new(step));
         Unit { label, span, atomic: false, exclusive: true, step }
     }
 
@@ -523,9 +468,17 @@ impl Unit {
 
     /// The unit as it stands before the `earlier` ones of its plan are done; see [`Operation::before`].
     pub fn before_earlier(&self, earlier: &[&Unit]) -> Unit {
-        let earlier: Vec<&dyn AnyOperation> =
-            earlier.iter().map(|unit| unit.step.as_ref()).collect();
-        Unit { step: self.step.before(&earlier), ..self.clone() }
+        let earlier: Vec<&dyn Operation> = earlier.iter().map(|unit| unit.step.as_ref()).collect();
+        self.with(self.step.before(&earlier))
+    }
+
+    /// The unit made of what the store itself told; see [`Operation::of_ours`].
+    pub fn of_ours(&self) -> Unit {
+        self.with(self.step.of_ours())
+    }
+
+    fn with(&self, step: Option<Arc<dyn Operation>>) -> Unit {
+        Unit { step: step.unwrap_or_else(|| self.step.clone()), ..self.clone() }
     }
 }
 

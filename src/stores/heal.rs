@@ -88,6 +88,6 @@ impl Heal {
             return Ok(Vec::new());
         }
         let units = store.parse(&store.read(&self.script)?, self.apart)?;
-        Ok(units.into_iter().map(|unit| Unit { step: unit.step.of_ours(), ..unit }).collect())
+        Ok(units.iter().map(Unit::of_ours).collect())
     }
 }

@@ -186,6 +186,21 @@ type Queue = Owned<native::rd_kafka_queue_t>;
 type Event = Owned<native::rd_kafka_event_t>;
 type Options = Owned<native::rd_kafka_AdminOptions_t>;
 
+/// Sends a request about items.
+type Send<I> = unsafe extern "C" fn(
+    *mut native::rd_kafka_t,
+    *mut *mut I,
+    usize,
+    *const native::rd_kafka_AdminOptions_t,
+    *mut native::rd_kafka_queue_t,
+);
+
+/// Gives the result in an event; null where it is the event of another request.
+type ResultOf<R> = unsafe extern "C" fn(*mut native::rd_kafka_event_t) -> *const R;
+
+/// Gives the items of a result, and their count.
+type ItemsOf<R, O> = unsafe extern "C" fn(*const R, *mut usize) -> *mut *const O;
+
 fn invalid(text: impl Into<String>) -> Fault {
     Fault::local(RDKafkaErrorCode::InvalidArgument, "_INVALID_ARG", text)
 }
@@ -234,6 +249,27 @@ unsafe fn said(code: RDKafkaRespErr, words: *const c_char) -> Option<Said> {
     Some(Said { code: code.into(), name, text })
 }
 
+/// The result in an event and its items, which borrow from the event.
+///
+/// # Safety
+/// The event lives as long as `'e`, and both functions are those of one kind of request.
+unsafe fn items_of<'e, R, O>(
+    event: *mut native::rd_kafka_event_t,
+    result_of: ResultOf<R>,
+    items_of_result: ItemsOf<R, O>,
+) -> Result<(*const R, &'e [*const O]), Fault> {
+    let mut count = 0;
+    // SAFETY: the caller vouches for both.
+    unsafe {
+        let result = result_of(event);
+        if result.is_null() {
+            return Err(unexpected());
+        }
+        let items = items_of_result(result, &mut count);
+        Ok((result, slice(items, count)))
+    }
+}
+
 fn poll(queue: &Queue, wait: Duration) -> Option<Event> {
     let millis = c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX);
     // SAFETY: the queue is alive; the event is handed over and freed by `Owned`.
@@ -278,35 +314,16 @@ impl Link {
         topics: &[CreateTopic],
     ) -> Result<Vec<Refused>, Fault> {
         let news = topics.iter().map(new_topic).collect::<Result<Vec<_>, _>>()?;
-        let mut pointers: Vec<_> = news.iter().map(|new| new.pointer).collect();
-        self.request(
-            ask,
-            Op::RD_KAFKA_ADMIN_OP_CREATETOPICS,
-            |options, queue| {
-                // SAFETY: all pointers are alive through the call, which copies the topics.
-                unsafe {
-                    native::rd_kafka_CreateTopics(
-                        self.client.native_ptr(),
-                        pointers.as_mut_ptr(),
-                        pointers.len(),
-                        options,
-                        queue,
-                    )
-                }
-            },
-            |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
-                unsafe {
-                    let result = native::rd_kafka_event_CreateTopics_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
-                    let items = native::rd_kafka_CreateTopics_result_topics(result, &mut count);
-                    Ok(slice(items, count).iter().filter_map(|item| topic_refused(*item)).collect())
-                }
-            },
-        )
+        let answer = (
+            native::rd_kafka_event_CreateTopics_result as ResultOf<_>,
+            native::rd_kafka_CreateTopics_result_topics as ItemsOf<_, _>,
+        );
+        let op = Op::RD_KAFKA_ADMIN_OP_CREATETOPICS;
+        let sent = (native::rd_kafka_CreateTopics as Send<_>, &news[..]);
+        self.request_items(ask, op, sent, answer, |items| {
+            // SAFETY: the items are alive.
+            Ok(items.iter().filter_map(|item| unsafe { topic_refused(*item) }).collect())
+        })
     }
 
     /// Grows a topic.
@@ -315,36 +332,14 @@ impl Link {
         ask: &Ask,
         grown: &CreatePartitions,
     ) -> Result<(), Fault> {
-        let new = new_partitions(grown)?;
-        self.request(
-            ask,
-            Op::RD_KAFKA_ADMIN_OP_CREATEPARTITIONS,
-            |options, queue| {
-                let mut items = [new.pointer];
-                // SAFETY: all pointers are alive through the call, which copies the item.
-                unsafe {
-                    native::rd_kafka_CreatePartitions(
-                        self.client.native_ptr(),
-                        items.as_mut_ptr(),
-                        items.len(),
-                        options,
-                        queue,
-                    )
-                }
-            },
-            |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
-                unsafe {
-                    let result = native::rd_kafka_event_CreatePartitions_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
-                    let items = native::rd_kafka_CreatePartitions_result_topics(result, &mut count);
-                    topic_results(slice(items, count))
-                }
-            },
-        )
+        let sent = (native::rd_kafka_CreatePartitions as Send<_>, &[new_partitions(grown)?][..]);
+        let answer = (
+            native::rd_kafka_event_CreatePartitions_result as ResultOf<_>,
+            native::rd_kafka_CreatePartitions_result_topics as ItemsOf<_, _>,
+        );
+        let op = Op::RD_KAFKA_ADMIN_OP_CREATEPARTITIONS;
+        // SAFETY: the items are alive.
+        self.request_items(ask, op, sent, answer, |items| unsafe { topic_results(items) })
     }
 
     /// Deletes a topic.
@@ -353,35 +348,14 @@ impl Link {
         // SAFETY: the name is alive and copied.
         let made = unsafe { native::rd_kafka_DeleteTopic_new(name.as_ptr()) };
         let doomed = Owned::made(made, native::rd_kafka_DeleteTopic_destroy, "the topic")?;
-        self.request(
-            ask,
-            Op::RD_KAFKA_ADMIN_OP_DELETETOPICS,
-            |options, queue| {
-                let mut topics = [doomed.pointer];
-                // SAFETY: all pointers are alive through the call, which copies the name.
-                unsafe {
-                    native::rd_kafka_DeleteTopics(
-                        self.client.native_ptr(),
-                        topics.as_mut_ptr(),
-                        topics.len(),
-                        options,
-                        queue,
-                    )
-                }
-            },
-            |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
-                unsafe {
-                    let result = native::rd_kafka_event_DeleteTopics_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
-                    let items = native::rd_kafka_DeleteTopics_result_topics(result, &mut count);
-                    topic_results(slice(items, count))
-                }
-            },
-        )
+        let sent = (native::rd_kafka_DeleteTopics as Send<_>, &[doomed][..]);
+        let answer = (
+            native::rd_kafka_event_DeleteTopics_result as ResultOf<_>,
+            native::rd_kafka_DeleteTopics_result_topics as ItemsOf<_, _>,
+        );
+        let op = Op::RD_KAFKA_ADMIN_OP_DELETETOPICS;
+        // SAFETY: the items are alive.
+        self.request_items(ask, op, sent, answer, |items| unsafe { topic_results(items) })
     }
 
     /// Changes the named configs of a topic and no others, all of them or none.
@@ -393,40 +367,16 @@ impl Link {
         for key in &change.unset {
             add_change(&resource, key, None)?;
         }
-        self.request(
-            ask,
-            Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS,
-            |options, queue| {
-                let mut resources = [resource.pointer];
-                // SAFETY: all pointers are alive through the call, which copies the resource.
-                unsafe {
-                    native::rd_kafka_IncrementalAlterConfigs(
-                        self.client.native_ptr(),
-                        resources.as_mut_ptr(),
-                        resources.len(),
-                        options,
-                        queue,
-                    )
-                }
-            },
-            |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
-                unsafe {
-                    let result = native::rd_kafka_event_IncrementalAlterConfigs_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
-                    let items = native::rd_kafka_IncrementalAlterConfigs_result_resources(
-                        result, &mut count,
-                    );
-                    for item in slice(items, count) {
-                        config_result(*item)?;
-                    }
-                }
-                Ok(())
-            },
-        )
+        let sent = (native::rd_kafka_IncrementalAlterConfigs as Send<_>, &[resource][..]);
+        let answer = (
+            native::rd_kafka_event_IncrementalAlterConfigs_result as ResultOf<_>,
+            native::rd_kafka_IncrementalAlterConfigs_result_resources as ItemsOf<_, _>,
+        );
+        let op = Op::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
+        self.request_items(ask, op, sent, answer, |items| {
+            // SAFETY: the items are alive.
+            items.iter().try_for_each(|item| unsafe { config_result(*item) })
+        })
     }
 
     /// The cluster's id and brokers.
@@ -441,16 +391,18 @@ impl Link {
                 }
             },
             |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
+                // SAFETY: the event outlives this closure.
+                let (result, nodes) = unsafe {
+                    items_of(
+                        event,
+                        native::rd_kafka_event_DescribeCluster_result,
+                        native::rd_kafka_DescribeCluster_result_nodes,
+                    )?
+                };
+                // SAFETY: both borrow from the event, which outlives this closure.
                 unsafe {
-                    let result = native::rd_kafka_event_DescribeCluster_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
                     let id = text(native::rd_kafka_DescribeCluster_result_cluster_id(result));
-                    let nodes = native::rd_kafka_DescribeCluster_result_nodes(result, &mut count);
-                    let brokers = slice(nodes, count).iter().map(|n| native::rd_kafka_Node_id(*n));
+                    let brokers = nodes.iter().map(|node| native::rd_kafka_Node_id(*node));
                     Ok(Cluster {
                         id: Some(id).filter(|id| !id.is_empty()),
                         brokers: brokers.collect(),
@@ -488,20 +440,20 @@ impl Link {
                 }
             },
             |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
-                unsafe {
-                    let result = native::rd_kafka_event_DescribeTopics_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
-                    let items = native::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-                    let named = |item: &*const native::rd_kafka_TopicDescription_t| {
-                        let name = text(native::rd_kafka_TopicDescription_name(*item));
-                        Ok((name, topic_description(*item)?))
-                    };
-                    slice(items, count).iter().map(named).collect()
-                }
+                // SAFETY: the event outlives this closure.
+                let (_, items) = unsafe {
+                    items_of(
+                        event,
+                        native::rd_kafka_event_DescribeTopics_result,
+                        native::rd_kafka_DescribeTopics_result_topics,
+                    )?
+                };
+                let named = |item: &*const native::rd_kafka_TopicDescription_t| {
+                    // SAFETY: the items are alive.
+                    let name = unsafe { text(native::rd_kafka_TopicDescription_name(*item)) };
+                    Ok((name, unsafe { topic_description(*item) }?))
+                };
+                items.iter().map(named).collect()
             },
         )
     }
@@ -514,35 +466,37 @@ impl Link {
     ) -> Result<Vec<Described>, Fault> {
         let resources =
             topics.iter().map(|topic| config_resource(topic)).collect::<Result<Vec<_>, _>>()?;
-        let mut pointers: Vec<_> = resources.iter().map(|resource| resource.pointer).collect();
+        let sent = (native::rd_kafka_DescribeConfigs as Send<_>, &resources[..]);
+        let answer = (
+            native::rd_kafka_event_DescribeConfigs_result as ResultOf<_>,
+            native::rd_kafka_DescribeConfigs_result_resources as ItemsOf<_, _>,
+        );
+        let op = Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS;
+        self.request_items(ask, op, sent, answer, |items| {
+            // SAFETY: the items are alive.
+            Ok(items.iter().map(|item| unsafe { described_configs(*item) }).collect())
+        })
+    }
+
+    /// A request about `items`, whose answer has one item for each.
+    fn request_items<I, R, O, T>(
+        &self,
+        ask: &Ask,
+        op: Op,
+        (send, items): (Send<I>, &[Owned<I>]),
+        (result_of, items_of_result): (ResultOf<R>, ItemsOf<R, O>),
+        read: impl FnOnce(&[*const O]) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut pointers: Vec<_> = items.iter().map(|item| item.pointer).collect();
+        let (client, first, count) =
+            (self.client.native_ptr(), pointers.as_mut_ptr(), pointers.len());
         self.request(
             ask,
-            Op::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
-            |options, queue| {
-                // SAFETY: all pointers are alive through the call, which copies the resources.
-                unsafe {
-                    native::rd_kafka_DescribeConfigs(
-                        self.client.native_ptr(),
-                        pointers.as_mut_ptr(),
-                        pointers.len(),
-                        options,
-                        queue,
-                    )
-                }
-            },
-            |event| {
-                let mut count = 0;
-                // SAFETY: results borrow from the event, which outlives this closure.
-                unsafe {
-                    let result = native::rd_kafka_event_DescribeConfigs_result(event);
-                    if result.is_null() {
-                        return Err(unexpected());
-                    }
-                    let items =
-                        native::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
-                    Ok(slice(items, count).iter().map(|item| described_configs(*item)).collect())
-                }
-            },
+            op,
+            // SAFETY: all pointers are alive through the call, which copies the items.
+            |options, queue| unsafe { send(client, first, count, options, queue) },
+            // SAFETY: the event outlives this closure; each request names functions of its own kind.
+            |event| read(unsafe { items_of(event, result_of, items_of_result) }?.1),
         )
     }
 

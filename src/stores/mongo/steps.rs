@@ -2,6 +2,7 @@
 //! `updateInBatches`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bson::{Bson, Document};
 use serde_json::Value;
@@ -170,18 +171,18 @@ impl Step {
 
 impl Operation for Step {
     /// What it drops may be renamed by the earlier ones.
-    fn before(&self, earlier: &[&Step]) -> Step {
-        let mut step = self.clone();
-        if let Step::Drop(doomed) = &mut step {
-            for earlier in earlier.iter().rev() {
-                if let Step::Rename(rename) = earlier
-                    && rename.to == doomed.collection
-                {
-                    doomed.collection = rename.from.clone();
-                }
+    fn before(&self, earlier: &[&dyn Operation]) -> Option<Arc<dyn Operation>> {
+        let Step::Drop(doomed) = self else { return None };
+        let mut doomed = doomed.clone();
+        let earlier = earlier.iter().rev().filter_map(|step| step.of_store());
+        for step in earlier {
+            if let Step::Rename(rename) = step
+                && rename.to == doomed.collection
+            {
+                doomed.collection = rename.from.clone();
             }
         }
-        step
+        Some(Arc::new(Step::Drop(doomed)))
     }
 
     /// The step in a few words.

@@ -101,19 +101,20 @@ impl Operation for Step {
         false
     }
 
-    fn of_ours(self) -> Step {
-        Step { is_ours: true, ..self }
+    fn of_ours(&self) -> Option<Arc<dyn Operation>> {
+        Some(Arc::new(Step { is_ours: true, ..self.clone() }))
     }
 
     /// What it drops may be renamed by the earlier ones.
-    fn before(&self, earlier: &[&Step]) -> Step {
+    fn before(&self, earlier: &[&dyn Operation]) -> Option<Arc<dyn Operation>> {
+        let earlier: Vec<&Step> = earlier.iter().filter_map(|step| step.of_store()).collect();
         let statements = earlier.iter().flat_map(|step| &step.statements);
         let renames: Vec<_> = statements.flat_map(|statement| &statement.renames).collect();
         let mut step = self.clone();
         for target in step.statements.iter_mut().flat_map(|statement| &mut statement.losses) {
             *target = target.before(renames.iter().copied());
         }
-        step
+        Some(Arc::new(step))
     }
 }
 
@@ -252,7 +253,7 @@ mod tests {
                 "create table d ()"
             ]
         );
-        let step: &Step = units[0].step.as_any().downcast_ref().expect("a PostgreSQL step");
+        let step: &Step = units[0].step.of_store().expect("a PostgreSQL step");
         assert_eq!(step.sql(), "update t set a = 1;");
         assert_eq!(units_of_reserved().message, "`batch` is not there yet");
     }
