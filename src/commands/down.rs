@@ -142,6 +142,15 @@ impl Migrator {
         snapshot: &Snapshot,
     ) -> Result<(Vec<Task>, Vec<String>)> {
         let chosen = plan::down(&snapshot.rows, target, &self.stores).map_err(join)?;
+        let needed = chosen
+            .iter()
+            .find_map(|(row, _)| Some((&row.id, snapshot.required_by_newer(&row.id)?)));
+        if let Some((id, by)) = needed {
+            return Err(Error::failed(format!("{id} cannot be undone: {by} requires it"))
+                .because(format!("this version of aiplat-migrate does not know the store of {by}"))
+                .state("nothing was undone")
+                .hint("use the version of aiplat-migrate that applied it"));
+        }
         let numbers: Vec<i64> = chosen.iter().map(|(row, _)| row.row).collect();
         let mut downs = ledger.downs(&numbers).await?;
         let undoings = chosen.into_iter().map(|(row, item): (&Row, _)| Undoing {

@@ -57,9 +57,7 @@ impl Migrator {
         if check_tag(&snapshot, &name, &snapshot.standing())? == Tagged::Before {
             return Ok(Tagged::Before);
         }
-        let stand = snapshot.rows.iter().filter(|row| row.state != State::Undone);
-        let rows: Vec<i64> = stand.map(|row| row.row).collect();
-        match locked.tag(&name, &rows).await? {
+        match locked.tag(&name).await? {
             true => Ok(Tagged::Now),
             false => Err(moved(&name)),
         }

@@ -1,4 +1,4 @@
-//! The one table of all keys; file keys, variables, secrecy and documentation derive from it.
+//! All keys in one place, the tool's own and those that each store's description brings; file keys, variables, secrecy and documentation derive from it.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -22,7 +22,7 @@ const NEWEST: i64 = 1;
 /// The first migration's checksum, as refinery wrote it beside every ledger. It never changes: from
 /// the first release on the ledger only grows, and each change is a migration after it. A ledger whose
 /// first migration has another one is from before the first release.
-const FIRST: &str = "18091837487147148620";
+const FIRST: &str = "14605801703605031484";
 
 /// Brings the ledger's schema to this version's form; refuses one from before the first release.
 ///

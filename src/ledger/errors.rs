@@ -78,7 +78,7 @@ impl From<LedgerError> for Error {
                 .hint("restore it from a backup of the ledger, then: aiplat-migrate status"),
             LedgerError::Unreadable { row, column, why } => {
                 Error::failed(format!("{row}: column {column} is not readable: {why}"))
-                    .state("nothing was changed")
+                    .state("the command stopped there; what was done before is recorded")
                     .hint("docs/ledger.md says what the column holds: correct the value, or restore a backup of the ledger")
                     .hint("if a newer version of aiplat-migrate wrote it, use that version")
             }

@@ -364,9 +364,9 @@ impl LockedLedger {
     }
 
     /// Names the present point: the set of migrations that stand now. A name is given once.
-    pub async fn tag(&self, name: &str, rows: &[i64]) -> Result<bool> {
+    pub async fn tag(&self, name: &str) -> Result<bool> {
         let run = &self.run;
-        let parameters: [&(dyn ToSql + Sync); 5] = [&name, &rows, &run.id, &run.host, &run.tool];
+        let parameters: [&(dyn ToSql + Sync); 4] = [&name, &run.id, &run.host, &run.tool];
         Ok(effect!("tag", self.execute(include_str!("sql/tag.sql"), &parameters))? == 1)
     }
 

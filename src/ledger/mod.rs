@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub tags: Vec<(String, Vec<i64>)>,
     /// The stores in it that this version does not know: a newer one was at work there.
     pub newer_stores: BTreeSet<String>,
+    /// The migrations that stand in those stores, and what each requires, as it is written.
+    pub newer_rows: Vec<(String, Vec<String>)>,
 }
 
 impl Snapshot {
@@ -74,6 +76,13 @@ impl Snapshot {
     pub fn all_living(&self) -> BTreeMap<&MigrationId, &Row> {
         let living = self.rows.iter().filter(|row| row.state != State::Undone);
         living.map(|row| (&row.id, row)).collect()
+    }
+
+    /// The migration in a store that this version does not know which requires `id`, if one does.
+    pub fn required_by_newer(&self, id: &MigrationId) -> Option<&str> {
+        let required = id.argument();
+        let row = self.newer_rows.iter().find(|(_, requires)| requires.contains(&required));
+        row.map(|(name, _)| name.as_str())
     }
 
     /// The versioned migrations that stand now.
@@ -299,7 +308,10 @@ fn snapshot((rows, identities, tags): (Answer, Answer, Answer)) -> Result<Snapsh
     for row in &rows {
         let record = Record::of(Table::Ledger, row);
         if let Some(store) = record.store(1, &mut snapshot.newer_stores)? {
-            snapshot.rows.push(Row::read(&record, store)?);
+            snapshot.rows.push(Row::read(&record, store, &mut snapshot.newer_stores)?);
+        } else if record.get::<&str>(8)? != State::Undone.name() {
+            let name = format!("{}@{}", record.get::<&str>(1)?, record.get::<&str>(2)?);
+            snapshot.newer_rows.push((name, record.json(15)?));
         }
     }
     for row in &identities {

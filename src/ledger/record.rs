@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json, WasNull, WrongType};
 
 use super::LedgerError;
+use crate::migration::{Requirement, Version};
 use crate::stores::StoreKind;
 
 /// A row as it was answered.
@@ -68,6 +69,26 @@ impl<'r> Record<'r> {
         let known = name.parse().ok();
         if known.is_none() {
             newer.insert(name.to_string());
+        }
+        Ok(known)
+    }
+
+    /// The requirements in column `at`, except those on stores that this version does not know, whose
+    /// names go to `newer`.
+    pub fn requirements(
+        &self,
+        at: usize,
+        newer: &mut BTreeSet<String>,
+    ) -> Result<Vec<Requirement>, LedgerError> {
+        let mut known = Vec::new();
+        for text in self.json::<Vec<String>>(at)? {
+            match text.split_once('@') {
+                Some((store, version)) if store.parse::<StoreKind>().is_err() => {
+                    version.parse::<Version>().map_err(|why| self.unreadable(at, why))?;
+                    newer.insert(store.to_string());
+                }
+                _ => known.push(text.parse().map_err(|why| self.unreadable(at, why))?),
+            }
         }
         Ok(known)
     }

@@ -1,5 +1,7 @@
 //! What the ledger says of each migration.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,8 +9,7 @@ use serde_json::Value;
 use super::LedgerError;
 use super::record::Record;
 use crate::migration::{Key, MigrationId, Requirement};
-use crate::stores::StoreKind;
-use crate::stores::{Before, Position};
+use crate::stores::{Before, Position, StoreKind};
 use crate::text::Checksum;
 
 /// The state of a row.
@@ -116,7 +117,11 @@ pub struct Row {
 
 impl Row {
     /// Reads a row of `rows.sql`.
-    pub(super) fn read(record: &Record<'_>, store: StoreKind) -> Result<Row, LedgerError> {
+    pub(super) fn read(
+        record: &Record<'_>,
+        store: StoreKind,
+        newer: &mut BTreeSet<String>,
+    ) -> Result<Row, LedgerError> {
         let key = match record.get(3)? {
             "versioned" => Key::Version(record.parsed(2)?),
             "repeatable" => Key::Repeatable(record.get(2)?),
@@ -127,9 +132,6 @@ impl Row {
             "down" => true,
             other => return Err(record.unreadable(9, format!("it is `{other}`"))),
         };
-        let requires: Vec<String> = record.json(15)?;
-        let requires = requires.iter().map(|text| text.parse());
-        let requires: Result<Vec<Requirement>, _> = requires.collect();
         Ok(Row {
             row: record.get(0)?,
             id: MigrationId { store, key },
@@ -144,7 +146,7 @@ impl Row {
             step_hashes: record.json(12)?,
             claimed: record.json_if_any(13)?,
             position: record.get::<Option<Value>>(14)?.map(Position),
-            requires: requires.map_err(|why| record.unreadable(15, why))?,
+            requires: record.requirements(15, newer)?,
             origin: record.get(16)?,
             installed_by: record.get(17)?,
             started_at: record.get(18)?,

@@ -37,13 +37,13 @@ pub(super) const SESSION: [(&str, &str); 7] = [
 ///
 /// pg_dump sets most of them, for the same reason. Of all the settings of PostgreSQL 16 that a user or
 /// a superuser may change, only the first eight and `standard_conforming_strings` changed anything of
-/// what a shape records, for objects of every kind. `row_security` makes an error of what would be too
-/// few rows. The last four are for repairs, which are made of recorded text: how NULL in an array,
+/// what a shape records, for objects of every kind. `row_security = off` turns silently hidden
+/// rows into an error. The last four are for repairs, which are made of recorded text: how NULL in an array,
 /// `= NULL` and XML are read, and that a function's body may find its names when it runs.
 const FIXED: [(&str, &str); 15] = [
     (SEARCH_PATH, ""),
-    ("TimeZone", "UTC"),
-    (DATE_STYLE.0, DATE_STYLE.1),
+    (TIME_ZONE.0, TIME_ZONE.1),
+    ("DateStyle", "ISO, YMD"),
     ("IntervalStyle", "postgres"),
     ("bytea_output", "hex"),
     ("extra_float_digits", "3"),
@@ -63,8 +63,9 @@ pub const BEGAN: &str = "aiplat_migrate.began";
 
 const SEARCH_PATH: &str = "search_path";
 
-/// The order of the parts matters to nothing that we read or write, and nobody else has this one.
-const DATE_STYLE: (&str, &str) = ("DateStyle", "ISO, YMD");
+/// UTC, in a spelling that no server has by itself: the server reports it, and so a session tells by
+/// itself whether it was given its options. `initdb` sets every date style there is, by locale.
+const TIME_ZONE: (&str, &str) = ("TimeZone", "UTC0");
 
 /// The options that a session starts with, around those `given` in the URL: in a session of ours ours
 /// win, since the last one counts.
@@ -136,9 +137,9 @@ fn select<'s>(
 }
 
 /// Whether a session that just began was given the fixed environment: some poolers take a session's
-/// options and pass them on to nobody. The server tells its date style by itself.
-pub(super) fn is_fixed(date_style: Option<&str>) -> bool {
-    date_style == Some(DATE_STYLE.1)
+/// options and pass them on to nobody. The server reports its time zone unasked.
+pub(super) fn is_fixed(time_zone: Option<&str>) -> bool {
+    time_zone == Some(TIME_ZONE.1)
 }
 
 #[cfg(test)]

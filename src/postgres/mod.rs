@@ -82,12 +82,12 @@ impl Settings {
         let tls = self.tls_connector()?;
         let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         let session = async {
-            let (mut session, date_style) = match open_with(&config, tls.clone()).await {
+            let (mut session, time_zone) = match open_with(&config, tls.clone()).await {
                 Err(error) if refuses_options(&error) => (open_with(&bare, tls).await?.0, None),
                 Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
                 opened => opened?,
             };
-            if !environment::is_fixed(date_style.as_deref()) {
+            if !environment::is_fixed(time_zone.as_deref()) {
                 session.set_afterwards(purpose).await?;
             }
             Ok(session)
@@ -124,7 +124,7 @@ fn refuses_options(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(unsupported)
 }
 
-/// The session, and the date style that the server says it has.
+/// The session, and the time zone that the server says it has.
 async fn open<T>(
     config: &tokio_postgres::Config,
     connector: T,
@@ -135,11 +135,11 @@ where
     T::Stream: Send + 'static,
 {
     let (client, connection) = config.connect(connector).await?;
-    let date_style = connection.parameter("DateStyle").map(str::to_string);
+    let time_zone = connection.parameter("TimeZone").map(str::to_string);
     let notices = Notices::default();
     tokio::spawn(drive(connection, notices.clone()));
     let session = Session { client, notices, tls, prepared: Mutex::default(), set_again: None };
-    Ok((session, date_style))
+    Ok((session, time_zone))
 }
 
 /// Moves the session's messages until it ends; its end reaches the client's futures as errors.

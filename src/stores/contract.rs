@@ -60,14 +60,14 @@ pub trait Operation: Any + Debug + Send + Sync {
         Vec::new()
     }
 
-    /// The step as it is for one that was made of what the store itself told: its text means what it
-    /// says only in the environment in which it was read. `None`: no other.
+    /// The same step, marked as generated from what the store reported, so that it runs in the
+    /// environment that its text was read in. `None`: there is no difference.
     fn of_ours(&self) -> Option<Arc<dyn Operation>> {
         None
     }
 
     /// The step as it stands before the `earlier` ones of its plan are done: it may drop what they
-    /// rename, and whoever asks now what it would lose must ask under the present name. `None`: no other.
+    /// rename, and whoever asks now what it would lose must ask under the present name. `None`: there is no difference.
     fn before(&self, _earlier: &[&dyn Operation]) -> Option<Arc<dyn Operation>> {
         None
     }
@@ -148,7 +148,8 @@ pub trait Connection: Send + Sync + 'static {
         step: &Self::Step,
     ) -> impl Future<Output = Result<Vec<Loss>, StoreError>> + Send;
 
-    /// Applies `step`. What is to be sent is sent when this is called, not when the future is polled.
+    /// Applies `step`. Where `window` is above 1, what is to be sent is sent when this is called, not when
+    /// the future is first polled.
     fn apply<'a>(
         &'a self,
         step: &'a Self::Step,

@@ -180,9 +180,8 @@ impl Key {
     pub fn demand_built(&self, span: Span) -> Result<(), ScriptError> {
         match self.is_built {
             true => Ok(()),
-            false => Err(ScriptError::new(span, format!("`{}` is not there yet", self.name)).hint(
-                format!("the key is kept for a later release ({}); delete it", self.meaning),
-            )),
+            false => Err(ScriptError::new(span, format!("`{}` is not there yet", self.name))
+                .hint(format!("reserved for a later release ({}); delete the line", self.meaning))),
         }
     }
 
@@ -235,11 +234,11 @@ impl Directive {
         match self.key.is_of_statement() {
             false => error(&format!("`{name}` has to stand above the first statement")).hint(
                 "it is about the whole file: move the line to the top; \
-                 if it is a mere comment, let it begin otherwise",
+                 if it is only a comment, reword its beginning",
             ),
             true => error(&format!("`{name}` does not stand directly above a statement")).hint(
                 "put it on a line of its own above the statement that it is about, without a \
-                 blank line between; if it is a mere comment, let it begin otherwise",
+                 blank line between; if it is only a comment, reword its beginning",
             ),
         }
     }
@@ -414,7 +413,7 @@ impl Near<'_> {
             false => format!("there is no directive `{}`", self.name),
         };
         ScriptError::new(start..start + self.name.len(), message).hint(format!(
-            "did you mean `{}`, as in `{}`? If it is a mere comment, let it begin otherwise",
+            "did you mean `{}`, as in `{}`? If it is only a comment, reword its beginning",
             self.key.name,
             self.key.example()
         ))
@@ -456,9 +455,11 @@ impl Key {
     fn is_called(&self, plain: &str) -> bool {
         let own = self.name.replace('_', "");
         let typos = if own.len() < 7 { 1 } else { 2 };
-        // The length: nobody who writes `reversible` means `irreversible`.
-        let is_near =
-            own.len().abs_diff(plain.len()) < 2 && strsim::osa_distance(plain, &own) <= typos;
+        // Nobody who writes `reversible` means `irreversible`, and a slip hardly ever hits the first
+        // letter: `match`, `patch` and `inline` are words of their own.
+        let is_near = own.len().abs_diff(plain.len()) < 2
+            && own.chars().next() == plain.chars().next()
+            && strsim::osa_distance(plain, &own) <= typos;
         is_near || self.also.contains(&plain)
     }
 }
@@ -490,7 +491,10 @@ impl Shape {
                 .split_whitespace()
                 .next()
                 .is_some_and(|first| first.eq_ignore_ascii_case(word)),
-            Shape::Number => has_digit_first,
+            // A date is none.
+            Shape::Number => {
+                has_digit_first && value.chars().all(|c| c.is_ascii_digit() || "., _".contains(c))
+            }
             Shape::Text => !value.is_empty(),
         }
     }
@@ -627,6 +631,8 @@ mod tests {
     #[test]
     fn what_is_nearly_a_directive_is_an_error() {
         for text in [
+            "-- Batch: 10",
+            "-- batchs: 10",
             "-- Transaction: off",
             "-- transation: off",
             "-- transactions: off",
@@ -668,6 +674,10 @@ mod tests {
             "-- note: this is fine",
             "-- see https://example.org: here",
             "-- Requires: superuser",
+            "-- Patch: 1234",
+            "-- match: 3",
+            "-- Inline: no",
+            "-- Replaced: 2024-05-01",
             "-- This requires: mongo@3",
             "-- Transaction: we cannot have one here",
             "-- no transaction is needed",

@@ -143,6 +143,17 @@ fn rows_of_stores_that_a_newer_version_knows_are_told_and_left_alone() {
         assert_eq!(count, 1, "{command:?}: {}", said.stderr);
     }
     assert_eq!(env.ledger(), ["postgres 3 applied", "minio 1 applied", "postgres 4 applied"]);
+    let tagged = "SELECT rows FROM aiplat_migrate.tag WHERE name = 'x'";
+    assert_eq!(env.sql(tagged), ["{1,2,3}"]);
+    // What they require stays, and what requires them can be read.
+    env.sql(
+        "UPDATE aiplat_migrate.ledger SET requires = '[\"postgres@4\"]' WHERE store = 'minio'; \
+         UPDATE aiplat_migrate.ledger SET requires = '[\"minio@1\"]' WHERE version = '3'",
+    );
+    env.run(&["status"]).expect(0);
+    env.run(&["down", "--yes", "--allow-data-loss"])
+        .expect(1)
+        .says(&["postgres@4 cannot be undone: minio@1 requires it", "nothing was undone"]);
 }
 
 /// A run that halts for two seconds after its first step is done, and before the ledger knows it.
@@ -235,7 +246,7 @@ fn a_lost_lock_is_told_as_such() {
 fn a_step_in_a_transaction_tells_the_same() {
     for (change, words) in [
         ("run_id = 'other-run', host = 'h'", "belongs to the run other-run on h"),
-        ("state = 'failed'", "is failed, 0 of 1 steps done, and was to be running or undoing"),
+        ("state = 'failed'", "is failed (0 of 1 steps done); expected: running or undoing"),
     ] {
         let env = TestEnv::new();
         let file = "-- transaction: off\ncreate table t as select 1 as n from pg_sleep(2);";
@@ -461,6 +472,18 @@ fn the_statements_of_each_version_work_on_the_present_ledger() {
         );
         assert_eq!(shapes, ["redis|{\"key a\": {\"x\": 1}}|NULL"], "{version}");
     }
+}
+
+/// A second function of a name would make the calls of an older binary ambiguous.
+#[test]
+fn no_two_functions_of_the_ledger_have_one_name() {
+    let env = applied_and_pending();
+    let names = "SELECT proname FROM pg_proc WHERE pronamespace = 'aiplat_migrate'::regnamespace \
+                 GROUP BY proname HAVING count(*) > 1";
+    assert_eq!(env.sql(names), Vec::<String>::new());
+    let all =
+        "SELECT count(*) > 10 FROM pg_proc WHERE pronamespace = 'aiplat_migrate'::regnamespace";
+    assert_eq!(env.sql(all), ["t"]);
 }
 
 /// As long as the sources are of a version, its recording is what they send.

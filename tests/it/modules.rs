@@ -6,7 +6,7 @@ use aiplat_migrate::stores::StoreKind;
 
 use crate::tidy::{code, sources};
 
-/// The rooms of the house from the cellar up: each may know those before it and itself.
+/// The top-level modules, lowest first: each may know only itself and those before it.
 const ROOMS: [&str; 22] = [
     "allocator",
     "error",

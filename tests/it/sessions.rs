@@ -399,7 +399,7 @@ const LEAVES: &[(&str, &str)] = &[
 ];
 
 const MEDDLE: &str = "
-create schema evil; create table sink (a text); create table meddled (a int); create sequence numbers;
+create schema evil; create domain evil.text as int4; create table sink (a text); create table meddled (a int); create sequence numbers;
 create function meddle() returns text language plpgsql as $$ begin
   perform set_config('search_path', 'evil', false), set_config('timezone', 'Asia/Kolkata', false), set_config('role', 'NAME_low', false);
   return ''; end $$;

@@ -90,10 +90,11 @@ SELECT row_number() OVER (ORDER BY id)::integer              AS installed_rank,
 FROM ledger
 WHERE state <> 'undone';
 
--- The tool calls the functions below from a migration's transaction, under whatever search path its
--- file has set: each keeps the one that it was made under (FROM CURRENT), for itself and for the
--- functions that it calls. These come first; they have no path of their own, since setting one costs
--- a call about 20 µs in PostgreSQL 16.
+-- The tool calls some of the functions below from a migration's own transaction, under whatever search
+-- path its file has set: each that it calls keeps the path that it was created under (FROM CURRENT), for
+-- itself and for the functions that it calls, except `settled`. The others come first; they have no path
+-- of their own, since setting one costs a call about 20 µs in PostgreSQL 16. A later version never adds a
+-- second function of the same name: an older binary's call would become ambiguous.
 
 -- Writes a row when its migration begins (`ended` is null) and when its steps, or its inverse steps, are
 -- all done, then with its event: nothing else does. Columns that a later version adds keep what they
@@ -165,7 +166,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'AM002', MESSAGE = CASE
         WHEN l.id IS NULL THEN format('the ledger has no row %s any more', row_id)
         WHEN l.run_id <> run THEN format('%s belongs to the run %s on %s', named, l.run_id, l.host)
-        ELSE format('%s is %s, %s of %s steps done, and was to be %s',
+        ELSE format('%s is %s (%s of %s steps done); expected: %s',
                     named, l.state, l.steps_done, l.steps_total, wanted)
     END;
 END $$;
@@ -219,7 +220,7 @@ BEGIN
     PERFORM check_seal(token, after);
     SELECT * INTO l FROM ledger WHERE id = row_id AND state IN ('applied', 'baseline') FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM refuse_row(row_id, NULL, 'applied');
+        PERFORM refuse_row(row_id, NULL, 'applied or baseline');
     END IF;
     l.direction := 'down';
     l.run_id := run;
@@ -282,13 +283,13 @@ BEGIN
     RETURN l.down;
 END $$;
 
--- Ends a file: nothing that it left in the session outlives its transaction, whoever left it there (a
--- function may set what no reader of the file sees). The session knows by the token that the file is
--- settled, unless its COMMIT fails. Whether that one waits for the disk is as it was. It has no search
--- path of its own, which would be put back after RESET ALL.
+-- Ends a file: clears everything that it left in the session, including what a function set unseen. Sets
+-- `aiplat_migrate.sealed` to the token, which takes effect only if COMMIT succeeds. Keeps
+-- `synchronous_commit` as it was. It has no search path of its own, which would be put back after RESET
+-- ALL; so every name in it is qualified.
 CREATE FUNCTION settled(token text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    commits text := pg_catalog.current_setting('synchronous_commit');
+    commits pg_catalog.text := pg_catalog.current_setting('synchronous_commit');
 BEGIN
     RESET ALL;
     DEALLOCATE ALL;

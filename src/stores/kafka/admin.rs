@@ -1,4 +1,4 @@
-//! What the rooms share: requests in the background, and their faults as errors of the store.
+//! What the modules of the store share: requests in the background, and their faults as errors of the store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

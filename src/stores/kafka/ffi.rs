@@ -187,7 +187,7 @@ type Event = Owned<native::rd_kafka_event_t>;
 type Options = Owned<native::rd_kafka_AdminOptions_t>;
 
 /// Sends a request about items.
-type Send<I> = unsafe extern "C" fn(
+type SendItems<I> = unsafe extern "C" fn(
     *mut native::rd_kafka_t,
     *mut *mut I,
     usize,
@@ -319,7 +319,7 @@ impl Link {
             native::rd_kafka_CreateTopics_result_topics as ItemsOf<_, _>,
         );
         let op = Op::RD_KAFKA_ADMIN_OP_CREATETOPICS;
-        let sent = (native::rd_kafka_CreateTopics as Send<_>, &news[..]);
+        let sent = (native::rd_kafka_CreateTopics as SendItems<_>, &news[..]);
         self.request_items(ask, op, sent, answer, |items| {
             // SAFETY: the items are alive.
             Ok(items.iter().filter_map(|item| unsafe { topic_refused(*item) }).collect())
@@ -332,7 +332,8 @@ impl Link {
         ask: &Ask,
         grown: &CreatePartitions,
     ) -> Result<(), Fault> {
-        let sent = (native::rd_kafka_CreatePartitions as Send<_>, &[new_partitions(grown)?][..]);
+        let sent =
+            (native::rd_kafka_CreatePartitions as SendItems<_>, &[new_partitions(grown)?][..]);
         let answer = (
             native::rd_kafka_event_CreatePartitions_result as ResultOf<_>,
             native::rd_kafka_CreatePartitions_result_topics as ItemsOf<_, _>,
@@ -348,7 +349,7 @@ impl Link {
         // SAFETY: the name is alive and copied.
         let made = unsafe { native::rd_kafka_DeleteTopic_new(name.as_ptr()) };
         let doomed = Owned::made(made, native::rd_kafka_DeleteTopic_destroy, "the topic")?;
-        let sent = (native::rd_kafka_DeleteTopics as Send<_>, &[doomed][..]);
+        let sent = (native::rd_kafka_DeleteTopics as SendItems<_>, &[doomed][..]);
         let answer = (
             native::rd_kafka_event_DeleteTopics_result as ResultOf<_>,
             native::rd_kafka_DeleteTopics_result_topics as ItemsOf<_, _>,
@@ -367,7 +368,7 @@ impl Link {
         for key in &change.unset {
             add_change(&resource, key, None)?;
         }
-        let sent = (native::rd_kafka_IncrementalAlterConfigs as Send<_>, &[resource][..]);
+        let sent = (native::rd_kafka_IncrementalAlterConfigs as SendItems<_>, &[resource][..]);
         let answer = (
             native::rd_kafka_event_IncrementalAlterConfigs_result as ResultOf<_>,
             native::rd_kafka_IncrementalAlterConfigs_result_resources as ItemsOf<_, _>,
@@ -466,7 +467,7 @@ impl Link {
     ) -> Result<Vec<Described>, Fault> {
         let resources =
             topics.iter().map(|topic| config_resource(topic)).collect::<Result<Vec<_>, _>>()?;
-        let sent = (native::rd_kafka_DescribeConfigs as Send<_>, &resources[..]);
+        let sent = (native::rd_kafka_DescribeConfigs as SendItems<_>, &resources[..]);
         let answer = (
             native::rd_kafka_event_DescribeConfigs_result as ResultOf<_>,
             native::rd_kafka_DescribeConfigs_result_resources as ItemsOf<_, _>,
@@ -483,7 +484,7 @@ impl Link {
         &self,
         ask: &Ask,
         op: Op,
-        (send, items): (Send<I>, &[Owned<I>]),
+        (send, items): (SendItems<I>, &[Owned<I>]),
         (result_of, items_of_result): (ResultOf<R>, ItemsOf<R, O>),
         read: impl FnOnce(&[*const O]) -> Result<T, Fault>,
     ) -> Result<T, Fault> {

@@ -55,8 +55,8 @@ impl Held {
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let noun = if self.objects == 1 { "object" } else { "objects" };
-        let more = if self.or_more { " or more" } else { "" };
-        write!(f, "{} {noun}{more}", self.objects)
+        let more = if self.or_more { "or more " } else { "" };
+        write!(f, "{} {more}{noun}", self.objects)
     }
 }
 

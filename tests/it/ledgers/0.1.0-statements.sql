@@ -178,11 +178,13 @@ EXECUTE s_event('run-b', 'failed', 'redis', 'versioned', '1', 'h', '0.1.0', '{}'
 PREPARE s_tag AS
 WITH told AS (
     INSERT INTO aiplat_migrate.event (run_id, event, host, tool_version, details)
-    SELECT $3, 'tagged', $4, $5, jsonb_build_object('tag', $1::text)
+    SELECT $2, 'tagged', $3, $4, jsonb_build_object('tag', $1::text)
     WHERE NOT EXISTS (SELECT FROM aiplat_migrate.tag WHERE name = $1)
 )
-INSERT INTO aiplat_migrate.tag (name, rows, run_id) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING;
-EXECUTE s_tag('t', '{1,2}', 'run-b', 'h', '0.1.0');
+INSERT INTO aiplat_migrate.tag (name, rows, run_id)
+VALUES ($1, ARRAY(SELECT id FROM aiplat_migrate.ledger WHERE state <> 'undone' ORDER BY id), $2)
+ON CONFLICT (name) DO NOTHING;
+EXECUTE s_tag('t', 'run-b', 'h', '0.1.0');
 
 -- statement: identify
 PREPARE s_identify AS
