@@ -20,6 +20,15 @@ pub fn of_store(reader: &mut Reader<'_>, store: StoreKind) -> Option<Settings> {
 pub fn schema(reader: &mut Reader<'_>) -> Option<String> {
     reader.section("ledger", |section| {
         let text = section.text("schema")?;
+        if is_shared(&text) {
+            section.0.refuse(
+                "schema",
+                "is a schema that holds more than the ledger",
+                "choose one for the ledger alone, such as aiplat_migrate: it is no part of what is \
+                 compared",
+            );
+            return None;
+        }
         if is_plain_name(&text) {
             return Some(text);
         }
@@ -122,6 +131,11 @@ impl Values for OfSection<'_, '_> {
     fn warn_if_exposed(&mut self, path: &Path) {
         self.reader.warnings.extend(permissions::exposed(path));
     }
+}
+
+/// Schemas of PostgreSQL's own, and the one that everybody's tables are in.
+fn is_shared(text: &str) -> bool {
+    text == "public" || text == "information_schema" || text.starts_with("pg_")
 }
 
 fn is_plain_name(text: &str) -> bool {

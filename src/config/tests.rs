@@ -538,3 +538,12 @@ fn files_with_secrets_that_others_may_read_are_warned_of() {
     fs::copy(real.join("password"), project.path().join("plain")).expect("copied");
     assert_eq!(warnings("[postgres]\nhost = 'h'\npassword_file = 'plain'\n", 0o644), 1);
 }
+
+#[test]
+fn the_ledgers_schema_is_its_own() {
+    for schema in ["public", "information_schema", "pg_ledger"] {
+        let url = ("AIPLAT_MIGRATE_POSTGRES_URL", "postgres://h/d");
+        let said = refused("", &[url, ("AIPLAT_MIGRATE_LEDGER_SCHEMA", schema)]);
+        assert!(said.contains("holds more than the ledger"), "{said}");
+    }
+}

@@ -50,6 +50,9 @@ struct Work<'a> {
     row: i64,
 }
 
+/// The ledger's own class of error for a row that is not as the run left it.
+const ROW_CHANGED: &str = "AM002";
+
 /// How often a step is tried again that could not get a lock, or whose store went away.
 const ATTEMPTS: u32 = 8;
 
@@ -157,6 +160,10 @@ impl Work<'_> {
                     attempt += 1;
                     self.tell_retry(attempt, &failure.source);
                     sealed::pause(self.context, attempt).await;
+                }
+                // The row is not as this run left it: what that means is said as of any other step.
+                Err(failure) if failure.source.code.as_deref() == Some(ROW_CHANGED) => {
+                    return Err(self.context.ledger.why_not_settled(self.row, step).await);
                 }
                 Err(failure) => return Err(self.failed(step, failure, State::Failed).await),
             }

@@ -39,7 +39,7 @@ pub(super) async fn bootstrap(session: &Session, settings: &LedgerSettings) -> R
         return Ok(());
     }
     let mut runner = embedded::migrations::runner().set_abort_missing(false).set_grouped(true);
-    runner.set_migration_table_name(format!("{}.refinery_schema_history", settings.schema));
+    runner.set_migration_table_name(format!("{schema}.refinery_schema_history"));
     let mut turns = Turns::new(&session.client, schema, there);
     let report = effect!("refinery", runner.run_async(&mut turns));
     match report {

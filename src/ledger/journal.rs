@@ -258,14 +258,15 @@ impl LockedLedger {
         let parameters: [&(dyn ToSql + Sync); 7] =
             [&row, &run.id, &state.name(), error, &unclaim, &run.host, &run.tool];
         let sql = include_str!("sql/fail.sql");
-        effect!("fail", self.one(sql, &parameters, Demand::own(row, ANY))).map(|_| ())
+        effect!("fail", self.one(sql, &parameters, Demand::own(row, "running or undoing")))
+            .map(|_| ())
     }
 
     /// Takes back the claim of the current step, which certainly had no effect, so that the next run
     /// starts it afresh.
     pub async fn unclaim(&self, row: i64) -> Result<()> {
         let sql = include_str!("sql/unclaim.sql");
-        let demand = Demand::own(row, ANY);
+        let demand = Demand::own(row, "running or undoing");
         effect!("unclaim", self.one(sql, &[&row, &self.run.id], demand)).map(|_| ())
     }
 
@@ -417,6 +418,12 @@ impl LockedLedger {
             Some(row) => Ok(row),
             None => Err(self.diagnose(demand).await),
         }
+    }
+
+    /// Why one of the ledger's functions refused the row of a step that was to settle in its own
+    /// transaction.
+    pub async fn why_not_settled(&self, row: i64, step: usize) -> Error {
+        self.diagnose(Demand::at_step(row, step)).await
     }
 
     /// Why a statement wrote nothing.

@@ -308,6 +308,36 @@ fn statements_that_cannot_run_in_a_transaction() {
     assert_eq!(env.sql("SELECT count(*) FROM a"), ["1"], "no statement was run twice");
 }
 
+/// psql reads the data first, and then goes on with the line.
+#[test]
+fn what_stands_behind_a_copy_on_its_line_is_run() {
+    let env = TestEnv::new();
+    let copy = |more: &str| {
+        format!(
+            "create table t{more} (a text);\ncopy t{more} from stdin; insert into t{more} \
+             select 'n' || count(*) from t{more}; create table u{more} ();\n1\n\\.\n\
+             insert into t{more} values ('last');\n"
+        )
+    };
+    env.file("migrations/postgres/V1__copy.sql", &copy("1"));
+    let undo = "copy t1 from stdin; drop table u1;\n2\n\\.\nalter table t1 rename to t9;";
+    env.file("migrations/postgres/U1__copy.sql", undo);
+    let off = format!("-- transaction: off\n{}", copy("2"));
+    env.file("migrations/postgres/V0__off.sql", &off);
+    env.run(&["up"]).expect(0);
+    for number in ["1", "2"] {
+        let rows = format!("SELECT a FROM t{number} ORDER BY a");
+        assert_eq!(env.sql(&rows), ["1", "last", "n1"]);
+        assert_eq!(env.sql(&format!("SELECT to_regclass('u{number}')")), [format!("u{number}")]);
+    }
+    env.run(&["down", "--yes", "--allow-data-loss"]).expect(0);
+    assert_eq!(env.sql("SELECT to_regclass('u1')"), ["NULL"]);
+    assert_eq!(env.sql("SELECT count(*) FROM t9"), ["4"]);
+    // A mistake there has its place.
+    env.file("migrations/postgres/V3__wrong.sql", "copy t9 from stdin; select nope;\n3\n\\.\n");
+    env.run(&["up"]).expect(1).says(&["V3__wrong.sql:1:28", "nope"]);
+}
+
 #[test]
 fn copy_from_stdin_as_pg_dump_writes_it() {
     let env = TestEnv::new();

@@ -244,9 +244,15 @@ fn a_lost_lock_is_told_as_such() {
 /// In the middle of a step that settles itself in its own transaction, PostgreSQL says the same.
 #[test]
 fn a_step_in_a_transaction_tells_the_same() {
-    for (change, words) in [
-        ("run_id = 'other-run', host = 'h'", "belongs to the run other-run on h"),
-        ("state = 'failed'", "is failed (0 of 1 steps done); expected: running or undoing"),
+    let wrong = |state: &str| format!("is {state}, 0 of 1 steps done; it has to be running");
+    for (change, code, words) in [
+        (
+            "run_id = 'other-run', host = 'h'",
+            5,
+            "belongs to another run now: other-run on h".to_string(),
+        ),
+        ("state = 'failed'", 1, wrong("failed")),
+        ("state = 'in doubt'", 1, wrong("in doubt")),
     ] {
         let env = TestEnv::new();
         let file = "-- transaction: off\ncreate table t as select 1 as n from pg_sleep(2);";
@@ -257,9 +263,14 @@ fn a_step_in_a_transaction_tells_the_same() {
         until(&env, sleeping, "1");
         env.sql(&format!("UPDATE aiplat_migrate.ledger SET {change}"));
         let finished = finish(run);
-        assert_ne!(finished.code, 0);
-        finished.says(&["the ledger's row 1 (postgres@1)", words]);
+        finished.expect(code).says(&["the ledger's row 1 (postgres@1)", &words]);
         assert_eq!(env.sql("SELECT to_regclass('t')"), ["NULL"]);
+        // What somebody made of the row stays.
+        let kept = format!(
+            "SELECT count(*) FROM aiplat_migrate.ledger WHERE {}",
+            change.replace(", ", " AND ")
+        );
+        assert_eq!(env.sql(&kept), ["1"]);
     }
 }
 

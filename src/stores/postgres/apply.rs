@@ -192,9 +192,22 @@ async fn with_copy(
             Err(broken) => return Err(fail(store, step, &job, &message, broken).await),
         }
         failpoint!("postgres_copied");
+        message.first = at + 1;
+        // As psql: what else stands on the line of the COPY comes after its data.
+        let behind = step.statements[at + 1..].iter();
+        let behind = behind.take_while(|other| other.span.start < data.start).count();
+        if behind > 0 {
+            message.base = statement.span.end;
+            message.sql = step.text.text[statement.span.end..data.start].to_string();
+            let sent = send(store, message.sql.clone());
+            if let Err(broken) = cancellable(store, &job, sent).await {
+                return Err(fail(store, step, &job, &message, broken).await);
+            }
+            message.sql.clear();
+            message.first += behind;
+        }
         let after = &step.text.text[data.end..];
         message.base = data.end + after.find('\n').map_or(after.len(), |end| end + 1);
-        message.first = at + 1;
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);

@@ -83,7 +83,7 @@ UPDATE aiplat_migrate.ledger l
 SET state = CASE WHEN state = 'undoing' AND $3 = 'failed' THEN state ELSE $3 END, error = $4,
     down = CASE WHEN $5 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
     before = CASE WHEN $5 THEN NULL ELSE before END
-WHERE id = $1 AND run_id = $2
+WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing')
 RETURNING aiplat_migrate.add_event(id, 'failed', $2, $6, $7, $4);
 EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "3", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 0, "step_hashes": ["x"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
 EXECUTE s_claim_step(4, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
@@ -105,7 +105,7 @@ EXECUTE s_resume(4, 'run-b', '{"pid": 1}', 'h', 's', 'sha256:00', NULL, 1, '["x"
 PREPARE s_unclaim AS
 UPDATE aiplat_migrate.ledger l
 SET down = aiplat_migrate.down_unclaimed(l), before = NULL, position = NULL
-WHERE id = $1 AND run_id = $2
+WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing')
 RETURNING id;
 EXECUTE s_claim_step(4, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
 EXECUTE s_unclaim(4, 'run-b');
