@@ -440,8 +440,9 @@ fn nearly(comment: &str) -> Option<Near<'_>> {
             (name, ' ', value)
         }
     };
-    let value = value.trim_matches(|c: char| c.is_whitespace() || "'\"`=;.,".contains(c));
-    let plain: String = name.chars().filter(|c| !" \t_-".contains(*c)).collect();
+    let value = value.trim_matches(|c: char| c.is_whitespace() || "'\"`=;.,*/".contains(c));
+    // Invisible characters, too, are between the letters of a name, and no part of it.
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
     let plain = plain.to_lowercase();
     let is_meant = |key: &&Key| match sign {
         ':' | '：' => key.shape.may_be(value) && key.is_called(&plain),
@@ -632,6 +633,8 @@ mod tests {
     fn what_is_nearly_a_directive_is_an_error() {
         for text in [
             "-- Batch: 10",
+            "-- transaction\u{200b}: off",
+            "/* /* transaction: off */ */",
             "-- batchs: 10",
             "-- Transaction: off",
             "-- transation: off",
