@@ -98,36 +98,22 @@ impl Said {
     }
 }
 
-/// The kinds of event.
+/// The kinds of event that are appended by themselves; all others are written with the row that they
+/// are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A migration was applied.
-    Applied,
     /// A migration failed.
     Failed,
-    /// A run went on with what an earlier one left.
-    Resumed,
-    /// A migration was undone.
-    Undone,
     /// A person settled something.
     Repaired,
-    /// Migrations were taken as applied.
-    Baselined,
-    /// A point was named.
-    Tagged,
 }
 
 impl EventKind {
     /// As stored.
     pub fn name(self) -> &'static str {
         match self {
-            EventKind::Applied => "applied",
             EventKind::Failed => "failed",
-            EventKind::Resumed => "resumed",
-            EventKind::Undone => "undone",
             EventKind::Repaired => "repaired",
-            EventKind::Baselined => "baselined",
-            EventKind::Tagged => "tagged",
         }
     }
 }

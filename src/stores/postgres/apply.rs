@@ -167,10 +167,7 @@ async fn with_copy(
     for (at, statement) in step.statements.iter().enumerate() {
         let Some(data) = statement.copy_data.clone() else { continue };
         message.sql.push_str(&step.text.text[message.base..statement.span.start]);
-        let sent = send(store, message.sql.clone());
-        if let Err(broken) = cancellable(store, &job, sent).await {
-            return Err(fail(store, step, &job, &message, broken).await);
-        }
+        deliver(store, step, &job, &message).await?;
         let pieces = pieces(step, data.clone());
         let copied = copy(store, &step.text.text[statement.span.clone()], pieces);
         message = Message {
@@ -199,10 +196,7 @@ async fn with_copy(
         if behind > 0 {
             message.base = statement.span.end;
             message.sql = step.text.text[statement.span.end..data.start].to_string();
-            let sent = send(store, message.sql.clone());
-            if let Err(broken) = cancellable(store, &job, sent).await {
-                return Err(fail(store, step, &job, &message, broken).await);
-            }
+            deliver(store, step, &job, &message).await?;
             message.sql.clear();
             message.first += behind;
         }
@@ -212,9 +206,20 @@ async fn with_copy(
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
     message.sql.push_str(&closing(store, &seal));
-    match cancellable(store, &job, send(store, message.sql.clone())).await {
-        Ok(()) => Ok(Done { notices: store.session.take_notices() }),
-        Err(broken) => Err(fail(store, step, &job, &message, broken).await),
+    deliver(store, step, &job, &message).await?;
+    Ok(Done { notices: store.session.take_notices() })
+}
+
+/// Sends a part of a step and waits for its end.
+async fn deliver(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    message: &Message,
+) -> Result<(), Failure> {
+    match cancellable(store, job, send(store, message.sql.clone())).await {
+        Ok(()) => Ok(()),
+        Err(broken) => Err(fail(store, step, job, message, broken).await),
     }
 }
 
