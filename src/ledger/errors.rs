@@ -55,7 +55,7 @@ impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Error {
         match error {
             LedgerError::LockLost => {
-                Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
+                Error::new(Exit::Busy, "the lock was lost: a connection to PostgreSQL broke, or another run has it")
                     .state(STOPPED)
                     .hint("run the same command again: it goes on where this run stopped")
             }

@@ -10,10 +10,11 @@ use std::fmt::Debug;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Standing,
-    Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
+    Probe, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -86,7 +87,7 @@ impl Store {
             match ended.await {
                 Ok(done) => {
                     let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
-                    Ok(Done { notices: notices.collect() })
+                    Ok(Done { notices: notices.collect(), ..done })
                 }
                 Err(mut failure) => {
                     failure.source = without(&self.secrets, failure.source);
@@ -95,6 +96,25 @@ impl Store {
             }
         }
         .boxed()
+    }
+
+    /// See [`Connection::enter`].
+    pub async fn enter(
+        &self,
+        limits: Limits,
+        (units, done): (&[Unit], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        let mut entered = self.hidden(self.connection.enter(limits, (units, done), left).await)?;
+        for what in &mut entered.missing {
+            *what = self.secrets.hide(what);
+        }
+        Ok(entered)
+    }
+
+    /// See [`Connection::leave`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.hidden(self.connection.leave().await)
     }
 
     /// See [`Connection::probe`].
@@ -180,6 +200,13 @@ pub(super) trait AnyConnection: Send + Sync {
     fn before<'a>(&'a self, unit: &'a Unit, recorded: &'a Shape) -> Answer<'a, Before>;
     fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>>;
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        steps: (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered>;
+    fn leave(&self) -> Answer<'_, ()>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
@@ -218,6 +245,23 @@ impl<C: Connection> AnyConnection for C {
             Ok(step) => Connection::apply(self, step, job).boxed(),
             Err(error) => std::future::ready(Err(error.into())).boxed(),
         }
+    }
+
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        (units, done): (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered> {
+        async move {
+            let steps = units.iter().map(step::<C>).collect::<Result<Vec<_>, _>>()?;
+            Connection::enter(self, limits, (&steps, done), left).await
+        }
+        .boxed()
+    }
+
+    fn leave(&self) -> Answer<'_, ()> {
+        Connection::leave(self).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

@@ -9,6 +9,7 @@ mod faults;
 mod fuzz;
 mod gate;
 mod interrupts;
+mod off;
 mod journal;
 mod kill;
 mod ledger;

@@ -1,13 +1,18 @@
 //! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
 
+mod alone;
 mod apply;
 mod blocker;
 mod heal;
 mod probe;
+mod session;
 mod shape;
 mod split;
 mod steps;
 
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 pub use steps::Step;
@@ -17,7 +22,8 @@ use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
+    Probe,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -74,6 +80,18 @@ pub struct Postgres {
     settings: Settings,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
+    /// What the session was like after the last statement of a file that has it for itself.
+    state: Mutex<Option<Value>>,
+}
+
+impl Postgres {
+    fn state(&self) -> Option<Value> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_state(&self, state: Option<&Value>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.cloned();
+    }
 }
 
 /// Which server and which database this is.
@@ -131,6 +149,7 @@ impl Endpoint for Settings {
             session,
             settings: self.clone(),
             blocker: blocker::Seen::default(),
+            state: Mutex::default(),
         })
     }
 }
@@ -184,6 +203,19 @@ impl Connection for Postgres {
         job: Job<'a>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a {
         apply::apply(self, step, job)
+    }
+
+    async fn enter(
+        &self,
+        limits: Limits,
+        steps: (&[&Step], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        apply::enter(self, limits, steps, left).await
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        apply::leave(self).await
     }
 
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {

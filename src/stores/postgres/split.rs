@@ -207,14 +207,14 @@ fn words(stmt: &Stmt) -> Vec<String> {
     tokens(stmt.syntax()).take(64).collect()
 }
 
-fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {
+pub(super) fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {
     node.descendants_with_tokens()
         .filter_map(|element| element.into_token())
         .filter(|token| !token.kind().is_trivia())
         .map(|token| token.text().to_string())
 }
 
-fn says(words: &[String], word: &str) -> bool {
+pub(super) fn says(words: &[String], word: &str) -> bool {
     words.iter().any(|candidate| candidate.eq_ignore_ascii_case(word))
 }
 
@@ -412,7 +412,7 @@ fn renamed(words: &[String]) -> Option<Rename> {
 }
 
 /// The comma-separated, possibly qualified names after the leading keywords.
-fn names(words: &[String], leading: &[&str]) -> Vec<String> {
+pub(super) fn names(words: &[String], leading: &[&str]) -> Vec<String> {
     let is_leading = |word: &String| leading.iter().any(|skip| word.eq_ignore_ascii_case(skip));
     let mut names = Vec::new();
     let mut current = String::new();
@@ -456,40 +456,6 @@ fn dropped_columns(words: &[String]) -> Vec<Target> {
         }
     }
     found
-}
-
-/// What `CREATE INDEX CONCURRENTLY` or `DROP INDEX CONCURRENTLY` is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Index {
-    /// Builds the index `name` on `table`; the name is unknown where the server is to choose it.
-    Create {
-        /// The name, unqualified as the syntax demands.
-        name: Option<String>,
-        /// The table, as written.
-        table: String,
-    },
-    /// Drops these indexes.
-    Drop(Vec<String>),
-}
-
-/// Reads which index a statement run CONCURRENTLY is about.
-pub fn index_of(statement: &str) -> Option<Index> {
-    let parsed = SourceFile::parse(statement);
-    let stmt = parsed.tree().stmts().next()?;
-    let words = words(&stmt);
-    match stmt {
-        Stmt::DropIndex(_) => {
-            Some(Index::Drop(names(&words, &["drop", "index", "concurrently", "if", "exists"])))
-        }
-        Stmt::CreateIndex(_) => {
-            let on = words.iter().position(|word| word.eq_ignore_ascii_case("on"))?;
-            let leading = ["create", "unique", "index", "concurrently", "if", "not", "exists"];
-            let name = names(&words[..on], &leading).into_iter().next();
-            let table = names(&words[on..], &["on", "only"]).into_iter().next()?;
-            Some(Index::Create { name, table })
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -653,21 +619,5 @@ mod tests {
         assert_eq!(of("do $$ begin end $$"), [Target::Unseen("DO block")]);
         assert_eq!(of("select f(1)"), [Target::Unseen("function call")]);
         assert_eq!(of("create table t (a int)"), []);
-    }
-
-    #[test]
-    fn index_names() {
-        assert_eq!(
-            index_of("create unique index concurrently if not exists i on only a.t (x)"),
-            Some(Index::Create { name: Some("i".into()), table: "a.t".into() })
-        );
-        assert_eq!(
-            index_of("create index concurrently on t (x)"),
-            Some(Index::Create { name: None, table: "t".into() })
-        );
-        assert_eq!(
-            index_of("drop index concurrently if exists a.i"),
-            Some(Index::Drop(vec!["a.i".into()]))
-        );
     }
 }

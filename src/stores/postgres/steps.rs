@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::split::{Class, Index, Statement, Target, index_of, split};
+use super::alone::{Work, work};
+use super::session;
+use super::split::{Class, Statement, Target, split};
 use crate::stores::contract::{Operation, Unit};
 use crate::text::{Rendered, ScriptError, Span};
 
@@ -19,6 +21,8 @@ pub struct Step {
     pub(super) statements: Vec<Statement>,
     /// How it is run.
     pub(super) manner: Manner,
+    /// What is known of its work, where it may have to be asked what became of it.
+    pub(super) work: Option<Work>,
     /// Whether it is of our own making, and so for the fixed environment.
     pub(super) is_ours: bool,
 }
@@ -26,10 +30,15 @@ pub struct Step {
 /// How a step is run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Manner {
-    /// Inside the seal's transaction.
+    /// The whole file, inside the seal's transaction.
     Transaction,
-    /// Alone, outside any transaction.
-    Alone { concurrently: bool, index: Option<Index> },
+    /// In the file's own session, inside a seal's transaction if the server takes it in one.
+    Statement {
+        /// Whether it is to be sent again where the session was lost.
+        sets_up: bool,
+    },
+    /// In the file's own session, and known not to run in a transaction.
+    Alone,
 }
 
 impl Step {
@@ -43,32 +52,45 @@ impl Step {
         self.statements.iter().any(|statement| statement.copy_data.is_some())
     }
 
+    /// Whether what it leaves in its session is for the steps after it.
+    pub(super) fn keeps_session(&self) -> bool {
+        self.manner != Manner::Transaction && !self.is_ours
+    }
+
+    /// Whether it is one statement of a file's session.
+    pub(super) fn is_guarded(&self) -> bool {
+        matches!((&self.manner, self.statements.as_slice()), (Manner::Statement { .. }, [_]))
+            && !self.is_ours
+    }
+
+    /// Whether it is to be sent again where its session was lost.
+    pub(super) fn sets_up(&self) -> bool {
+        self.manner == Manner::Statement { sets_up: true }
+    }
+
     /// What it drops or empties.
     pub(super) fn losses(&self) -> impl Iterator<Item = &Target> {
         self.statements.iter().flat_map(|statement| &statement.losses)
     }
 
-    /// A step that drops the invalid index `name` (qualified and quoted).
-    pub(super) fn drop_index(name: &str) -> Step {
-        let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
-        let span = 0..sql.len();
-        let index = Some(Index::Drop(vec![name.to_string()]));
+    /// A step that clears away what another left half made: `sql`, with names that mean the same in
+    /// every session. It is for the session of the file that left it.
+    pub(super) fn clears(sql: &str) -> Step {
         Step {
-            text: Rendered::verbatim(&sql),
-            span,
+            text: Rendered::verbatim(sql),
+            span: 0..sql.len(),
             statements: Vec::new(),
-            manner: Manner::Alone { concurrently: true, index },
-            is_ours: true,
+            manner: Manner::Alone,
+            work: Some(Work::Clears),
+            is_ours: false,
         }
     }
 }
 
 impl Operation for Step {
     fn label(&self) -> String {
-        if self.manner != Manner::Transaction {
-            return headline(self.sql());
-        }
         match self.statements.as_slice() {
+            [] => headline(self.sql()),
             [one] => headline(&self.text.text[one.span.clone()]),
             more => format!("{} statements", more.len()),
         }
@@ -136,7 +158,8 @@ pub fn parse(rendered: &Rendered, apart: bool) -> Result<Vec<Unit>, ScriptError>
     statements.shrink_to_fit();
     let span = 0..rendered.text.len();
     let manner = Manner::Transaction;
-    let step = Step { text: rendered.clone(), span, statements, manner, is_ours: false };
+    let text = rendered.clone();
+    let step = Step { text, span, statements, manner, work: None, is_ours: false };
     Ok(vec![Unit {
         label: step.label(),
         span: rendered.whole(),
@@ -169,6 +192,15 @@ fn refuse(statement: &Statement, text: &str, without: bool) -> Result<(), Script
             Err(ScriptError::new(place, "this statement cannot run in a transaction")
                 .hint("put `-- transaction: off` on the first line of the file"))
         }
+        Class::Plain
+            if without
+                && session::role(&text[statement.span.clone()]) == session::Role::NeedsBlock =>
+        {
+            Err(ScriptError::new(place, "this works inside a transaction block only").hint(
+                "put it between BEGIN and COMMIT with what it is for; or leave LOCAL out: a SET \
+                       lasts until the end of the file",
+            ))
+        }
         Class::Alone { .. } | Class::Plain => Ok(()),
     }
 }
@@ -177,11 +209,10 @@ fn alone(rendered: &Rendered, statement: Statement) -> Unit {
     let text = &rendered.text[statement.span.clone()];
     let label = headline(text);
     let (atomic, manner) = match statement.class {
-        Class::Alone { concurrently } => {
-            let index = concurrently.then(|| index_of(text)).flatten();
-            (false, Manner::Alone { concurrently, index })
+        Class::Alone { .. } => (false, Manner::Alone),
+        Class::Plain | Class::Control => {
+            (true, Manner::Statement { sets_up: session::role(text) == session::Role::SetsUp })
         }
-        Class::Plain | Class::Control => (true, Manner::Transaction),
     };
     let span = match &statement.copy_data {
         Some(data) => statement.span.start..data.end,
@@ -192,7 +223,8 @@ fn alone(rendered: &Rendered, statement: Statement) -> Unit {
     let start = counted.map_or(span.start, |directive| directive.start);
     let file = rendered.span(start..span.end);
     let statements = vec![statement];
-    let step = Step { text: rendered.clone(), span, statements, manner, is_ours: false };
+    let work = work(text);
+    let step = Step { text: rendered.clone(), span, statements, manner, work, is_ours: false };
     Unit { label, span: file, atomic, exclusive: true, step: Arc::new(step) }
 }
 
