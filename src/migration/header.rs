@@ -109,6 +109,28 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
     Ok((header, steps))
 }
 
+/// The keys that are about a migration, and so are no U file's to say.
+const NOT_OF_UNDO: [&str; 2] = ["requires", "irreversible"];
+
+/// Refuses what the header of an SQL U file may not say.
+pub fn refuse_in_undo_sql(text: &str) -> Result<(), ScriptError> {
+    let said = directive::at_top(text)?;
+    let found = said.iter().find(|one| NOT_OF_UNDO.contains(&one.key.name));
+    found.map_or(Ok(()), |one| Err(not_of_undo(one.key.name, one.span.clone())))
+}
+
+/// Refuses what the header of a JSON5 U file may not say.
+pub fn refuse_in_undo_document(root: &Node) -> Result<(), ScriptError> {
+    let mut keys = root.object("a migration")?.iter().map(|(key, _)| key);
+    let found = keys.find(|key| NOT_OF_UNDO.contains(&key.name.as_str()));
+    found.map_or(Ok(()), |key| Err(not_of_undo(&key.name, key.span.clone())))
+}
+
+fn not_of_undo(name: &str, span: Span) -> ScriptError {
+    ScriptError::new(span, format!("`{name}` in a U file would not be heeded"))
+        .hint("it is about the migration: write it in the V file")
+}
+
 impl Header {
     /// What the header says, however it is written.
     pub fn canonical(&self) -> String {

@@ -25,4 +25,5 @@ mod support;
 mod tidy;
 mod topologies;
 mod up;
+mod written;
 mod witness;

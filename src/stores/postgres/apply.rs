@@ -9,6 +9,7 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use super::Postgres;
+use super::hints::way_out;
 use super::split::Index;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
@@ -44,6 +45,9 @@ pub(super) fn apply<'a>(
     step: &'a Step,
     job: Job<'a>,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
+    if let Some(failure) = other_text(store, step) {
+        return std::future::ready(Err(failure)).boxed();
+    }
     match (&step.manner, job.seal.clone()) {
         (Manner::Transaction, Some(seal)) => match step.streams() {
             false => whole(store, step, job, &seal),
@@ -57,6 +61,20 @@ pub(super) fn apply<'a>(
             alone(store, step, job, *concurrently, index.as_ref()).boxed()
         }
     }
+}
+
+/// Refuses a text that this session would take for another one than was parsed.
+fn other_text(store: &Postgres, step: &Step) -> Option<Failure> {
+    let place = step.backslash.clone().filter(|_| store.has_escapes && !step.is_ours)?;
+    let source = StoreError::refused(
+        "a text with a backslash, and `standard_conforming_strings` is off for this role, database or URL",
+    )
+    .hint(
+        "write it as E'…', which means the same everywhere; or, where the backslash stands for itself, set \
+         `options=-c%20standard_conforming_strings%3Don` in the URL",
+    );
+    let at = Some(step.text.span(place));
+    Some(Failure { why: Why::Refused, effect: Effect::None, at, source })
 }
 
 /// The whole step in one message. It is sent before this function returns, so that messages reach
@@ -339,6 +357,10 @@ async fn fail(
         return Failure { why, effect: Effect::Unknown, at: None, source };
     }
     let at = place(step, message, &broken);
+    if let Some(hint) = broken.error.as_db_error().and_then(|db| way_out(step, db, at.as_ref())) {
+        source.details.extend(source.hint.map(|server| format!("hint: {server}")));
+        source.hint = Some(hint);
+    }
     restore(store).await;
     Failure { why, effect: Effect::None, at, source }
 }
