@@ -109,6 +109,9 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
     Ok((header, steps))
 }
 
+/// PostgreSQL counts the milliseconds of a timeout in 31 bits.
+const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// The keys that are about a migration, and so are no U file's to say.
 const NOT_OF_UNDO: [&str; 2] = ["requires", "irreversible"];
 
@@ -167,6 +170,7 @@ impl Header {
             ("irreversible", _) if value.is_empty() => return wrong("a reason, in words"),
             ("irreversible", _) => self.irreversible = Some(value.to_string()),
             ("lock_timeout" | "statement_timeout", _) => match parse_duration(value) {
+                Some(time) if time > LONGEST => return wrong("at most 24 days"),
                 Some(time) if key == "lock_timeout" => self.lock_timeout = Some(time),
                 Some(time) => self.statement_timeout = Some(time),
                 None => return wrong("a time such as `500ms`, `5s` or `10m`"),
@@ -232,6 +236,11 @@ mod tests {
         assert!(of_sql("-- transaction: maybe\n").is_err());
         assert!(of_sql("-- transaction: off\n-- transaction: on\n").is_err());
         assert!(of_sql("-- requires: oracle@1\n").is_err());
+        assert!(of_sql("-- lock_timeout: 24d\n").is_ok());
+        for key in ["lock_timeout", "statement_timeout"] {
+            let error = of_sql(&format!("-- {key}: 25d\n")).expect_err("too long");
+            assert!(error.message.contains("at most 24 days"), "{}", error.message);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bad_input;
 mod engine;
 mod platform;
 mod down;
+mod damaged;
 mod chaos;
 mod faults;
 mod fuzz;

@@ -536,3 +536,105 @@ fn a_timeout_of_the_file_is_not_that_of_the_tools_own_row() {
     let told = env.run(&["up"]).expect(1).says(&["57014", "V1__a.sql:2:1"]);
     assert!(!told.stderr.contains("aiplat_migrate.close"), "{}", told.stderr);
 }
+
+/// Names that the server cuts, folds or takes as they are.
+#[test]
+fn names_as_the_server_keeps_them() {
+    let long = "i".repeat(64);
+    let umlauts = "ä".repeat(32);
+    let cases = [
+        (long.as_str(), "t"),
+        (umlauts.as_str(), "t"),
+        ("\"Mixed Case; \"\"quoted\"\"\"", "t"),
+        ("FoldED", "t"),
+        ("größe", "t"),
+        ("a$b", "T"),
+        ("\"x.y\"", "\"T 2\""),
+        ("U&\"\\0441x\"", "t"),
+    ];
+    let (env, other) = (TestEnv::new(), TestEnv::new());
+    let tables = ["create table t (id int);", "create table \"T 2\" (id int);"];
+    env.file(FILE, &tables.join("\n"));
+    as_psql(&other, &tables);
+    for (number, (name, table)) in cases.iter().enumerate() {
+        let create = format!("create index concurrently {name} on {table} (id);");
+        let drop = format!("drop index concurrently {name};");
+        env.file(
+            &format!("migrations/postgres/V2.{number}__i.sql"),
+            &format!("-- transaction: off\n{create}\n"),
+        );
+        env.file(
+            &format!("migrations/postgres/U2.{number}__i.sql"),
+            &format!("-- transaction: off\n{drop}\n"),
+        );
+        as_psql(&other, &[&create]);
+    }
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.sql(SCHEMA), other.sql(SCHEMA));
+    env.run(&["up"]).expect(0);
+    env.run(&["validate"]).expect(0);
+    env.run(&["down", "--to", "postgres@1", "--yes"]).expect(0);
+    assert_eq!(env.sql("SELECT count(*) FROM pg_class WHERE relkind = 'i' AND relnamespace = 'public'::regnamespace"), ["0"]);
+}
+
+/// What is said of an index that is there and does not work is said only where it is so.
+#[test]
+fn an_index_that_is_not_what_the_file_makes() {
+    let env = project(&[
+        "create table t (id int); create table u (id int); create index taken on u (id); insert into t values (1), (1);",
+    ]);
+    env.run(&["up"]).expect(0);
+    let file = "migrations/postgres/V2__i.sql";
+    env.file(file, "-- transaction: off\ncreate index concurrently if not exists taken on t (id);");
+    let told = env.run(&["up"]).expect(1).says(&[
+        "t has no index taken",
+        "IF NOT EXISTS",
+        "another table's",
+    ]);
+    assert!(
+        !told.stderr.contains("not valid") && !told.stderr.contains("DROP INDEX"),
+        "{}",
+        told.stderr
+    );
+    let client_error = env.run(&["status"]).expect(0);
+    client_error.out("failed");
+    // One that an attempt by hand left invalid.
+    let url = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+    block_on(async {
+        let client = postgres(&url).await;
+        client
+            .batch_execute("create unique index concurrently broken on t (id)")
+            .await
+            .expect_err("twice");
+    });
+    env.file(
+        file,
+        "-- transaction: off\ncreate unique index concurrently if not exists broken on t (id);",
+    );
+    env.run(&["up"])
+        .expect(1)
+        .says(&["public.broken is there and not valid", "DROP INDEX CONCURRENTLY public.broken"]);
+}
+
+#[test]
+fn a_column_of_a_long_name_holds_data() {
+    let long = "c".repeat(64);
+    let env = project(&[&format!(
+        "create table t (id int, {long} text); insert into t values (1, 'a');"
+    )]);
+    env.file("migrations/postgres/U1__a.sql", &format!("alter table t drop column {long};"));
+    env.run(&["up"]).expect(0);
+    env.run(&["down", "--yes"]).expect(1).says(&["lose data", "1 row"]);
+    assert_eq!(env.sql(&format!("SELECT {} FROM t", &long[..63])), ["a"]);
+    env.run(&["down", "--yes", "--allow-data-loss"]).expect(0);
+}
+
+#[test]
+fn a_limit_that_postgresql_cannot_hold() {
+    let env = TestEnv::new();
+    env.file(FILE, "-- lock_timeout: 25d\nselect 1;");
+    env.run(&["up"]).expect(2).says(&["at most 24 days", "V1__a.sql:1:18"]);
+    let env = TestEnv::new();
+    env.file(FILE, "-- statement_timeout: 24d\n-- lock_timeout: 24d\ncreate table a (id int);");
+    env.run(&["up"]).expect(0);
+}

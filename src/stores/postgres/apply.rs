@@ -13,6 +13,7 @@ use super::hints::way_out;
 use super::split::Index;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
+use crate::postgres::DAMAGED;
 use crate::postgres::{self, Names, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Done, Effect, Failure, Job, Limits, Seal, Why};
@@ -316,20 +317,13 @@ async fn alone(
     }
     reset(store).await;
     if let Some(Index::Create { name: Some(name), table }) = index {
-        match super::probe::index_state(store, name, table).await? {
-            super::probe::IndexState::Valid => {}
-            super::probe::IndexState::Absent | super::probe::IndexState::Invalid(_) => {
-                let error = StoreError::refused(format!("the index {name} is there and not valid"))
-                    .detail("IF NOT EXISTS takes an index that an earlier attempt left invalid")
-                    .hint(format!("DROP INDEX CONCURRENTLY {name}, then run `up` again"));
-                return Err(Failure {
-                    why: Why::Refused,
-                    effect: Effect::Unknown,
-                    at: None,
-                    source: error,
-                });
-            }
-        }
+        let valid = super::probe::demand_valid(store, step, name, table).await;
+        valid.map_err(|source| Failure {
+            why: Why::Refused,
+            effect: Effect::Unknown,
+            at: None,
+            source,
+        })?;
     }
     Ok(Done { notices })
 }
@@ -357,12 +351,46 @@ async fn fail(
         return Failure { why, effect: Effect::Unknown, at: None, source };
     }
     let at = place(step, message, &broken);
+    if is_behind(step, message, &broken) {
+        source = behind(source);
+    }
     if let Some(hint) = broken.error.as_db_error().and_then(|db| way_out(step, db, at.as_ref())) {
         source.details.extend(source.hint.map(|server| format!("hint: {server}")));
         source.hint = Some(hint);
     }
     restore(store).await;
     Failure { why, effect: Effect::None, at, source }
+}
+
+/// Whether it is not the file that failed, but what the tool writes behind it.
+fn is_behind(step: &Step, message: &Message, broken: &Broken) -> bool {
+    let left = step.statements.len().saturating_sub(message.first);
+    // The first behind them checks the file's own deferred constraints.
+    let behind = message.statements_before + left + 1;
+    match broken.error.as_db_error().and_then(|db| db.position()) {
+        Some(ErrorPosition::Original(position)) => {
+            let end = message.prefix + step.span.end.saturating_sub(message.base);
+            let start = message.sql.char_indices().nth((*position as usize).saturating_sub(1));
+            start.is_some_and(|(at, _)| at > end)
+        }
+        Some(ErrorPosition::Internal { .. }) | None => broken.completed >= behind,
+    }
+}
+
+/// What is told of that: none of the tool's own SQL.
+fn behind(mut source: StoreError) -> StoreError {
+    source.details.retain(|detail| !detail.starts_with("context: "));
+    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
+    source.hint = match source.code.as_deref() {
+        Some("42P01" | "42883" | "42703" | "3F000") => Some(DAMAGED.to_string()),
+        Some("57014") => Some(
+            "a statement_timeout that a file sets itself holds for that row as well: write it in the header, \
+             `-- statement_timeout: …`"
+                .to_string(),
+        ),
+        _ => source.hint,
+    };
+    source
 }
 
 /// Ends what is open in the session, and brings it back to order.

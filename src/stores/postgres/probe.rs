@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::SimpleQueryRow;
 
 use super::Postgres;
-use super::split::{Index, Target};
+use super::split::{Index, Target, database_of};
 use super::steps::{Manner, Step};
 use crate::postgres::{Names, literal, store_error};
 use crate::store_error::StoreError;
@@ -69,12 +69,10 @@ async fn probe_other(store: &Postgres, step: &Step) -> Result<Probe, StoreError>
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["vacuum" | "reindex", ..] | ["alter", "system", ..] => Ok(Probe::NotDone),
-        ["create", "database", name, ..] => {
-            let name = name.trim_matches(['"', ';']);
+        ["create", "database", ..] => {
             let there = format!(
-                "EXISTS (SELECT FROM pg_catalog.pg_database \
-                 WHERE datname OPERATOR(pg_catalog.=) {}::pg_catalog.name)",
-                literal(name)
+                "EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) {})",
+                plain_name(&database_of(step.sql()))
             );
             Ok(if is_true(store, &there).await? { Probe::Done } else { Probe::NotDone })
         }
@@ -117,15 +115,50 @@ pub(super) async fn index_state(
     }
 }
 
+/// Refuses an index that the server says it has made, and that is not there, or not valid.
+pub(super) async fn demand_valid(
+    store: &Postgres,
+    step: &Step,
+    name: &str,
+    table: &str,
+) -> Result<(), StoreError> {
+    let words: Vec<String> = step.sql().split_whitespace().map(str::to_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let takes_any = words.windows(3).any(|three| matches!(three, ["if", "not", "exists"]));
+    let (error, hint) = match (index_state(store, name, table).await?, takes_any) {
+        (IndexState::Valid, _) => return Ok(()),
+        (IndexState::Invalid(found), _) => (
+            StoreError::refused(format!("the index {found} is there and not valid")),
+            format!("DROP INDEX CONCURRENTLY {found}, then run `up` again"),
+        ),
+        (IndexState::Absent, _) => (
+            StoreError::refused(format!("{table} has no index {name}, though the server made one")),
+            format!(
+                "look who has that name: SELECT pg_catalog.to_regclass({})::oid",
+                literal(name)
+            ),
+        ),
+    };
+    let error = match takes_any {
+        true => error.detail(
+            "IF NOT EXISTS takes whatever has that name: what an earlier attempt left invalid, or another \
+             table's",
+        ),
+        false => error,
+    };
+    Err(error.hint(hint))
+}
+
 /// What the server answers first, with the names in `sql` where the user's SQL finds them.
 async fn ask(store: &Postgres, sql: &str) -> Result<Option<SimpleQueryRow>, StoreError> {
     let answer = store.session.ask_one(Names::Users, sql).await;
     answer.map_err(|error| store_error(&error))
 }
 
-/// SQL for the first part of a name as it is written in the file, as the catalogs have it.
+/// SQL for the first part of a name as it is written in the file, as the catalogs have it: the cast cuts
+/// it, at a character's end, to the 63 bytes that the server keeps.
 fn plain_name(name: &str) -> String {
-    format!("(pg_catalog.parse_ident({}))[1]", literal(name))
+    format!("(pg_catalog.parse_ident({}))[1]::pg_catalog.name", literal(name))
 }
 
 async fn is_true(store: &Postgres, condition: &str) -> Result<bool, StoreError> {
@@ -247,7 +280,7 @@ async fn tables(store: &Postgres, schema: &str) -> Result<Vec<String>, StoreErro
     let sql = format!(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = {} AND c.relkind IN ('r', 'p')",
+         WHERE n.nspname OPERATOR(pg_catalog.=) {} AND c.relkind IN ('r', 'p')",
         plain_name(schema)
     );
     let failed = |error: tokio_postgres::Error| store_error(&error);

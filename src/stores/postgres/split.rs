@@ -540,17 +540,35 @@ pub fn index_of(statement: &str) -> Option<Index> {
     let words = words(&stmt);
     match stmt {
         Stmt::DropIndex(_) => {
-            Some(Index::Drop(names(&words, &["drop", "index", "concurrently", "if", "exists"])))
+            let dropped = names(&words, &["drop", "index", "concurrently", "if", "exists"]);
+            (!dropped.iter().any(|name| has_escapes(name))).then_some(Index::Drop(dropped))
         }
         Stmt::CreateIndex(_) => {
             let on = words.iter().position(|word| word.eq_ignore_ascii_case("on"))?;
             let leading = ["create", "unique", "index", "concurrently", "if", "not", "exists"];
             let name = names(&words[..on], &leading).into_iter().next();
+            let name = name.filter(|name| !has_escapes(name));
             let table = names(&words[on..], &["on", "only"]).into_iter().next()?;
+            if has_escapes(&table) {
+                return None;
+            }
             Some(Index::Create { name, table })
         }
         _ => None,
     }
+}
+
+/// Whether a name is written with escapes (`U&"…"`), which none of the server's functions takes: what it is
+/// about is not known then.
+fn has_escapes(name: &str) -> bool {
+    name.split('.').any(|part| part.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("u&")))
+}
+
+/// The database of a CREATE DATABASE, as written.
+pub fn database_of(statement: &str) -> String {
+    let parsed = SourceFile::parse(statement);
+    let words = parsed.tree().stmts().next().map(|stmt| words(&stmt)).unwrap_or_default();
+    names(&words, &["create", "database"]).into_iter().next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -743,6 +761,12 @@ mod tests {
             index_of("create index concurrently on t (x)"),
             Some(Index::Create { name: None, table: "t".into() })
         );
+        assert_eq!(
+            index_of("create index concurrently U&\"i\\0041\" on t (x)"),
+            Some(Index::Create { name: None, table: "t".into() })
+        );
+        assert_eq!(index_of("drop index concurrently u&\"i\""), None);
+        assert_eq!(database_of("create database /* a */ \"My db\" template x"), "\"My db\"");
         assert_eq!(
             index_of("drop index concurrently if exists a.i"),
             Some(Index::Drop(vec!["a.i".into()]))
