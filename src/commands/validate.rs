@@ -54,7 +54,8 @@ impl Migrator {
             Ok(files)
         };
         if validate.offline {
-            self.parse_all(&checked(self)?)?;
+            let files = checked(self)?;
+            report.findings.extend(self.parse_all(&files)?);
             return Ok(Report::Validate(report.sorted()));
         }
         let ask = async |ledger: Ledger| {
@@ -71,6 +72,7 @@ impl Migrator {
             self.files_and_ledger(checked, &self.begin(), validate.wait, ask).await?;
         self.warn_of_newer(&snapshot);
         report.at_work = at_work;
+        report.findings.extend(of_undo_files(&files));
         let entries = self.compare(&files, &snapshot.rows);
         let contents = ledger.contents(&changed::rows(&entries)).await?;
         drop(ledger);
@@ -130,12 +132,17 @@ impl Migrator {
         Ok(())
     }
 
-    /// Parses every script as if all were pending.
-    fn parse_all(&self, files: &Files) -> Result<()> {
+    /// Parses every script as if all were pending, and tells what their authors should know.
+    fn parse_all(&self, files: &Files) -> Result<Vec<Finding>> {
         let nothing = Snapshot::default();
         let entries = plan::compare(files, &nothing.rows);
         let items = plan::up(&entries, &plan::UpOptions::default()).map_err(super::up::join)?;
-        execute::to_apply(&items, files, &nothing, &self.config.placeholders).map(|_| ())
+        let tasks = execute::to_apply(&items, files, &nothing, &self.config.placeholders)?;
+        let findings = tasks.iter().flat_map(|task| {
+            let remarks = task.remarks.iter();
+            remarks.map(|remark| Finding::remark(remark).of(task.id()).in_file(&task.source.file))
+        });
+        Ok(findings.collect())
     }
 
     /// Looks at every store that has a recorded shape, and at its live data as `depth` says; or,
@@ -334,6 +341,15 @@ fn hint_of(heal: &Heal) -> String {
         }
         (true, person) => person.join("; "),
     }
+}
+
+/// The U files that cannot be read.
+fn of_undo_files(files: &Files) -> impl Iterator<Item = Finding> {
+    files.migrations.iter().filter_map(|file| {
+        let undo = file.undo.as_deref()?;
+        let mistake = undo.mistake.as_ref()?;
+        Some(Finding::remark(&mistake.to_string()).of(&file.id).in_file(&undo.source.file))
+    })
 }
 
 /// What is to be said of a migration whose file and row do not agree.

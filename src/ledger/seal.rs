@@ -90,7 +90,7 @@ impl Ledger {
 ///
 /// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
 /// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
-/// says: it comes first.
+/// says: it comes first. A statement_timeout that the file has set is for its own statements.
 const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
                         pg_catalog.set_config('role', NULL, false), \
                         pg_catalog.set_config('statement_timeout', '0', true), \

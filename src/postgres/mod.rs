@@ -21,6 +21,10 @@ pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
 use crate::store_error::StoreError;
 
+/// What to do about a ledger of which tables or functions are gone.
+pub const DAMAGED: &str = "tables or functions of the ledger were dropped: restore its schema from a backup \
+                           (pg_restore --schema), then: aiplat-migrate status";
+
 /// One session of the server: its client, its notices, and what it takes to cancel a statement.
 pub struct Session {
     /// The client; requests are pipelined in the order in which their futures are first polled.

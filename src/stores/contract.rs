@@ -42,6 +42,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// What is dangerous about it, as far as its text tells, in words for the plan.
     fn hazards(&self) -> Vec<String>;
 
+    /// What its author should know, each with its place in the file.
+    fn remarks(&self) -> Vec<(Span, &'static str)> {
+        Vec::new()
+    }
+
     /// What undoes it, once it was applied over `before`: native steps, in the order in which they
     /// are to be done; or why there is no inverse, in words.
     fn inverse(&self, before: &Value) -> Result<Vec<Value>, String>;

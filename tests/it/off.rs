@@ -77,7 +77,7 @@ const SESSION: &[&str] = &[
     "SET default_transaction_read_only = on;\nSET default_transaction_read_only = off;\nCREATE TABLE said (a int);",
     "SET session_replication_role = 'replica';\nCREATE TABLE said AS SELECT current_setting('session_replication_role');",
     "SET standard_conforming_strings = on;\nSET bytea_output = 'escape';\nCREATE TABLE said AS SELECT '\\x5c'::bytea::text;",
-    "SET statement_timeout = '1ms';\nSET search_path = app;\nRESET statement_timeout;\nCREATE TABLE said (a int);",
+    "SET statement_timeout = '40ms';\nSET search_path = app;\nRESET statement_timeout;\nCREATE TABLE said (a int);",
 ];
 
 #[test]

@@ -58,6 +58,12 @@ impl Work {
     }
 }
 
+/// Whether a name is written with escapes (`U&"…"`), which none of the server's functions takes: what it is
+/// about is not known then.
+fn has_escapes(name: &str) -> bool {
+    name.split('.').any(|part| part.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("u&")))
+}
+
 const DATABASE: (&str, &str) = ("pg_database", "datname");
 const TABLESPACE: (&str, &str) = ("pg_tablespace", "spcname");
 const SUBSCRIPTION: (&str, &str) = ("pg_subscription", "subname");
@@ -70,28 +76,30 @@ pub(super) fn work(statement: &str) -> Option<Work> {
     let concurrently = says(&words, "concurrently");
     let after = |word: &str| words.iter().position(|found| found.eq_ignore_ascii_case(word));
     let first = |words: &[String], leading: &[&str]| names(words, leading).into_iter().next();
+    let plain = |name: &String| !has_escapes(name);
     let shared = |makes, catalog, kind: &str| {
         let leading = ["create", "drop", "if", "not", "exists", kind];
-        Some(Work::Shared { makes, catalog, name: first(&words, &leading)? })
+        Some(Work::Shared { makes, catalog, name: first(&words, &leading).filter(plain)? })
     };
     match stmt {
         Stmt::CreateIndex(_) if concurrently => {
             let on = after("on")?;
             let leading = ["create", "unique", "index", "concurrently", "if", "not", "exists"];
             Some(Work::CreateIndex {
-                name: first(&words[..on], &leading),
-                table: first(&words[on..], &["on", "only"])?,
+                name: first(&words[..on], &leading).filter(plain),
+                table: first(&words[on..], &["on", "only"]).filter(plain)?,
                 tolerant: says(&words[..on], "exists"),
             })
         }
         Stmt::DropIndex(_) if concurrently => {
             let leading = ["drop", "index", "concurrently", "if", "exists"];
-            Some(Work::DropIndex(names(&words, &leading)))
+            let dropped = names(&words, &leading);
+            (!dropped.iter().any(|name| has_escapes(name))).then_some(Work::DropIndex(dropped))
         }
         Stmt::Reindex(_) if concurrently => Some(Work::Reindex),
         Stmt::AlterTable(_) if concurrently => Some(Work::Detach {
-            table: first(&words, &["alter", "table", "if", "exists", "only"])?,
-            partition: first(&words[after("partition")?..], &["partition"])?,
+            table: first(&words, &["alter", "table", "if", "exists", "only"]).filter(plain)?,
+            partition: first(&words[after("partition")?..], &["partition"]).filter(plain)?,
         }),
         Stmt::CreateDatabase(_) => shared(true, DATABASE, "database"),
         Stmt::DropDatabase(_) => shared(false, DATABASE, "database"),
@@ -126,6 +134,11 @@ mod tests {
             work("create index concurrently on t (x)"),
             Some(Work::CreateIndex { name: None, table: "t".into(), tolerant: false })
         );
+        assert_eq!(
+            work("create index concurrently U&\"i\\0041\" on t (x)"),
+            Some(Work::CreateIndex { name: None, table: "t".into(), tolerant: false })
+        );
+        assert_eq!(work("drop index concurrently u&\"i\""), None);
         assert_eq!(
             work("drop index concurrently if exists a.i, \"J k\""),
             Some(Work::DropIndex(vec!["a.i".into(), "\"J k\"".into()]))

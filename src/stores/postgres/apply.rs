@@ -11,9 +11,11 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::Postgres;
 use super::alone::Work;
+use super::hints::way_out;
 use super::session;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
+use crate::postgres::DAMAGED;
 use crate::postgres::{self, Names, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Done, Effect, Entered, Failure, Job, Limits, Operation, Seal, Why};
@@ -64,6 +66,9 @@ pub(super) fn apply<'a>(
     step: &'a Step,
     job: Job<'a>,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
+    if let Some(failure) = other_text(store, step) {
+        return std::future::ready(Err(failure)).boxed();
+    }
     match (&step.manner, job.seal.clone()) {
         (Manner::Transaction | Manner::Statement { .. }, Some(seal)) => match step.streams() {
             false => whole(store, step, job, &seal),
@@ -75,6 +80,20 @@ pub(super) fn apply<'a>(
         }
         (Manner::Statement { .. }, None) | (Manner::Alone, _) => bare(store, step, job).boxed(),
     }
+}
+
+/// Refuses a text that this session would take for another one than was parsed.
+fn other_text(store: &Postgres, step: &Step) -> Option<Failure> {
+    let place = step.backslash.clone().filter(|_| store.has_escapes && !step.is_ours)?;
+    let source = StoreError::refused(
+        "a text with a backslash, and `standard_conforming_strings` is off for this role, database or URL",
+    )
+    .hint(
+        "write it as E'…', which means the same everywhere; or, where the backslash stands for itself, set \
+         `options=-c%20standard_conforming_strings%3Don` in the URL",
+    );
+    let at = Some(step.text.span(place));
+    Some(Failure { why: Why::Refused, effect: Effect::None, at, source })
 }
 
 /// The whole step in one message. It is sent before this function returns, so that messages reach
@@ -440,6 +459,13 @@ async fn fail(
     }
     let why = if is_apart(step, job, message, &broken) { Why::Apart } else { why };
     let at = place(step, message, &broken);
+    if is_behind(step, message, &broken) {
+        source = behind(source);
+    }
+    if let Some(hint) = broken.error.as_db_error().and_then(|db| way_out(step, db, at.as_ref())) {
+        source.details.extend(source.hint.map(|server| format!("hint: {server}")));
+        source.hint = Some(hint);
+    }
     restored(store, step, Failure { why, effect: Effect::None, at, source }).await
 }
 
@@ -451,6 +477,37 @@ fn is_apart(step: &Step, job: &Job<'_>, message: &Message, broken: &Broken) -> b
         && job.seal.is_some()
         && !step.streams()
         && if of_ours { code == READ_ONLY } else { NOT_IN_A_BLOCK.contains(&code) }
+}
+
+/// Whether it is not the file that failed, but what the tool writes behind it.
+fn is_behind(step: &Step, message: &Message, broken: &Broken) -> bool {
+    let left = step.statements.len().saturating_sub(message.first);
+    // The first behind them checks the file's own deferred constraints.
+    let behind = message.statements_before + left + 1;
+    match broken.error.as_db_error().and_then(|db| db.position()) {
+        Some(ErrorPosition::Original(position)) => {
+            let end = message.prefix + step.span.end.saturating_sub(message.base);
+            let start = message.sql.char_indices().nth((*position as usize).saturating_sub(1));
+            start.is_some_and(|(at, _)| at > end)
+        }
+        Some(ErrorPosition::Internal { .. }) | None => broken.completed >= behind,
+    }
+}
+
+/// What is told of that: none of the tool's own SQL.
+fn behind(mut source: StoreError) -> StoreError {
+    source.details.retain(|detail| !detail.starts_with("context: "));
+    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
+    source.hint = match source.code.as_deref() {
+        Some("42P01" | "42883" | "42703" | "3F000") => Some(DAMAGED.to_string()),
+        Some("57014") => Some(
+            "a statement_timeout that a file sets itself holds for that row as well: write it in the header, \
+             `-- statement_timeout: …`"
+                .to_string(),
+        ),
+        _ => source.hint,
+    };
+    source
 }
 
 /// Ends what is open in the session; after a whole file, and after a statement of our own, brings it back

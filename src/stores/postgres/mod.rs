@@ -3,7 +3,9 @@
 mod alone;
 mod apply;
 mod blocker;
+mod blocks;
 mod heal;
+mod hints;
 mod probe;
 mod session;
 mod shape;
@@ -77,6 +79,8 @@ pub struct Postgres {
     /// The session on the server.
     pid: i32,
     identity: Option<String>,
+    /// Whether it takes a backslash in a plain literal for the beginning of an escape.
+    has_escapes: bool,
     settings: Settings,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
@@ -146,6 +150,7 @@ impl Endpoint for Settings {
         Ok(Postgres {
             pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
             identity: text(2).map(str::to_string),
+            has_escapes: text(4) == Some("off"),
             session,
             settings: self.clone(),
             blocker: blocker::Seen::default(),
@@ -154,7 +159,8 @@ impl Endpoint for Settings {
     }
 }
 
-/// Whether the condition holds, the session's number, the identity, and whether it had its options.
+/// Whether the condition holds, the session's number, the identity, whether it had its options, and how
+/// it reads literals.
 async fn hello(
     session: &Session,
     condition: &str,
@@ -162,7 +168,8 @@ async fn hello(
 ) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
     let sql = format!(
         "SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}, \
-         pg_catalog.current_setting('{BEGAN}', true)"
+         pg_catalog.current_setting('{BEGAN}', true), \
+         pg_catalog.current_setting('standard_conforming_strings')"
     );
     let answer = session.client.simple_query(&sql).await?;
     Ok(answer.into_iter().find_map(|message| match message {

@@ -212,31 +212,43 @@ fn clear(verb: &str, name: &str, rest: &str) -> Probe {
     }))
 }
 
-/// Looks whether the index that IF NOT EXISTS passed over is of any use: an earlier attempt may have left
-/// it invalid, and the server does not mind.
+/// Looks whether what IF NOT EXISTS passed over is of any use: it takes whatever has that name, an index
+/// that an earlier attempt left invalid, and another table's.
 pub(super) async fn check(
     store: &Postgres,
     step: &Step,
     before: &Before,
 ) -> Result<(), StoreError> {
-    let Some(Work::CreateIndex { name: Some(name), tolerant: true, .. }) = &step.work else {
+    let Some(Work::CreateIndex { name: Some(name), tolerant: true, table }) = &step.work else {
         return Ok(());
     };
-    let table = before.value["table"].as_i64().unwrap_or_default();
+    let number = before.value["table"].as_i64().unwrap_or_default();
     let sql = format!(
-        "SELECT {} FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c \
-         ON c.oid OPERATOR(pg_catalog.=) i.indexrelid \
-         WHERE i.indrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) {table} \
-         AND c.relname OPERATOR(pg_catalog.=) {} AND NOT i.indisvalid",
-        named("i.indexrelid"),
+        "SELECT {}, i.indisvalid, i.indrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) {number} \
+         FROM pg_catalog.pg_class t LEFT JOIN pg_catalog.pg_index i \
+         ON i.indexrelid OPERATOR(pg_catalog.=) t.oid \
+         WHERE t.relname OPERATOR(pg_catalog.=) {} AND t.relnamespace OPERATOR(pg_catalog.=) \
+         (SELECT relnamespace FROM pg_catalog.pg_class \
+         WHERE oid::pg_catalog.int8 OPERATOR(pg_catalog.=) {number})",
+        named("t.oid"),
         plain_name(name)
     );
-    match ask(store, &sql).await?.as_ref().and_then(|row| row.get(0)) {
-        None => Ok(()),
-        Some(name) => Err(StoreError::refused(format!("the index {name} is there and not valid"))
-            .detail("IF NOT EXISTS takes an index that an earlier attempt left invalid")
-            .hint(format!("DROP INDEX CONCURRENTLY {name}, then run `up` again"))),
-    }
+    let Some(row) = ask(store, &sql).await? else { return Ok(()) };
+    let found = row.get(0).unwrap_or(name);
+    let (message, hint) = match (row.get(1), row.get(2)) {
+        (Some("t"), Some("t")) => return Ok(()),
+        (_, Some("t")) => (
+            format!("the index {found} is there and not valid"),
+            format!("DROP INDEX CONCURRENTLY {found}, then run `up` again"),
+        ),
+        _ => (
+            format!("{table} has no index {name}: the name {found} is taken by something else"),
+            "give the index another name, or drop what has this one, then run `up` again"
+                .to_string(),
+        ),
+    };
+    let why = "IF NOT EXISTS takes whatever has that name, and makes nothing";
+    Err(StoreError::refused(message).detail(why).hint(hint))
 }
 
 async fn ask_json(store: &Postgres, value: &str) -> Result<serde_json::Value, StoreError> {
@@ -254,8 +266,8 @@ async fn ask(store: &Postgres, sql: &str) -> Result<Option<SimpleQueryRow>, Stor
     answer.map_err(|error| store_error(&error))
 }
 
-/// SQL for the first part of a name as it is written in the file, as the catalogs have it: folded, and cut
-/// to 63 bytes.
+/// SQL for the first part of a name as it is written in the file, as the catalogs have it: the cast cuts
+/// it, at a character's end, to the 63 bytes that the server keeps.
 fn plain_name(name: &str) -> String {
     format!("(pg_catalog.parse_ident({}))[1]::pg_catalog.name", literal(name))
 }
@@ -379,7 +391,7 @@ async fn tables(store: &Postgres, schema: &str) -> Result<Vec<String>, StoreErro
     let sql = format!(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = {} AND c.relkind IN ('r', 'p')",
+         WHERE n.nspname OPERATOR(pg_catalog.=) {} AND c.relkind IN ('r', 'p')",
         plain_name(schema)
     );
     let failed = |error: tokio_postgres::Error| store_error(&error);

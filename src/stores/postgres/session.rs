@@ -275,7 +275,7 @@ mod tests {
         let state = |text: &str| serde_json::from_str(text).expect("json");
         let left = state(r#"{"the role": "low", "the setting a": "1", "the channel c": ""}"#);
         let now = state(r#"{"the role": "none", "the setting a": "1", "the setting b": "2"}"#);
-        assert_eq!(missing(&left, &now), ["the channel c", "the role"]);
+        assert_eq!(missing(&left, &now), ["the role", "the channel c"]);
         assert!(missing(&serde_json::Value::Null, &now).is_empty());
     }
 }
