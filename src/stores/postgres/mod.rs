@@ -40,14 +40,35 @@ pub static STORE: Description = Description {
         ("U", "-- Undoes the V file of the same version.\n"),
     ],
     objects: Objects {
-        long_kinds: &["materialized view", "foreign table"],
+        long_kinds: LONG_KINDS,
         optional: shape::OPTIONAL,
-        is_builtin: |object| object == "schema public",
+        // A setting concerns whoever made it, and may be of a role that has nothing to do with us.
+        is_builtin: |object| object == "schema public" || object.starts_with("setting "),
         part_of: heal::part_of,
         rank: heal::rank,
         heal: heal::heal,
+        comparison: shape::COMPARISON,
     },
 };
+
+const LONG_KINDS: &[&str] = &[
+    "access method",
+    "base type",
+    "composite type",
+    "default privileges",
+    "event trigger",
+    "foreign table",
+    "foreign-data wrapper",
+    "materialized view",
+    "operator class",
+    "operator family",
+    "range type",
+    "text search configuration",
+    "text search dictionary",
+    "text search parser",
+    "text search template",
+    "user mapping",
+];
 
 const SHAPE: &[Key] = &[key(
     "shape",
@@ -71,6 +92,8 @@ pub struct Postgres {
     /// The session on the server.
     pid: i32,
     identity: Option<String>,
+    /// The server's major version.
+    version: u32,
     settings: Settings,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
@@ -128,6 +151,7 @@ impl Endpoint for Settings {
         Ok(Postgres {
             pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
             identity: text(2).map(str::to_string),
+            version: text(4).and_then(|number| number.parse().ok()).unwrap_or(u32::MAX) / 10_000,
             session,
             settings: self.clone(),
             blocker: blocker::Seen::default(),
@@ -135,7 +159,8 @@ impl Endpoint for Settings {
     }
 }
 
-/// Whether the condition holds, the session's number, the identity, and whether it had its options.
+/// Whether the condition holds, the session's number, the identity, whether it had its options, and the
+/// server's version.
 async fn hello(
     session: &Session,
     condition: &str,
@@ -143,7 +168,8 @@ async fn hello(
 ) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
     let sql = format!(
         "SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}, \
-         pg_catalog.current_setting('{BEGAN}', true)"
+         pg_catalog.current_setting('{BEGAN}', true), \
+         pg_catalog.current_setting('server_version_num')"
     );
     let answer = session.client.simple_query(&sql).await?;
     Ok(answer.into_iter().find_map(|message| match message {
