@@ -1,5 +1,6 @@
 //! `validate`: files against the sum file, files against the ledger, ledger against the live stores.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
 use crate::shape::{Change, Shape};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
-use crate::stores::{self, Audit, Beside, Depth, Drift, Heal, Ignored, Settings, Violation};
+use crate::stores::{
+    self, Audit, Beside, Depth, Drift, Heal, Ignored, Leftover, Settings, Violation,
+};
 use crate::text::Checksum;
 
 /// Hold files, ledger and live stores against each other.
@@ -199,7 +202,7 @@ impl Migrator {
             execute::store_words(Error::new(error.kind.exit(), message), &error)
         };
         let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
-        look.recorded = shape.as_of(&live);
+        look.recorded = shape.as_of(kind, &live);
         look.drift = stores::drift(kind, &look.recorded, &live, self.ignored(kind));
         self.tell_drift(kind, look.drift.changes.iter());
         look.audit = match depth {
@@ -271,7 +274,13 @@ impl Look {
             let hint = hint_of(heal);
             heal.changes.iter().map(|change| Finding::drift(self.kind, change, &hint)).collect()
         };
-        self.heals().iter().flat_map(of).collect()
+        let left = self.drift.leftovers.iter().map(|Leftover { change, end }| {
+            let mut finding = Finding::drift(self.kind, change, end);
+            finding.message =
+                format!("{}: {}: left by an operation that was cut off", self.kind, change.object);
+            finding
+        });
+        self.heals().iter().flat_map(of).chain(left).collect()
     }
 
     /// The way back for each drifted object.
@@ -291,7 +300,8 @@ impl Look {
     /// The record with what differs taken over, and what the settings newly ask for. What was told
     /// with its owner differs by itself once the owner is taken over.
     pub fn accepted(&self, ignored: &Ignored) -> Shape {
-        let mut shape = self.recorded.clone();
+        let recorded = Cow::Borrowed(&self.recorded);
+        let mut shape = stores::caught_up(self.kind, recorded, &self.live).into_owned();
         loop {
             let drift = stores::drift(self.kind, &shape, &self.live, ignored);
             if drift.changes.is_empty() {

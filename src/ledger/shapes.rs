@@ -10,7 +10,7 @@ use super::{Ledger, LedgerError, LockedLedger, absent};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::shape::Shape;
-use crate::stores::StoreKind;
+use crate::stores::{self, StoreKind};
 
 /// What the ledger holds of one store's shape.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +24,13 @@ pub struct StoredShape {
 impl StoredShape {
     /// What is recorded, with what a run changed that died before it could record it: the next run
     /// will record it so.
-    pub fn as_of(&self, live: &Shape) -> Shape {
+    pub fn as_of(&self, store: StoreKind, live: &Shape) -> Shape {
+        let recorded = self.recorded.clone();
         match &self.before {
-            None => self.recorded.clone(),
-            Some(before) => self.recorded.clone().with(&before.changes_to(live)),
+            None => recorded,
+            Some(before) => {
+                stores::effect(store, recorded, before, live.clone(), (&|_| true, &|_| false))
+            }
         }
     }
 }

@@ -48,14 +48,35 @@ pub static STORE: Description = Description {
         ("U", "-- Undoes the V file of the same version.\n"),
     ],
     objects: Objects {
-        long_kinds: &["materialized view", "foreign table"],
+        long_kinds: LONG_KINDS,
         optional: shape::OPTIONAL,
-        is_builtin: |object| object == "schema public",
+        // A setting concerns whoever made it, and may be of a role that has nothing to do with us.
+        is_builtin: |object| object == "schema public" || object.starts_with("setting "),
         part_of: heal::part_of,
         rank: heal::rank,
         heal: heal::heal,
+        comparison: shape::COMPARISON,
     },
 };
+
+const LONG_KINDS: &[&str] = &[
+    "access method",
+    "base type",
+    "composite type",
+    "default privileges",
+    "event trigger",
+    "foreign table",
+    "foreign-data wrapper",
+    "materialized view",
+    "operator class",
+    "operator family",
+    "range type",
+    "text search configuration",
+    "text search dictionary",
+    "text search parser",
+    "text search template",
+    "user mapping",
+];
 
 const SHAPE: &[Key] = &[key(
     "shape",
@@ -81,6 +102,8 @@ pub struct Postgres {
     identity: Option<String>,
     /// Whether it takes a backslash in a plain literal for the beginning of an escape.
     has_escapes: bool,
+    /// The server's major version.
+    version: u32,
     settings: Settings,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
@@ -151,6 +174,7 @@ impl Endpoint for Settings {
             pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
             identity: text(2).map(str::to_string),
             has_escapes: text(4) == Some("off"),
+            version: text(5).and_then(|number| number.parse().ok()).unwrap_or(u32::MAX) / 10_000,
             session,
             settings: self.clone(),
             blocker: blocker::Seen::default(),
@@ -159,8 +183,8 @@ impl Endpoint for Settings {
     }
 }
 
-/// Whether the condition holds, the session's number, the identity, whether it had its options, and how
-/// it reads literals.
+/// Whether the condition holds, the session's number, the identity, whether it had its options, how it
+/// reads literals, and the server's version.
 async fn hello(
     session: &Session,
     condition: &str,
@@ -169,7 +193,8 @@ async fn hello(
     let sql = format!(
         "SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}, \
          pg_catalog.current_setting('{BEGAN}', true), \
-         pg_catalog.current_setting('standard_conforming_strings')"
+         pg_catalog.current_setting('standard_conforming_strings'), \
+         pg_catalog.current_setting('server_version_num')"
     );
     let answer = session.client.simple_query(&sql).await?;
     Ok(answer.into_iter().find_map(|message| match message {

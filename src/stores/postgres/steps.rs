@@ -136,9 +136,14 @@ impl Operation for Step {
         Err("SQL is undone by a U file".to_string())
     }
 
-    /// A file may do anything to its database.
-    fn touches(&self, _object: &str) -> bool {
-        true
+    /// A file may do anything to its database. A role's settings are the whole server's: those that it
+    /// does not name are others'.
+    fn touches(&self, object: &str) -> bool {
+        let of_server =
+            object.strip_prefix("setting ").and_then(|rest| rest.split_once(" of role "));
+        let names =
+            |word: &str| self.sql().to_lowercase().contains(&word.trim_matches('"').to_lowercase());
+        of_server.is_none_or(|(setting, role)| names(setting) || names(role))
     }
 
     fn makes(&self, _object: &str) -> bool {
