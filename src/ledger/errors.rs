@@ -114,10 +114,7 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
         }
         StoreErrorKind::Refused if is_damaged(error) => {
             let schema = &settings.schema;
-            (
-                Exit::Failed,
-                format!("the ledger in the schema {schema} of PostgreSQL at {address} is damaged"),
-            )
+            (Exit::Failed, format!("the ledger in the schema {schema} at {address} is damaged"))
         }
         StoreErrorKind::Refused if lacks_plpgsql(error) => (
             Exit::Failed,
