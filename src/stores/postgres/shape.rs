@@ -84,8 +84,13 @@ LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attn
 WHERE r.relkind IN ('r', 'p', 'f')
 UNION ALL
 SELECT 'constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || r.name,
-       pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_constraintdef(c.oid),
-                                     'validated', c.convalidated)
+       pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+         'definition', pg_catalog.pg_get_constraintdef(c.oid), 'validated', c.convalidated,
+         'triggers', CASE c.contype WHEN 'f' THEN
+           (SELECT CASE WHEN pg_catalog.count(DISTINCT t.tgenabled) > 1 THEN 'mixed' ELSE
+              CASE pg_catalog.min(t.tgenabled::text) WHEN 'O' THEN 'enabled' WHEN 'D' THEN 'disabled'
+                   WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always' END END
+            FROM pg_catalog.pg_trigger t WHERE t.tgconstraint = c.oid) END))
 FROM pg_catalog.pg_constraint c JOIN relation r ON r.oid = c.conrelid
 WHERE c.contype NOT IN ('t', 'n')
 UNION ALL
