@@ -264,7 +264,10 @@ impl Look {
             let hint = hint_of(heal);
             heal.changes.iter().map(|change| Finding::drift(self.kind, change, &hint)).collect()
         };
-        self.heals().iter().flat_map(of).collect()
+        // What goes with its owner is told with the owner alone.
+        let told: BTreeSet<&str> = self.by_object().map(|(object, _)| object).collect();
+        let heals = self.heals();
+        heals.iter().filter(|heal| told.contains(heal.object.as_str())).flat_map(of).collect()
     }
 
     /// The way back for each drifted object.
@@ -327,12 +330,12 @@ impl Look {
 }
 
 fn hint_of(heal: &Heal) -> String {
-    match (heal.script.is_empty(), heal.person.as_slice()) {
-        (false, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
-        (false, more) => {
+    match (heal.is_possible(), heal.person.as_slice()) {
+        (true, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
+        (true, more) => {
             format!("aiplat-migrate repair --reapply puts part of it back; {}", more.join("; "))
         }
-        (true, person) => person.join("; "),
+        (false, person) => person.join("; "),
     }
 }
 

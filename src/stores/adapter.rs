@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Standing,
-    Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Repair,
+    Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -95,6 +95,12 @@ impl Store {
             }
         }
         .boxed()
+    }
+
+    /// See [`Connection::put_back`].
+    pub async fn put_back(&self, repair: Repair<'_>) -> Vec<Result<(), StoreError>> {
+        let ended = self.connection.put_back(repair).await;
+        ended.into_iter().map(|one| self.hidden(one)).collect()
     }
 
     /// See [`Connection::probe`].
@@ -180,6 +186,7 @@ pub(super) trait AnyConnection: Send + Sync {
     fn before<'a>(&'a self, unit: &'a Unit, recorded: &'a Shape) -> Answer<'a, Before>;
     fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>>;
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
@@ -218,6 +225,10 @@ impl<C: Connection> AnyConnection for C {
             Ok(step) => Connection::apply(self, step, job).boxed(),
             Err(error) => std::future::ready(Err(error.into())).boxed(),
         }
+    }
+
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>> {
+        Connection::put_back(self, repair).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

@@ -19,10 +19,11 @@ pub mod weaviate;
 
 pub use adapter::Store;
 pub use contract::{
-    Audit, Before, Beside, Depth, Done, Effect, Failure, Job, Limits, Loss, Position, Probe,
-    Progress, Pulse, Seal, Standing, Stop, Unit, Violation, Why,
+    Audit, Before, Beside, Depth, Done, Effect, Failure, Job, Limits, Loss, Piece, Position, Probe,
+    Progress, Pulse, Repair, Seal, Standing, Stop, Unit, Violation, Why,
 };
 pub use drift::{Drift, Ignored, drift};
-pub use heal::{Heal, heal};
+pub use heal::{heal, judge};
+pub use remedy::{Heal, Means, Verdict};
 pub use settings::Settings;
 pub use table::StoreKind;

@@ -142,7 +142,7 @@ async fn cancellable<T>(
     tokio::select! {
         answer = &mut sent => return answer,
         () = job.cancel.cancelled() => {}
-        never = super::blocker::watch(store, job) => match never {},
+        never = super::blocker::watch(store, job.limits.lock_timeout, job.pulse) => match never {},
     }
     // A statement that ends by itself in this moment is as good; the answer tells.
     let _ = store.session.cancel().await;
@@ -351,7 +351,7 @@ async fn restore(store: &Postgres) {
 }
 
 /// Brings the session back to how it began, outside a transaction.
-async fn reset(store: &Postgres) {
+pub(super) async fn reset(store: &Postgres) {
     if let Some(reset) = &store.settings.reset {
         let sql = format!("{reset};\n{}", store.session.set_again());
         let _ = store.session.client.batch_execute(&sql).await;

@@ -4,6 +4,7 @@ mod apply;
 mod blocker;
 mod heal;
 mod probe;
+mod put_back;
 mod shape;
 mod split;
 mod steps;
@@ -17,7 +18,7 @@ use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Repair,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -186,12 +187,19 @@ impl Connection for Postgres {
         apply::apply(self, step, job)
     }
 
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        put_back::put_back(self, repair)
+    }
+
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {
         probe::probe(self, step, before).await
     }
 
     async fn inspect(&self, _recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
-        shape::inspect(self).await
+        shape::inspect(self, &self.settings.shape).await
     }
 
     async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {

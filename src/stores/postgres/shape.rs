@@ -8,7 +8,10 @@ use crate::shape::Shape;
 use crate::store_error::StoreError;
 
 /// Attributes that are there only where the settings ask for them, and then on every object.
-pub(super) const OPTIONAL: &[&str] = &["owner", "grants", "comment"];
+pub(super) const OPTIONAL: &[&str] = &["owner", "grants", "comment", RIGHTS];
+
+/// Who else than the owner may do what: in the pictures of a repair where grants are not asked for.
+pub(super) const RIGHTS: &str = "rights";
 
 /// Every branch gives an object's name and its attributes. `visible` keeps out system schemas, the
 /// schemas in `$hidden`, and what belongs to an extension, which is the extension's own business.
@@ -151,9 +154,10 @@ SELECT CASE k.typtype WHEN 'e' THEN 'enum ' ELSE 'domain ' END || k.name,
 FROM kind k
 "#;
 
-pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
+/// The shape with those of the [`OPTIONAL`] attributes that `recorded` asks for.
+pub(super) async fn inspect(store: &Postgres, recorded: &[Recorded]) -> Result<Shape, StoreError> {
     let hidden: Vec<String> = store.settings.hidden.iter().map(|schema| literal(schema)).collect();
-    let asked = |what| store.settings.shape.contains(&what).to_string();
+    let asked = |what| recorded.contains(&what).to_string();
     let query = QUERY
         .replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")))
         .replace("$owners", &asked(Recorded::Owners))
