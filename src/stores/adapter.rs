@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::contract::{
     Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
-    Probe, Standing, Unit,
+    Probe, Repair, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -117,6 +117,12 @@ impl Store {
         self.hidden(self.connection.leave().await)
     }
 
+    /// See [`Connection::put_back`].
+    pub async fn put_back(&self, repair: Repair<'_>) -> Vec<Result<(), StoreError>> {
+        let ended = self.connection.put_back(repair).await;
+        ended.into_iter().map(|one| self.hidden(one)).collect()
+    }
+
     /// See [`Connection::probe`].
     pub async fn probe(&self, unit: &Unit, before: &Before) -> Result<Probe, StoreError> {
         match self.hidden(self.connection.probe(unit, before).await)? {
@@ -207,6 +213,7 @@ pub(super) trait AnyConnection: Send + Sync {
         left: Option<&'a Value>,
     ) -> Answer<'a, Entered>;
     fn leave(&self) -> Answer<'_, ()>;
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
@@ -262,6 +269,10 @@ impl<C: Connection> AnyConnection for C {
 
     fn leave(&self) -> Answer<'_, ()> {
         Connection::leave(self).boxed()
+    }
+
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>> {
+        Connection::put_back(self, repair).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

@@ -252,7 +252,7 @@ async fn cancellable<T>(
     tokio::select! {
         answer = &mut sent => return answer,
         () = job.cancel.cancelled() => {}
-        never = super::blocker::watch(store, job) => match never {},
+        never = super::blocker::watch(store, job.limits.lock_timeout, job.pulse) => match never {},
     }
     // A statement that ends by itself in this moment is as good; the answer tells.
     let _ = store.session.cancel().await;

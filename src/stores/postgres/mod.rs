@@ -7,6 +7,7 @@ mod blocks;
 mod heal;
 mod hints;
 mod probe;
+mod put_back;
 mod session;
 mod shape;
 mod split;
@@ -25,7 +26,7 @@ use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
     Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
-    Probe,
+    Probe, Repair,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -248,6 +249,13 @@ impl Connection for Postgres {
 
     async fn leave(&self) -> Result<(), StoreError> {
         apply::leave(self).await
+    }
+
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        put_back::put_back(self, repair)
     }
 
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {
