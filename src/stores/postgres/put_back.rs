@@ -2,6 +2,7 @@
 //! savepoint; what does is built beside the traffic first and takes its place in a second one. The
 //! transactions read one snapshot, so that what two pictures of it differ in is their own doing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -23,6 +24,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const IMPATIENCE: Duration = Duration::from_millis(100);
 /// All that a picture can hold: what no record holds must not change either.
 const ALL: [Recorded; 3] = [Recorded::Owners, Recorded::Grants, Recorded::Comments];
+
+/// Savepoints of one name hide each other until they are released.
+const SAVE: &str = "SAVEPOINT aiplat_migrate";
+const KEEP: &str = "RELEASE SAVEPOINT aiplat_migrate";
+const TAKE_BACK: &str = "ROLLBACK TO SAVEPOINT aiplat_migrate; RELEASE SAVEPOINT aiplat_migrate";
 
 /// How an object stands.
 #[derive(Clone, Debug, Default)]
@@ -51,11 +57,14 @@ struct Work<'a> {
     progress: Vec<Progress>,
     /// How long a statement may still wait for a lock in the transaction under way.
     patience: Duration,
+    /// Whether a statement was cancelled: what tidies up after it is not.
+    cancelled: AtomicBool,
 }
 
 pub(super) async fn put_back(store: &Postgres, repair: Repair<'_>) -> Vec<Result<(), StoreError>> {
     let progress = vec![Progress::default(); repair.pieces.len()];
-    let mut work = Work { store, repair, progress, patience: LOCK_TIMEOUT };
+    let mut work =
+        Work { store, repair, progress, patience: LOCK_TIMEOUT, cancelled: AtomicBool::default() };
     let broken = work.all().await.err();
     let ended =
         work.progress.into_iter().map(|one| match (one.is_done, one.why.or(broken.clone())) {
@@ -223,16 +232,17 @@ impl Work<'_> {
         let mut kept = Vec::new();
         let mut groups: Vec<Vec<Try>> = vec![open.iter().map(|at| (*at, 0)).collect()];
         while let Some(group) = groups.pop() {
-            self.run("SAVEPOINT aiplat_migrate_group").await?;
-            let ended = self.attempt(&group, picture).await?;
-            match ended {
-                Group::Kept(done) => kept.extend(done),
+            self.run(SAVE).await?;
+            match self.attempt(&group, picture).await? {
+                Group::Kept(done) => {
+                    self.run(KEEP).await?;
+                    kept.extend(done);
+                }
                 Group::Undone(parts) => {
-                    self.run("ROLLBACK TO SAVEPOINT aiplat_migrate_group").await?;
+                    self.run(TAKE_BACK).await?;
                     groups.extend(parts.into_iter().rev());
                 }
             }
-            self.run("RELEASE SAVEPOINT aiplat_migrate_group").await?;
         }
         Ok(kept)
     }
@@ -286,11 +296,9 @@ impl Work<'_> {
                         // What the transaction has locked by now, others wait for.
                         self.patience = IMPATIENCE;
                     }
-                    self.run("ROLLBACK TO SAVEPOINT aiplat_migrate_one").await?;
-                    self.run("RELEASE SAVEPOINT aiplat_migrate_one").await?;
                     let earlier = self.progress[at].why.take().filter(|_| number > way);
                     self.progress[at].why = Some(match earlier {
-                        Some(first) => error.detail(format!("done otherwise: {first}")),
+                        Some(first) => error.detail(format!("before that: {first}")),
                         None => error,
                     });
                 }
@@ -300,14 +308,18 @@ impl Work<'_> {
     }
 
     async fn by_way(&self, at: usize, number: usize) -> Result<(), StoreError> {
-        self.run("SAVEPOINT aiplat_migrate_one").await?;
         let way = &self.repair.pieces[at].sql.ways[number];
         let carried = match &way.carried {
             Some(question) => self.ask(question).await?.join(";\n"),
             None => String::new(),
         };
-        self.run(&self.sealed(at, &way.sql, &carried)).await?;
-        self.run("RELEASE SAVEPOINT aiplat_migrate_one").await
+        // By itself: what cannot be parsed fails before anything of its message is run.
+        self.run(SAVE).await?;
+        let ended = self.run(&format!("{}\n;\n{KEEP}", self.sealed(at, &way.sql, &carried))).await;
+        if ended.as_ref().is_err_and(|error| error.kind != StoreErrorKind::Unreachable) {
+            self.run(TAKE_BACK).await?;
+        }
+        ended
     }
 
     /// A message that puts an object back and writes its event.
@@ -325,24 +337,23 @@ impl Work<'_> {
     /// The picture that the transaction under way has. To ask makes a transaction read only, so that it
     /// is done behind a savepoint.
     async fn look(&self) -> Result<Shape, StoreError> {
-        self.run("SAVEPOINT aiplat_migrate_look").await?;
-        let picture = shape::within(self.store, &ALL).await?;
+        self.run(SAVE).await?;
+        let picture = shape::within(self.store, &ALL).await;
+        self.run(TAKE_BACK).await?;
+        let picture = picture?;
         let picture = match self.store.settings.shape.contains(&Recorded::Grants) {
             true => picture,
             false => rights::beside_owner(picture),
         };
-        self.run("ROLLBACK TO SAVEPOINT aiplat_migrate_look").await?;
-        self.run("RELEASE SAVEPOINT aiplat_migrate_look").await?;
         Ok(picture)
     }
 
     /// The first column that `question` gives, in the fixed environment.
     async fn ask(&self, question: &str) -> Result<Vec<String>, StoreError> {
-        self.run("SAVEPOINT aiplat_migrate_look").await?;
-        let answer = self.first_column(question).await?;
-        self.run("ROLLBACK TO SAVEPOINT aiplat_migrate_look").await?;
-        self.run("RELEASE SAVEPOINT aiplat_migrate_look").await?;
-        Ok(answer)
+        self.run(SAVE).await?;
+        let answer = self.first_column(question).await;
+        self.run(TAKE_BACK).await?;
+        answer
     }
 
     async fn first_column(&self, question: &str) -> Result<Vec<String>, StoreError> {
@@ -421,7 +432,8 @@ impl Work<'_> {
         store.blocker.forget();
         let answer = tokio::select! {
             answer = &mut sent => answer,
-            () = self.repair.cancel.cancelled() => {
+            () = self.repair.cancel.cancelled(), if !self.cancelled.load(Ordering::Relaxed) => {
+                self.cancelled.store(true, Ordering::Relaxed);
                 // A statement that ends by itself in this moment is as good; the answer tells.
                 let _ = store.session.cancel().await;
                 sent.await
