@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::journal::Claim;
 use super::{Ledger, LockedLedger};
-use crate::postgres::literal;
+use crate::postgres::{OWN_ROLE, literal};
 use crate::stores::Seal;
 use crate::stores::StoreKind;
 
@@ -61,6 +61,7 @@ impl LockedLedger {
             [&token, after].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
+            // Another role may not even look into the ledger's schema, so this is no part of a function there.
             close: format!("{OWN_ROLE};\n{}", with_values(&self.sql(close), &values)),
             token,
         }
@@ -77,12 +78,6 @@ impl Ledger {
         )
     }
 }
-
-/// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
-/// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
-/// says: it comes first.
-const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
-                        pg_catalog.set_config('role', NULL, false)";
 
 fn jsonb(value: &Value) -> String {
     literal(&value.to_string())

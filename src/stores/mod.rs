@@ -19,8 +19,8 @@ pub mod weaviate;
 
 pub use adapter::Store;
 pub use contract::{
-    Audit, Before, Beside, Depth, Done, Effect, Failure, Job, Limits, Loss, Position, Probe,
-    Progress, Pulse, Seal, Standing, Stop, Unit, Violation, Why,
+    Audit, Before, Beside, Depth, Done, Effect, Failure, Finding, Foreseen, Job, Limits, Loss,
+    Part, Position, Probe, Progress, Pulse, Seal, Standing, Stop, Unit, Violation, Why,
 };
 pub use drift::{Drift, Ignored, drift};
 pub use heal::{Heal, heal};

@@ -9,6 +9,7 @@ use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 
 use super::Postgres;
+use super::rehearsal;
 use super::split::Index;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
@@ -45,6 +46,9 @@ pub(super) fn apply<'a>(
     job: Job<'a>,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
     match (&step.manner, job.seal.clone()) {
+        (Manner::Transaction, Some(seal)) if job.limits.keeps_data => {
+            rehearsal::guarded(store, step, job, seal).boxed()
+        }
         (Manner::Transaction, Some(seal)) => match step.streams() {
             false => whole(store, step, job, &seal),
             true => with_copy(store, step, job, seal).boxed(),
@@ -90,13 +94,20 @@ fn whole<'a>(
     .boxed()
 }
 
-fn opening(step: &Step, seal: &Seal, limits: Limits) -> (String, usize) {
+pub(super) fn opening(step: &Step, seal: &Seal, limits: Limits) -> (String, usize) {
     let mut sql = format!("BEGIN;\n{};\n", seal.open);
     let mut statements = 2;
     if step.is_ours {
         sql.push_str(&format!("{};\n", postgres::until_commit(Names::Ours)));
         statements += 1;
     }
+    let (limits, count) = limited(limits);
+    (sql + &limits, statements + count)
+}
+
+/// SQL that sets a file's limits until the end of the transaction, and how many statements it has.
+pub(super) fn limited(limits: Limits) -> (String, usize) {
+    let (mut sql, mut statements) = (String::new(), 0);
     let settings =
         [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
     for (name, value) in settings {
@@ -110,9 +121,29 @@ fn opening(step: &Step, seal: &Seal, limits: Limits) -> (String, usize) {
 
 /// The newline ends a comment at the end of the file, the semicolon its last statement. Deferred
 /// triggers fire in the file's own environment.
+pub(super) const DEFERRED: &str = "\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n";
+
 fn closing(store: &Postgres, seal: &Seal) -> String {
+    format!("{DEFERRED}{}", commit(store, seal))
+}
+
+fn commit(store: &Postgres, seal: &Seal) -> String {
     let (close, again) = (&seal.close, store.session.set_again());
-    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{close};\nCOMMIT;\n{again}")
+    format!("{close};\nCOMMIT;\n{again}")
+}
+
+/// Settles a transaction whose step is done.
+pub(super) async fn settle(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    seal: &Seal,
+) -> Result<(), Failure> {
+    let sql = commit(store, seal);
+    // Nothing of it has a place in the file.
+    let (prefix, statements_before) = (sql.len(), usize::MAX);
+    let message = Message { sql, prefix, statements_before, base: step.span.end, first: 0 };
+    deliver(store, step, job, &message).await
 }
 
 async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
@@ -156,7 +187,20 @@ async fn with_copy(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
-    let (opening, statements_before) = opening(step, &seal, job.limits);
+    let opening = opening(step, &seal, job.limits);
+    in_pieces(store, step, &job, opening, &closing(store, &seal)).await?;
+    Ok(Done { notices: store.session.take_notices() })
+}
+
+/// Sends a step in as many messages as its COPY data demands, `closing` with the last of them, and waits
+/// for the end of each. `opening` is SQL for the first, and how many statements it has.
+pub(super) async fn in_pieces(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    (opening, statements_before): (String, usize),
+    closing: &str,
+) -> Result<(), Failure> {
     let mut message = Message {
         prefix: opening.len(),
         sql: opening,
@@ -167,7 +211,7 @@ async fn with_copy(
     for (at, statement) in step.statements.iter().enumerate() {
         let Some(data) = statement.copy_data.clone() else { continue };
         message.sql.push_str(&step.text.text[message.base..statement.span.start]);
-        deliver(store, step, &job, &message).await?;
+        deliver(store, step, job, &message).await?;
         let pieces = pieces(step, data.clone());
         let copied = copy(store, &step.text.text[statement.span.clone()], pieces);
         message = Message {
@@ -177,7 +221,7 @@ async fn with_copy(
             base: statement.span.start,
             first: at,
         };
-        match cancellable(store, &job, copied).await {
+        match cancellable(store, job, copied).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let why = format!("the data of this COPY cannot be read again: {error}");
@@ -186,7 +230,7 @@ async fn with_copy(
                 let source = StoreError::refused(why);
                 return Err(Failure { why: Why::Refused, effect: Effect::None, at, source });
             }
-            Err(broken) => return Err(fail(store, step, &job, &message, broken).await),
+            Err(broken) => return Err(fail(store, step, job, &message, broken).await),
         }
         failpoint!("postgres_copied");
         message.first = at + 1;
@@ -196,7 +240,7 @@ async fn with_copy(
         if behind > 0 {
             message.base = statement.span.end;
             message.sql = step.text.text[statement.span.end..data.start].to_string();
-            deliver(store, step, &job, &message).await?;
+            deliver(store, step, job, &message).await?;
             message.sql.clear();
             message.first += behind;
         }
@@ -205,9 +249,8 @@ async fn with_copy(
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
-    message.sql.push_str(&closing(store, &seal));
-    deliver(store, step, &job, &message).await?;
-    Ok(Done { notices: store.session.take_notices() })
+    message.sql.push_str(closing);
+    deliver(store, step, job, &message).await
 }
 
 /// Sends a part of a step and waits for its end.
@@ -344,7 +387,7 @@ async fn fail(
 }
 
 /// Ends what is open in the session, and brings it back to order.
-async fn restore(store: &Postgres) {
+pub(super) async fn restore(store: &Postgres) {
     let _ = store.session.client.batch_execute("ROLLBACK").await;
     reset(store).await;
     store.session.take_notices();

@@ -2,13 +2,20 @@
 
 mod apply;
 mod blocker;
+mod compare;
+mod figures;
 mod heal;
+mod look;
+mod outside;
+mod picture;
 mod probe;
+mod rehearsal;
 mod shape;
 mod split;
 mod steps;
 
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio_util::sync::CancellationToken;
 
 pub use steps::Step;
 
@@ -17,7 +24,8 @@ use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Foreseen, Job, Loss, Part,
+    Probe, Pulse,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -176,6 +184,19 @@ impl Connection for Postgres {
 
     async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
         probe::holds(self, step).await
+    }
+
+    fn rehearses(&self) -> bool {
+        true
+    }
+
+    async fn rehearse(
+        &self,
+        parts: &[Part<'_>],
+        pulse: &dyn Pulse,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Foreseen>, StoreError> {
+        rehearsal::rehearse(self, parts, pulse, cancel).await
     }
 
     fn apply<'a>(
