@@ -25,7 +25,18 @@ pub async fn rehearse(
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let pulse = Notices { listener, store: first.id().store, id: None };
-    let found = store.rehearse(&parts, &pulse, &interrupt.cancel).await;
+    // Nothing of it is to be kept: it ends as soon as the user wants to stop.
+    let cancel = interrupt.cancel.child_token();
+    let found = {
+        let mut found = std::pin::pin!(store.rehearse(&parts, &pulse, &cancel));
+        tokio::select! {
+            found = &mut found => found,
+            () = interrupt.stopping() => {
+                cancel.cancel();
+                found.await
+            }
+        }
+    };
     if let Some(exit) = interrupt.exit() {
         return Err(Error::new(exit, "stopped, as asked").state("nothing was undone"));
     }
@@ -50,7 +61,7 @@ fn failed(task: &Task, step: usize, failure: &Failure) -> Error {
     let message = format!("undoing {id} ({}) fails: {}", task.source.file, unit.label);
     let exit = match failure.why {
         Why::Unreachable => Exit::Unreachable,
-        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled => Exit::Failed,
+        Why::Refused | Why::Retry | Why::NotRun | Why::Apart | Why::Cancelled => Exit::Failed,
     };
     let error = store_words(Error::new(exit, message), &failure.source);
     let span = failure.at.clone().unwrap_or(unit.span.clone());
@@ -62,7 +73,7 @@ fn failed(task: &Task, step: usize, failure: &Failure) -> Error {
         error.state("nothing was undone: it failed when it was rehearsed, and was rolled back");
     match failure.why {
         Why::Retry => error.hint("run `aiplat-migrate down` again once the lock is free"),
-        Why::Refused | Why::NotRun | Why::Cancelled | Why::Unreachable => {
+        Why::Refused | Why::NotRun | Why::Apart | Why::Cancelled | Why::Unreachable => {
             error.hint("correct the cause and run `aiplat-migrate down` again")
         }
     }

@@ -83,11 +83,17 @@ fn as_options(settings: &[(&str, &str)]) -> String {
     settings.iter().map(option).collect::<Vec<_>>().join(" ")
 }
 
-/// A statement that makes the session's own role the current one again, whatever the user's SQL set.
+/// A statement that makes the session's own role the current one again, whatever the user's SQL set; for
+/// good, or until the end of the transaction.
+///
 /// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
 /// says: it comes first.
-pub const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
-                            pg_catalog.set_config('role', NULL, false)";
+pub fn own_role(until_commit: bool) -> String {
+    format!(
+        "SELECT pg_catalog.set_config('session_authorization', NULL, {until_commit}), \
+         pg_catalog.set_config('role', NULL, {until_commit})"
+    )
+}
 
 /// SQL that sets what [`options`] could not.
 pub(super) fn afterwards(purpose: Purpose) -> String {
@@ -121,7 +127,7 @@ pub fn until_reset() -> String {
     select(FIXED.iter(), false)
 }
 
-/// A question whose answer is the statement that takes [`OWN_ROLE`] and [`until_commit`] back.
+/// A question whose answer is the statement that takes [`own_role`] and [`until_commit`] back.
 pub fn as_it_is() -> String {
     let others = ["session_authorization", "role", "statement_timeout"].into_iter();
     let names = others.chain(FIXED.iter().map(|(name, _)| *name)).map(literal);
@@ -135,10 +141,11 @@ pub fn as_it_is() -> String {
 
 /// The same as [`until_commit`], for a question: whatever is asked then writes nothing.
 pub(super) fn of_question(names: Names) -> String {
-    select(fixed(names).chain(&READ_ONLY), true)
+    select(fixed(names).chain(&OF_QUESTION), true)
 }
 
-const READ_ONLY: [(&str, &str); 1] = [("transaction_read_only", "on")];
+/// A question of many parts has a high estimate and takes little time: compiling it would take more.
+const OF_QUESTION: [(&str, &str); 2] = [("transaction_read_only", "on"), ("jit", "off")];
 
 fn fixed(names: Names) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     FIXED.iter().filter(move |(name, _)| names == Names::Ours || *name != SEARCH_PATH)

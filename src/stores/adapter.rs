@@ -10,11 +10,12 @@ use std::fmt::Debug;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Finding, Foreseen, Job,
-    Loss, Part, Probe, Pulse, Standing, Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Finding, Foreseen,
+    Job, Limits, Loss, Part, Probe, Pulse, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -111,7 +112,7 @@ impl Store {
             match ended.await {
                 Ok(done) => {
                     let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
-                    Ok(Done { notices: notices.collect() })
+                    Ok(Done { notices: notices.collect(), ..done })
                 }
                 Err(mut failure) => {
                     failure.source = without(&self.secrets, failure.source);
@@ -120,6 +121,25 @@ impl Store {
             }
         }
         .boxed()
+    }
+
+    /// See [`Connection::enter`].
+    pub async fn enter(
+        &self,
+        limits: Limits,
+        (units, done): (&[Unit], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        let mut entered = self.hidden(self.connection.enter(limits, (units, done), left).await)?;
+        for what in &mut entered.missing {
+            *what = self.secrets.hide(what);
+        }
+        Ok(entered)
+    }
+
+    /// See [`Connection::leave`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.hidden(self.connection.leave().await)
     }
 
     /// See [`Connection::probe`].
@@ -212,6 +232,13 @@ pub(super) trait AnyConnection: Send + Sync {
         cancel: &'a CancellationToken,
     ) -> Answer<'a, Vec<Foreseen>>;
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        steps: (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered>;
+    fn leave(&self) -> Answer<'_, ()>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
@@ -263,6 +290,23 @@ impl<C: Connection> AnyConnection for C {
             Ok(step) => Connection::apply(self, step, job).boxed(),
             Err(error) => std::future::ready(Err(error.into())).boxed(),
         }
+    }
+
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        (units, done): (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered> {
+        async move {
+            let steps = units.iter().map(step::<C>).collect::<Result<Vec<_>, _>>()?;
+            Connection::enter(self, limits, (&steps, done), left).await
+        }
+        .boxed()
+    }
+
+    fn leave(&self) -> Answer<'_, ()> {
+        Connection::leave(self).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

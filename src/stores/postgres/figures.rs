@@ -17,6 +17,7 @@ pub(super) type Known = BTreeMap<Oid, String>;
 
 /// A relation as it can be read at this moment.
 pub(super) struct Subject {
+    pub oid: Oid,
     /// Its qualified, quoted name.
     pub name: String,
     /// Its rows may be hidden from us, and we may lift that.
@@ -54,8 +55,8 @@ pub(super) struct Figures {
 }
 
 pub(super) async fn names(look: Look<'_>) -> Result<Known, StoreError> {
-    let sql =
-        "SELECT c.oid, c.oid::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_class c";
+    let sql = "SELECT c.oid, c.oid::pg_catalog.regclass::pg_catalog.text FROM pg_catalog.pg_class c \
+               WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,S,f}'::pg_catalog.\"char\"[])";
     let rows = look.ask(Names::Users, &[sql.to_string()]).await?;
     let read = |row: &SimpleQueryRow| Some((row.get(0)?.parse().ok()?, row.get(1)?.to_string()));
     Ok(rows.iter().filter_map(read).collect())
@@ -81,7 +82,8 @@ pub(super) async fn subjects(
         let name = row.get(1).unwrap_or_default().to_string();
         let can_unhide = row.get(2) == Some("t");
         let (columns, above) = (BTreeMap::new(), Vec::new());
-        found.insert(number(&row, 0)?, Subject { name, can_unhide, columns, above });
+        let oid = number(&row, 0)?;
+        found.insert(oid, Subject { oid, name, can_unhide, columns, above });
     }
     let sql = format!(
         "SELECT attrelid, attnum, quote_ident(attname), format_type(atttypid, atttypmod) \
@@ -114,7 +116,7 @@ impl Afterwards {
     /// Asks while the step is done.
     pub async fn of(look: Look<'_>, changes: &[(Oid, Change)]) -> Result<Afterwards, StoreError> {
         let mut afterwards = Afterwards::default();
-        let changed = |(_, change): &&(Oid, Change)| matches!(change, Change::Changed(_));
+        let changed = |(_, change): &&(Oid, Change)| matches!(change, Change::Changed { .. });
         if changes.iter().any(|change| changed(&change)) {
             let subjects = subjects(look, changes).await?;
             for (oid, _) in changes.iter().filter(changed) {
@@ -215,7 +217,7 @@ impl Figures {
                     let rows = count(look, subject, &is_set, COUNTED + 1).await?;
                     self.add(Kind::Column, label, column, rows);
                 }
-                Change::Changed(_) if afterwards.is_emptied(*oid) => {
+                Change::Changed { .. } if afterwards.is_emptied(*oid) => {
                     let rows = count(look, subject, "true", COUNTED + 1).await?;
                     self.add(Kind::Table, label, "", rows);
                 }
@@ -223,7 +225,7 @@ impl Figures {
                     let rows = count(look, subject, "true", COUNTED + 1).await?;
                     self.add(Kind::Unlogged, label, "", rows);
                 }
-                Change::Changed(_) => {}
+                Change::Changed { .. } => {}
                 Change::Deleted(rows) => self.add(Kind::Deleted, label, "", exactly(*rows)),
                 Change::Moved => {
                     let before = position(look, *oid).await?;

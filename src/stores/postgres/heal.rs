@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::shape::OPTIONAL;
+use super::shape::{COMPARISON, OPTIONAL};
 use crate::postgres::literal;
 use crate::shape::{Attributes, Change};
 use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
@@ -36,6 +36,26 @@ pub(super) fn rank(kind: &str, script: &str) -> usize {
 }
 
 pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
+    // What the first version of the shape did not look at, nothing below knows how to put back.
+    let knows = |change: &&&Change| {
+        let attribute = change.attribute.as_deref();
+        OPTIONAL.contains(&attribute.unwrap_or_default())
+            || (COMPARISON.knew)(1, object.kind, attribute)
+    };
+    let (changes, newer): (Vec<_>, Vec<_>) = object.changes.iter().partition(knows);
+    if newer.is_empty() {
+        return of_kind(object);
+    }
+    let object = Drifted { changes, ..*object };
+    let mut remedy = if object.changes.is_empty() { Remedy::default() } else { of_kind(&object) };
+    for change in newer {
+        let attribute = change.attribute.as_deref().unwrap_or_default();
+        remedy.person.push(format!("{attribute}: put it back by hand, as its migration made it"));
+    }
+    remedy
+}
+
+fn of_kind(object: &Drifted<'_>) -> Remedy {
     match object.kind {
         "schema" if object.is_absent() => Remedy::sql(format!("CREATE SCHEMA {};", object.name)),
         "extension" => extension(object),
@@ -55,7 +75,7 @@ pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
         "enum" => {
             decide("labels of an enum are in use by rows, and PostgreSQL never takes one away")
         }
-        _ => decide("what it is cannot be made again from its record"),
+        _ => by_hand(object),
     }
 }
 
@@ -63,6 +83,23 @@ fn decide(why: &str) -> Remedy {
     Remedy::person(format!(
         "{why}: write a migration, or record what is there with repair --accept-drift"
     ))
+}
+
+/// For what has no steps of its own here: what a person puts back, or takes away.
+fn by_hand(object: &Drifted<'_>) -> Remedy {
+    let what = format!("{} {}", object.kind, object.name);
+    if object.recorded.is_none() {
+        return decide(&format!("{what} was made by hand: DROP it, where nobody needs it"));
+    }
+    match (object.is_absent(), object.text("definition")) {
+        (true, "") => {
+            decide(&format!("{what} is gone: put it back by hand, as its migration made it"))
+        }
+        (true, definition) => decide(&format!("put it back by hand: {}", definition.trim_end())),
+        (false, _) => {
+            decide(&format!("put it back by hand: ALTER {what}, or DROP it and make it again"))
+        }
+    }
 }
 
 fn extension(object: &Drifted<'_>) -> Remedy {
@@ -438,8 +475,12 @@ pub(super) fn part_of(object: &str, attributes: &Attributes) -> Vec<String> {
     let text = |attribute: &str| attributes.get(attribute).and_then(Value::as_str);
     match object.split_once(' ') {
         Some(("column", name)) => of_relation(split_last(name).0),
-        Some(("constraint" | "trigger" | "policy", name)) => of_relation(named_on(name).1),
-        Some(("index", _)) => text("table").map(of_relation).unwrap_or_default(),
+        Some(("constraint" | "trigger" | "policy" | "rule", name)) => of_relation(named_on(name).1),
+        Some(("index" | "statistics", _)) => text("table").map(of_relation).unwrap_or_default(),
+        // What a range type brings along.
+        Some(("function", _)) => {
+            text("of type").map(|name| format!("range type {name}")).into_iter().collect()
+        }
         Some(("sequence", _)) => {
             text("owned by").map(|column| format!("column {column}")).into_iter().collect()
         }

@@ -63,10 +63,6 @@ const AT_ONCE: &[&str] = &[
     "pg_logical_emit_message",
     "pg_replication_origin_drop",
     "pg_replication_origin_advance",
-    "pg_advisory_unlock",
-    "pg_advisory_unlock_shared",
-    "pg_advisory_unlock_all",
-    "pg_stat_reset",
     "lo_export",
 ];
 
@@ -105,6 +101,10 @@ pub(super) async fn reaching(store: &Postgres, parts: &[Part<'_>]) -> Result<Rea
              ON v.name = e.extname AND v.version = e.extversion AND v.trusted \
            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' \
            AND d.refclassid = 'pg_extension'::regclass) \
+         UNION ALL SELECT r.root, 'track_counts' FROM reached r JOIN source s ON s.oid = r.oid \
+         WHERE s.word = 'track_counts' \
+         UNION ALL SELECT r.root, 'COPY … PROGRAM' FROM reached r JOIN source s ON s.oid = r.oid \
+         WHERE s.word IN ('copy', 'program') GROUP BY r.root, s.oid HAVING count(DISTINCT s.word) = 2 \
          UNION ALL SELECT g.word, l.lanname FROM given g JOIN pg_language l ON l.lanname = g.word \
          WHERE l.lanispl AND NOT l.lanpltrusted",
         all.join(", "),
@@ -224,15 +224,17 @@ fn way(statement: &str, reaching: &Reaching) -> Way {
         }
         (["drop", "database", "if", "exists", ..], _) => return drops_database(&tokens, 4),
         (["drop", "database", ..], _) => return drops_database(&tokens, 2),
-        (["copy", rest @ ..], _) if rest.contains(&"program") => {
-            return Way::Outside("a program of the server's machine acts at once".to_string());
-        }
         (["copy", rest @ ..], _) if writes_file(rest) => {
-            return Way::Outside("a file of the server's machine is written at once".to_string());
+            return Way::Outside("a file on the server's machine is written at once".to_string());
         }
         _ => {}
     }
     let words = words(&tokens);
+    if words.contains("copy") && words.contains("program") {
+        return Way::Outside(
+            "what a program on the server's machine does is not taken back".to_string(),
+        );
+    }
     if words.contains("track_counts") {
         return Way::Outside("it sets whether rows are counted".to_string());
     }

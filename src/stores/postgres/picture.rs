@@ -27,7 +27,7 @@ struct Relation {
     deleted: u64,
     /// By number: the type, its modifier.
     columns: BTreeMap<i16, (Oid, i32)>,
-    /// Whether this transaction holds the lock of a writer.
+    /// Whether this transaction holds the lock of a writer, or of TRUNCATE.
     written: bool,
 }
 
@@ -35,13 +35,21 @@ struct Relation {
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
     /// It is not there any more; a partitioned table holds nothing by itself.
-    Gone { holds: bool },
+    Gone {
+        /// Whether it had rows of its own.
+        holds: bool,
+    },
     /// This column is not there any more.
     ColumnGone(i16),
     /// So many rows were deleted.
     Deleted(u64),
-    /// Its values may be others now. The columns that stay, and whether their type is another.
-    Changed(Vec<(i16, bool)>),
+    /// Its values may be others now.
+    Changed {
+        /// The columns that stay, and whether their type is another.
+        columns: Vec<(i16, bool)>,
+        /// Whether it was rewritten or emptied, not only updated.
+        rewritten: bool,
+    },
     /// A crash would empty it.
     Unlogged,
     /// A sequence has another state.
@@ -54,11 +62,27 @@ pub(super) enum Change {
     Pages(u64),
 }
 
+impl Change {
+    /// Whether only an exclusive lock lets it happen.
+    pub fn is_exclusive(&self) -> bool {
+        match self {
+            Change::Gone { holds } => *holds,
+            Change::ColumnGone(_) | Change::Unlogged => true,
+            Change::Changed { rewritten, .. } => *rewritten,
+            Change::Deleted(_)
+            | Change::Moved
+            | Change::Foreign
+            | Change::LargeObjects(_)
+            | Change::Pages(_) => false,
+        }
+    }
+}
+
 const SQL: &str = "SELECT c.oid, c.relkind, c.relpersistence, c.relfilenode, \
      pg_catalog.pg_stat_get_xact_tuples_updated(c.oid), \
      pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), \
      c.relkind = 'f' AND EXISTS (SELECT FROM pg_catalog.pg_locks l \
-       WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.mode = 'RowExclusiveLock'), \
+       WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.mode IN ('RowExclusiveLock', 'AccessExclusiveLock')), \
      (SELECT string_agg(concat_ws(' ', attnum, atttypid, atttypmod), ',') FROM pg_catalog.pg_attribute \
       WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '') \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -137,7 +161,7 @@ impl Relation {
                 if deleted > 0 {
                     found.push(Change::Deleted(deleted));
                 } else if updated > 0 || rewritten {
-                    found.push(Change::Changed(self.staying(was)));
+                    found.push(Change::Changed { columns: self.staying(was), rewritten });
                 }
                 found
             }

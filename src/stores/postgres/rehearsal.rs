@@ -13,18 +13,17 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Postgres;
-use super::apply::{self, DEFERRED};
+use super::apply::{self, Message};
 use super::compare::Pair;
 use super::figures::{Afterwards, Figures, Known, names, subjects};
 use super::look::{Left, Look};
 use super::outside::{self, Reaching};
 use super::picture::{Change, Oid, Picture};
 use super::steps::Step;
-use crate::postgres::{Names, OWN_ROLE, identifier, store_error};
+use crate::postgres::{Names, identifier, own_role, store_error};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::contract::{
-    Before, Done, Effect, Endpoint, Failure, Finding, Foreseen, Job, Limits, Loss, Part, Pulse,
-    Seal, Why,
+    Before, Done, Effect, Endpoint, Failure, Finding, Foreseen, Job, Loss, Part, Pulse, Seal, Why,
 };
 
 /// How long a rehearsal may take, with all its attempts, and how long its locks are held therefore.
@@ -131,7 +130,7 @@ impl<'a> Rehearsal<'a> {
         self.known = names(self.look()).await.map_err(unseen)?;
         let parts = self.parts;
         for (at, part) in parts.iter().enumerate() {
-            self.open(at, part.limits).await?;
+            self.open(at, part).await?;
             for step in part.done..part.units.len() {
                 self.at = (at, step);
                 self.step(part, step).await?;
@@ -145,22 +144,30 @@ impl<'a> Rehearsal<'a> {
         done.map_err(|error| store_error(&error).into())
     }
 
-    /// Brings the session back to how it began, as the end of a file does, and sets the limits of the next.
-    async fn open(&mut self, at: usize, limits: Limits) -> Result<(), Failure> {
+    /// Brings the session back to how it began, as the end of a file does, and to where the steps of the
+    /// next one that are done have left theirs.
+    async fn open(&mut self, at: usize, part: &Part<'_>) -> Result<(), Failure> {
+        if at > 0 {
+            let again = self.store.session.set_again();
+            self.do_sql(&format!(
+                "{}; RESET ALL; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+                 DISCARD SEQUENCES;\n{again}",
+                own_role(false)
+            ))
+            .await?;
+        }
         let left = self.until.saturating_duration_since(Instant::now()).max(PAUSE);
-        let limit = limits.statement_timeout.unwrap_or(left).min(left);
-        let (limits, _) = apply::limited(Limits { statement_timeout: Some(limit), ..limits });
-        let again = self.store.session.set_again();
-        let reset = match at {
-            0 => String::new(),
-            _ => format!(
-                "{OWN_ROLE}; RESET ALL; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
-                 DISCARD SEQUENCES;\n{again}\n;"
-            ),
-        };
-        self.do_sql(&format!("{reset}{limits}")).await?;
+        let limit = part.limits.statement_timeout.unwrap_or(left).min(left);
+        self.do_sql(&apply::limit("SET LOCAL", "statement_timeout", limit)).await?;
+        if let Some(limit) = part.limits.lock_timeout {
+            self.do_sql(&apply::limit("SET LOCAL", "lock_timeout", limit)).await?;
+        }
         if !counts_rows(self.look()).await.map_err(unseen)? {
             self.tell(at, 0, unknown(NOT_COUNTED.to_string()));
+        }
+        let done = part.units[..part.done].iter().filter_map(|unit| unit.step.of_store::<Step>());
+        for step in done.filter(|step| step.sets_up()) {
+            self.do_sql(step.sql()).await?;
         }
         Ok(())
     }
@@ -174,6 +181,9 @@ impl<'a> Rehearsal<'a> {
         self.is_cut |= left.is_cut;
         for loss in left.unknown {
             self.tell(self.at.0, at, loss);
+        }
+        if let Some(failure) = apply::other_text(&self.store, &left.step) {
+            return Err(failure);
         }
         let before = Before::absent();
         let job = Job {
@@ -191,7 +201,19 @@ impl<'a> Rehearsal<'a> {
         for loss in losses {
             self.tell(self.at.0, at, loss);
         }
-        self.compare_positions(positions).await
+        self.compare_positions(positions).await?;
+        self.defer_again().await
+    }
+
+    /// Constraints that are deferred by nature are so again, as they are in the next transaction.
+    async fn defer_again(&self) -> Result<(), Failure> {
+        let sql = "SELECT string_agg(format('%I.%I', n.nspname, c.conname), ', ') \
+                   FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.condeferred";
+        let rows = self.look().ask(Names::Ours, &[sql.to_string()]).await.map_err(unseen)?;
+        match rows.first().and_then(|row| row.get(0)) {
+            Some(names) => self.do_sql(&format!("SET CONSTRAINTS {names} DEFERRED")).await,
+            None => Ok(()),
+        }
     }
 
     /// Finds the sequences that `setval` set back, which nobody could see in the text.
@@ -219,7 +241,7 @@ impl<'a> Rehearsal<'a> {
             return Ok(());
         }
         // After a failure there is no transaction any more, and that is only a warning.
-        let mut sql = format!("ROLLBACK; {OWN_ROLE}; RESET ALL");
+        let mut sql = format!("ROLLBACK; {}; RESET ALL", own_role(false));
         for (oid, at) in &self.set_back {
             sql.push_str(&format!(
                 "; SELECT pg_catalog.setval('{oid}'::pg_catalog.regclass, {at})"
@@ -353,6 +375,7 @@ async fn examine(
     let afterwards = Afterwards::of(look, &changes).await.map_err(unseen)?;
     execute(store, &format!("ROLLBACK TO SAVEPOINT {STEP}; RELEASE SAVEPOINT {STEP}")).await?;
     forget(look, &prepared).await?;
+    hold(look, &changes).await?;
     let mut figures = Figures::default();
     figures.count(look, known, &changes, &afterwards).await.map_err(unseen)?;
     let pairs = copies(look, &changes, &afterwards).await.map_err(unseen)?;
@@ -363,6 +386,25 @@ async fn examine(
         figures.add_compared(known, (pair.oid, &pair.subject), found);
     }
     Ok(figures.losses())
+}
+
+/// Takes the locks again that the step had and that went with it, so that no row comes between its count
+/// and the step. Who may not take one, could not drop the table but by a function of its owner's.
+async fn hold(look: Look<'_>, changes: &[(Oid, Change)]) -> Result<(), Failure> {
+    for subject in subjects(look, changes).await.map_err(unseen)?.values() {
+        if !changes.iter().any(|(oid, change)| *oid == subject.oid && change.is_exclusive()) {
+            continue;
+        }
+        let lock = format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE", subject.name);
+        match look.make(&[lock]).await {
+            Err(error) if error.code.as_deref() == Some(super::MAY_NOT) => {}
+            Err(error) if error.code.as_deref() == Some("55P03") => {
+                return Err(Failure { why: Why::Retry, ..error.into() });
+            }
+            held => held.map_err(unseen)?,
+        }
+    }
+    Ok(())
 }
 
 /// The statements that the session has prepared.
@@ -388,7 +430,9 @@ async fn execute(store: &Postgres, sql: &str) -> Result<(), Failure> {
 
 /// The step, and the triggers that it deferred.
 async fn run(store: &Postgres, step: &Step, job: &Job<'_>) -> Result<(), Failure> {
-    apply::in_pieces(store, step, job, (String::new(), 0), DEFERRED).await
+    let mut message = apply::in_pieces(store, step, job, Message::of(step)).await?;
+    message.fire_deferred();
+    apply::deliver(store, step, job, &message).await
 }
 
 /// Copies of the tables whose values may be others afterwards.
@@ -400,7 +444,7 @@ async fn copies(
     let mut pairs = Vec::new();
     let mut before = subjects(look, changes).await?;
     for (oid, change) in changes {
-        let Change::Changed(columns) = change else { continue };
+        let Change::Changed { columns, .. } = change else { continue };
         if afterwards.is_emptied(*oid) {
             continue;
         }
@@ -419,23 +463,21 @@ pub(super) async fn guarded(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
+    if let Some(failure) = apply::other_text(store, step) {
+        return Err(failure);
+    }
     let losses = match losses_of(store, step, &job, &seal).await {
         Ok(losses) => losses,
-        Err(failure) => {
-            apply::restore(store).await;
-            return Err(failure);
-        }
+        Err(failure) => return Err(apply::restored(store, step, failure).await),
     };
-    if !losses.is_empty() {
-        apply::restore(store).await;
-        let source = StoreError::refused("it would lose data, which was not there before");
-        let source = losses.into_iter().fold(source, |source, loss| source.detail(loss.what));
-        let source = source.hint("to lose it on purpose: --allow-data-loss");
-        return Err(Failure { why: Why::Refused, effect: Effect::None, at: None, source });
+    if losses.is_empty() {
+        return apply::settle(store, step, &job, &seal).await;
     }
-    let notices = store.session.take_notices();
-    apply::settle(store, step, &job, &seal).await?;
-    Ok(Done { notices })
+    let source = StoreError::refused("it would lose data, which was not there before");
+    let source = losses.into_iter().fold(source, |source, loss| source.detail(loss.what));
+    let source = source.hint("to lose it on purpose: --allow-data-loss");
+    let failure = Failure { why: Why::Refused, effect: Effect::None, at: None, source };
+    Err(apply::restored(store, step, failure).await)
 }
 
 async fn losses_of(
@@ -445,8 +487,8 @@ async fn losses_of(
     seal: &Seal,
 ) -> Result<Vec<Loss>, Failure> {
     let look = Look { store, left: Left::Each(LIMIT) };
-    let (opening, _) = apply::opening(step, seal, job.limits);
-    execute(store, &opening).await?;
+    let opening = apply::opening(step, seal, job.limits);
+    apply::deliver(store, step, job, &opening).await?;
     if !counts_rows(look).await.map_err(unseen)? {
         return Ok(vec![unknown(NOT_COUNTED.to_string())]);
     }

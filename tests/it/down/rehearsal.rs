@@ -207,3 +207,56 @@ fn a_rehearsal_that_is_killed_leaves_nothing() {
     env.run(&["down", "--yes"]).expect(0);
     assert_eq!(env.sql("SELECT to_regclass('a')"), ["NULL"]);
 }
+
+/// What is written over there is not counted here.
+#[test]
+fn writes_to_foreign_tables_are_seen_by_their_locks() {
+    let env = TestEnv::new();
+    let url = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+    let (who, place) =
+        url.split_once("://").and_then(|(_, rest)| rest.split_once('@')).expect("url");
+    let (user, password) = who.split_once(':').expect("password");
+    let port = place.split_once('/').and_then(|(host, _)| host.split_once(':')).expect("port").1;
+    env.sql(&format!(
+        "CREATE EXTENSION postgres_fdw; CREATE TABLE far (id int); INSERT INTO far VALUES (1), (2); \
+         CREATE SERVER loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '{port}', dbname 'NAME'); \
+         CREATE USER MAPPING FOR CURRENT_USER SERVER loop OPTIONS (user '{user}', password '{password}')"
+    ));
+    let make = "CREATE FOREIGN TABLE near (id int) SERVER loop OPTIONS (table_name 'far');";
+    migration(&env, 1, make, "SELECT * FROM near; DROP FOREIGN TABLE near;");
+    for (version, undo) in
+        (2..).zip(["DELETE FROM near;", "TRUNCATE near;", "UPDATE near SET id = 0;"])
+    {
+        migration(&env, version, "SELECT 1;", undo);
+    }
+    env.run(&["up"]).expect(0);
+    for _ in 0..3 {
+        env.run(&["down", "--yes"])
+            .expect(1)
+            .says(&["what is written to the foreign table near is on another server"]);
+        assert_eq!(env.sql("SELECT array_agg(id ORDER BY id) FROM far"), ["{1,2}"]);
+        env.sql(
+            "UPDATE aiplat_migrate.ledger SET state = 'undone' WHERE id = \
+                 (SELECT max(id) FROM aiplat_migrate.ledger WHERE state = 'applied')",
+        );
+    }
+    env.run(&["down", "--yes"]).expect(0);
+}
+
+/// Each file has a transaction of its own: what the end of one fires at once is deferred in the next.
+#[test]
+fn deferred_constraints_are_deferred_in_each_file() {
+    let env = TestEnv::new();
+    let make = "create table a (id int primary key); create table b (a int references a deferrable initially deferred);";
+    migration(&env, 1, make, "insert into b values (2); insert into a values (2);");
+    migration(&env, 2, "select 1;", "insert into b values (1); insert into a values (1);");
+    migration(
+        &env,
+        3,
+        "select 1;",
+        "-- transaction: off\nbegin; insert into b values (3); insert into a values (3); commit;",
+    );
+    env.run(&["up"]).expect(0);
+    env.run(&["down", "--all", "--yes"]).expect(0);
+    assert_eq!(env.sql("SELECT count(*) FROM b"), ["3"]);
+}
