@@ -32,7 +32,7 @@ const NOT_IN_A_BLOCK: [&str; 2] = ["25001", "2D000"];
 const READ_ONLY: &str = "25006";
 
 /// A message and where in it the step's own text lies.
-struct Message {
+pub(super) struct Message {
     sql: String,
     /// The bytes of `sql` before the step's text.
     prefix: usize,
@@ -44,6 +44,31 @@ struct Message {
     first: usize,
     /// How many statements are complete once the COMMIT in it is, if there is one.
     committed: Option<usize>,
+}
+
+impl Message {
+    /// One that begins with the step's own text.
+    pub(super) fn of(step: &Step) -> Message {
+        Message {
+            sql: String::new(),
+            prefix: 0,
+            statements_before: 0,
+            base: step.span.start,
+            first: 0,
+            committed: None,
+        }
+    }
+
+    /// One that comes behind all of the step's own text.
+    fn behind(step: &Step) -> Message {
+        Message { base: step.span.end, first: step.statements.len(), ..Message::of(step) }
+    }
+
+    /// Ends the step's own text. The newline ends a comment at the end of the file, the semicolon its last
+    /// statement. Deferred triggers fire in the file's own environment.
+    pub(super) fn fire_deferred(&mut self) {
+        self.sql.push_str("\n;\nSET CONSTRAINTS ALL IMMEDIATE");
+    }
 }
 
 /// What a message that was carried out told, apart from what the step's own statements gave.
@@ -83,7 +108,7 @@ pub(super) fn apply<'a>(
 }
 
 /// Refuses a text that this session would take for another one than was parsed.
-fn other_text(store: &Postgres, step: &Step) -> Option<Failure> {
+pub(super) fn other_text(store: &Postgres, step: &Step) -> Option<Failure> {
     let place = step.backslash.clone().filter(|_| store.has_escapes && !step.is_ours)?;
     let source = StoreError::refused(
         "a text with a backslash, and `standard_conforming_strings` is off for this role, database or URL",
@@ -149,7 +174,7 @@ async fn ended(
 
 /// What comes before the step's own text. A statement in a file's session has a savepoint in front of
 /// it, which is gone if the statement ended the transaction: RESET ALL would take the seal's own mark.
-fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
+pub(super) fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
     let mut parts = vec!["BEGIN".to_string()];
     match step.is_guarded() {
         true => parts.push(format!("SAVEPOINT {}", savepoint(seal))),
@@ -177,7 +202,7 @@ fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
     }
 }
 
-fn limit(set: &str, name: &str, value: Duration) -> String {
+pub(super) fn limit(set: &str, name: &str, value: Duration) -> String {
     format!("{set} {name} = {}", value.as_millis())
 }
 
@@ -185,10 +210,10 @@ fn savepoint(seal: &Seal) -> String {
     format!("aiplat_migrate_{}", seal.token.trim_matches('\''))
 }
 
-/// Ends `message`, which holds the last of the step's own text. The newline ends a comment at the end of
-/// the file, the semicolon its last statement. Deferred triggers fire in the file's own environment.
+/// Ends `message`, which holds the last of the step's own text.
 fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
-    let mut parts = vec!["SET CONSTRAINTS ALL IMMEDIATE".to_string()];
+    message.fire_deferred();
+    let mut parts = Vec::new();
     if step.is_guarded() {
         parts.push(format!("RELEASE SAVEPOINT {}", savepoint(seal)));
         parts.push(seal.open.clone());
@@ -199,13 +224,13 @@ fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
     parts.extend(seal.close.iter().cloned());
     parts.push("COMMIT".to_string());
     let own = step.statements.len().saturating_sub(message.first);
-    message.committed = Some(message.statements_before + own + parts.len());
+    message.committed = Some(message.statements_before + own + 1 + parts.len());
     let share = store.settings.condition.as_deref();
     let after = match step.keeps_session() {
         true => session::ask_state(share),
         false => format!("{}{}", store.session.set_again(), session::ask_share(share)),
     };
-    message.sql.push_str(&format!("\n;\n{};\n{after}", parts.join(";\n")));
+    message.sql.push_str(&format!(";\n{};\n{after}", parts.join(";\n")));
 }
 
 async fn send(store: &Postgres, sql: String) -> Result<Told, Broken> {
@@ -266,22 +291,42 @@ async fn with_copy(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
-    let mut message = opening(step, &seal, job.limits);
+    let message = opening(step, &seal, job.limits);
+    let mut message = in_pieces(store, step, &job, message).await?;
+    close(store, step, &seal, &mut message);
+    let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
+    ended(store, step, &job, &message, answer).await
+}
+
+/// Settles a transaction in which the step is done.
+pub(super) async fn settle(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    seal: &Seal,
+) -> Result<Done, Failure> {
+    let mut message = Message::behind(step);
+    close(store, step, seal, &mut message);
+    let answer = cancellable(store, job, send(store, message.sql.clone())).await;
+    ended(store, step, job, &message, answer).await
+}
+
+/// Sends a step in as many messages as its COPY data demands, `message` being the first, and waits for the
+/// end of each but the last: that is given back.
+pub(super) async fn in_pieces(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    mut message: Message,
+) -> Result<Message, Failure> {
     for (at, statement) in step.statements.iter().enumerate() {
         let Some(data) = statement.copy_data.clone() else { continue };
         message.sql.push_str(&step.text.text[message.base..statement.span.start]);
-        deliver(store, step, &job, &message).await?;
+        deliver(store, step, job, &message).await?;
         let pieces = pieces(step, data.clone());
         let copied = copy(store, &step.text.text[statement.span.clone()], pieces);
-        message = Message {
-            sql: String::new(),
-            prefix: 0,
-            statements_before: 0,
-            base: statement.span.start,
-            first: at,
-            committed: None,
-        };
-        match cancellable(store, &job, copied).await {
+        message = Message { base: statement.span.start, first: at, ..Message::of(step) };
+        match cancellable(store, job, copied).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let why = format!("the data of this COPY cannot be read again: {error}");
@@ -290,7 +335,7 @@ async fn with_copy(
                 let failure = Failure { why: Why::Refused, effect: Effect::None, at, source };
                 return Err(restored(store, step, failure).await);
             }
-            Err(broken) => return Err(fail(store, step, &job, &message, broken).await),
+            Err(broken) => return Err(fail(store, step, job, &message, broken).await),
         }
         failpoint!("postgres_copied");
         message.first = at + 1;
@@ -300,7 +345,7 @@ async fn with_copy(
         if behind > 0 {
             message.base = statement.span.end;
             message.sql = step.text.text[statement.span.end..data.start].to_string();
-            deliver(store, step, &job, &message).await?;
+            deliver(store, step, job, &message).await?;
             message.sql.clear();
             message.first += behind;
         }
@@ -309,13 +354,11 @@ async fn with_copy(
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
-    close(store, step, &seal, &mut message);
-    let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
-    ended(store, step, &job, &message, answer).await
+    Ok(message)
 }
 
 /// Sends a part of a step and waits for its end.
-async fn deliver(
+pub(super) async fn deliver(
     store: &Postgres,
     step: &Step,
     job: &Job<'_>,
@@ -372,14 +415,7 @@ async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failu
     if let Some(set) = &set {
         client.batch_execute(set).await.map_err(|error| Failure::from(store_error(&error)))?;
     }
-    let message = Message {
-        sql: step.sql().to_string(),
-        prefix: 0,
-        statements_before: 0,
-        base: step.span.start,
-        first: 0,
-        committed: None,
-    };
+    let message = Message { sql: step.sql().to_string(), ..Message::of(step) };
     failpoint!("postgres_alone:before");
     let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
     failpoint!("postgres_alone:after");
@@ -512,7 +548,7 @@ fn behind(mut source: StoreError) -> StoreError {
 
 /// Ends what is open in the session; after a whole file, and after a statement of our own, brings it back
 /// to how it began. Where that cannot be done, nothing more may run there.
-async fn restored(store: &Postgres, step: &Step, failure: Failure) -> Failure {
+pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) -> Failure {
     let ended = match store.session.client.batch_execute("ROLLBACK").await {
         Ok(()) if step.keeps_session() => Ok(()),
         Ok(()) => reset(store).await.map(|_| ()).map_err(|broken| broken.error),
