@@ -62,7 +62,9 @@ impl Rendered {
 
     /// The same with blanks in these places of the text.
     pub fn blanked<'s>(&self, places: impl Iterator<Item = &'s Span>) -> Rendered {
-        Rendered { text: psql::blanked(&self.text, places), ..self.clone() }
+        let text = psql::blanked(&self.text, places);
+        let (names, large) = (self.names.clone(), self.large.clone());
+        Rendered { text, names, large, segments: self.segments.clone(), length: self.length }
     }
 
     /// The offset in the file of the byte `at` of the rendered text.

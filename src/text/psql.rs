@@ -126,7 +126,7 @@ impl Mistake {
 pub(super) struct Scanner<'t> {
     text: &'t str,
     at: usize,
-    statement: Statement,
+    statement: Statement<'t>,
     passed: Vec<Span>,
     data: Vec<Span>,
     mistakes: Vec<Mistake>,
@@ -139,10 +139,10 @@ pub(super) struct Scanner<'t> {
 
 /// What was seen of a statement so far.
 #[derive(Default)]
-struct Statement {
+struct Statement<'t> {
     first: First,
-    /// The last word or sign, in lower case.
-    previous: String,
+    /// The last word or sign.
+    previous: &'t str,
     /// Whether a colon is SQL, for each bracket that is open: `a[1:2]`, `JSON_OBJECT('a': 1)`.
     open: Vec<bool>,
     from_stdin: bool,
@@ -213,7 +213,8 @@ impl<'t> Scanner<'t> {
 
     /// Takes a token; whether it ends a `COPY … FROM stdin`.
     fn token(&mut self, kind: TokenKind, span: Span) -> Result<bool, ScriptError> {
-        let word = &self.text[span.clone()];
+        let text = self.text;
+        let word = &text[span.clone()];
         match kind {
             TokenKind::Whitespace | TokenKind::LineComment => return Ok(false),
             TokenKind::BlockComment { terminated } => {
@@ -245,13 +246,15 @@ impl<'t> Scanner<'t> {
         {
             self.statement.setting = Some(setting);
         }
-        self.statement.previous = word.to_lowercase();
+        self.statement.previous = word;
         Ok(false)
     }
 
     fn open(&mut self, kind: TokenKind, span: &Span) -> Result<(), ScriptError> {
         let is_slice = kind == TokenKind::OpenBracket;
-        let is_json = self.statement.previous.starts_with("json_object");
+        let is_json = ["json_object", "json_objectagg"]
+            .iter()
+            .any(|name| self.statement.previous.eq_ignore_ascii_case(name));
         let is_inside = self.statement.open.last().is_some_and(|inside| *inside);
         self.statement.open.push(is_slice || is_json || is_inside);
         if self.statement.open.len() > DEEPEST {
@@ -282,10 +285,11 @@ impl<'t> Scanner<'t> {
             }
             First::Copy if statement.open.is_empty() && (is("stdin") || is("stdout")) => {
                 // To the server they are the same: the client's end of the line.
-                match statement.previous.as_str() {
-                    "from" => statement.from_stdin = true,
-                    "to" => self.copy_to_client(span),
-                    _ => {}
+                let follows = |other: &str| statement.previous.eq_ignore_ascii_case(other);
+                if follows("from") {
+                    statement.from_stdin = true;
+                } else if follows("to") {
+                    self.copy_to_client(span);
                 }
             }
             First::Set if is_name && is("standard_conforming_strings") => {
