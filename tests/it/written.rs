@@ -242,6 +242,7 @@ fn transactions_that_a_file_may_not_control() {
         ("start transaction read only; commit;", "how its transaction", ":1:1"),
         ("begin; create table a (); prepare transaction 'x';", "may not prepare", ":1:27"),
         ("begin; set local search_path = x; commit; create table a ();", "would not end", ":1:8"),
+        ("set local search_path = x; begin; commit; create table a ();", "would last", ":1:1"),
         ("-- transaction: off\nbegin;\nvacuum;\ncommit;", "between BEGIN and COMMIT", ":3:1"),
         ("-- transaction: off\ncreate table a ();\ncommit;", "did not begin", ":3:1"),
         ("-- transaction: off\ncreate table a ();\nbegin;", "no COMMIT", ":3:1"),

@@ -58,8 +58,9 @@ pub(super) fn blocks(
                 .hint("write COMMIT; where the transaction is to end, or delete BEGIN"),
         );
     }
-    if !apart {
+    if !apart && !blocks.is_empty() {
         mistakes.extend(blocks.iter().flat_map(|block| outlives(*block, statements, text)));
+        mistakes.extend(without_effect(&blocks, statements, text));
     }
     (blocks, mistakes)
 }
@@ -77,6 +78,19 @@ fn outlives(block: Block, statements: &[Statement], text: &str) -> Option<Script
         "put `-- transaction: off` on the first line, where BEGIN … COMMIT is a step of its own; or put what \
          follows the COMMIT into the next migration",
     ))
+}
+
+/// Refuses a SET LOCAL and the like outside the blocks of a file that has some: to psql it ends with
+/// itself, and here it would last.
+fn without_effect(blocks: &[Block], statements: &[Statement], text: &str) -> Vec<ScriptError> {
+    let is_inside = |at: usize| blocks.iter().any(|block| block.begin < at && at < block.commit);
+    let outside = statements.iter().enumerate().filter(|(at, _)| !is_inside(*at));
+    let found = outside.filter(|(_, one)| ends_at_commit(&text[one.span.clone()]));
+    let told = |(_, one): (usize, &Statement)| {
+        mistake(one, text, "outside BEGIN … COMMIT this ends with itself, and here it would last")
+            .hint("move it between BEGIN and COMMIT, or delete it; to set something for the file: SET")
+    };
+    found.map(told).collect()
 }
 
 /// Whether what a statement does ends with its transaction.

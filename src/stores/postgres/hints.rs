@@ -27,8 +27,8 @@ pub(super) fn way_out(
             "its own COMMIT is passed over: write SET CONSTRAINTS ALL IMMEDIATE; in its place, or {OFF}"
         ),
         "55006" if is_pending() => {
-            "write SET CONSTRAINTS ALL IMMEDIATE; before this statement, or put it into the next \
-             migration"
+            "where deferred triggers have not fired yet: write SET CONSTRAINTS ALL IMMEDIATE; before this \
+             statement, or put it into the next migration"
                 .to_string()
         }
         "25001" | "2D000" if step.manner == Manner::Transaction => OFF.to_string(),

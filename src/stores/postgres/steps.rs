@@ -431,6 +431,7 @@ mod tests {
             ("begin; set local a.b = 1; commit; select 1;", 7),
             ("begin; create temp table a () on commit drop; commit; select 1;", 7),
             ("begin; select set_config('a.b', '1', true); commit; select 1;", 7),
+            ("set local a.b = 1; begin; select 1; commit;", 0),
             ("-- transaction: off\nbegin; vacuum; commit;", 27),
             ("-- transaction: off\nselect 1; commit;", 30),
         ] {
