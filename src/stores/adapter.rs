@@ -11,10 +11,11 @@ use std::fmt::Debug;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
-    Probe, Repair, Standing, Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Finding, Foreseen,
+    Job, Limits, Loss, Part, Probe, Pulse, Repair, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -77,6 +78,30 @@ impl Store {
             loss.what = self.secrets.hide(&loss.what);
         }
         Ok(losses)
+    }
+
+    /// See [`Connection::rehearses`].
+    pub fn rehearses(&self) -> bool {
+        self.connection.rehearses()
+    }
+
+    /// See [`Connection::rehearse`].
+    pub async fn rehearse(
+        &self,
+        parts: &[Part<'_>],
+        pulse: &dyn Pulse,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Foreseen>, StoreError> {
+        let mut found = self.hidden(self.connection.rehearse(parts, pulse, cancel).await)?;
+        for foreseen in &mut found {
+            match &mut foreseen.finding {
+                Finding::Loss(loss) => loss.what = self.secrets.hide(&loss.what),
+                Finding::Failure(failure) => {
+                    failure.source = without(&self.secrets, failure.source.clone());
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// See [`Connection::apply`]: what is to be sent is sent at once, not when the future is first
@@ -205,6 +230,13 @@ pub(super) trait AnyConnection: Send + Sync {
     fn expel<'a>(&'a self, dead: &'a [String]) -> Answer<'a, ()>;
     fn before<'a>(&'a self, unit: &'a Unit, recorded: &'a Shape) -> Answer<'a, Before>;
     fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>>;
+    fn rehearses(&self) -> bool;
+    fn rehearse<'a>(
+        &'a self,
+        parts: &'a [Part<'a>],
+        pulse: &'a dyn Pulse,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Vec<Foreseen>>;
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
     fn enter<'a>(
         &'a self,
@@ -245,6 +277,19 @@ impl<C: Connection> AnyConnection for C {
 
     fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>> {
         async { Connection::holds(self, step::<C>(unit)?).await }.boxed()
+    }
+
+    fn rehearses(&self) -> bool {
+        Connection::rehearses(self)
+    }
+
+    fn rehearse<'a>(
+        &'a self,
+        parts: &'a [Part<'a>],
+        pulse: &'a dyn Pulse,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Vec<Foreseen>> {
+        Connection::rehearse(self, parts, pulse, cancel).boxed()
     }
 
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {

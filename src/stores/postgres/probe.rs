@@ -290,7 +290,7 @@ async fn exists(store: &Postgres, name: &str) -> Result<bool, StoreError> {
 }
 
 /// Rows are counted up to this many.
-const COUNTED: i64 = 1_000_000;
+pub(super) const COUNTED: i64 = 1_000_000;
 
 pub(super) async fn holds(store: &Postgres, step: &Step) -> Result<Vec<Loss>, StoreError> {
     let mut found = Vec::new();
@@ -335,7 +335,7 @@ fn first_line(sql: &str) -> &str {
 }
 
 /// How many rows there are.
-enum Rows {
+pub(super) enum Rows {
     Known(i64),
     /// They cannot be counted, and why.
     Hidden(String),
@@ -343,18 +343,34 @@ enum Rows {
 
 impl Rows {
     fn loss(self, what: &str, verb: &str) -> Option<Loss> {
-        let known = |what| Some(Loss { what, known: true });
         let comma = if verb.starts_with("which") { "," } else { "" };
+        let figure = self.of("row");
         match self {
             Rows::Known(0) => None,
-            Rows::Known(1) => known(format!("{what}{comma} {verb} 1 row")),
-            Rows::Known(rows) if rows > COUNTED => {
-                known(format!("{what}{comma} {verb} more than {COUNTED} rows"))
+            Rows::Known(_) => {
+                Some(Loss { what: format!("{what}{comma} {verb} {figure}"), known: true })
             }
-            Rows::Known(rows) => known(format!("{what}{comma} {verb} {rows} rows")),
             Rows::Hidden(why) => {
                 Some(Loss { what: format!("{what} cannot be counted: {why}"), known: false })
             }
+        }
+    }
+
+    /// The figure in words, counted in the word for `one`.
+    pub(super) fn of(&self, one: &str) -> String {
+        match self {
+            Rows::Known(1) => format!("1 {one}"),
+            Rows::Known(rows) if *rows > COUNTED => format!("more than {COUNTED} {one}s"),
+            Rows::Known(rows) => format!("{rows} {one}s"),
+            Rows::Hidden(_) => format!("{one}s that cannot be counted"),
+        }
+    }
+
+    /// Both together; what cannot be counted stays so.
+    pub(super) fn plus(self, other: Rows) -> Rows {
+        match (self, other) {
+            (Rows::Known(one), Rows::Known(other)) => Rows::Known(one.saturating_add(other)),
+            (Rows::Hidden(why), _) | (_, Rows::Hidden(why)) => Rows::Hidden(why),
         }
     }
 }
