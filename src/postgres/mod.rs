@@ -27,6 +27,9 @@ use crate::store_error::StoreError;
 pub const DAMAGED: &str = "tables or functions of the ledger were dropped: restore its schema from a backup \
                            (pg_restore --schema), then: aiplat-migrate status";
 
+/// The server's codes for a table, a function or a schema that is not there.
+pub const DAMAGES: [&str; 3] = ["42P01", "42883", "3F000"];
+
 /// One session of the server: its client, its notices, and what it takes to cancel a statement.
 pub struct Session {
     /// The client; requests are pipelined in the order in which their futures are first polled.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::Value;
-use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::Postgres;
@@ -16,8 +16,7 @@ use super::rehearsal;
 use super::session;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
-use crate::postgres::DAMAGED;
-use crate::postgres::{self, Names, store_error};
+use crate::postgres::{self, DAMAGED, DAMAGES, Names, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Done, Effect, Entered, Failure, Job, Limits, Operation, Seal, Why};
 use crate::text::{LargeData, Span};
@@ -207,12 +206,17 @@ fn savepoint(seal: &Seal) -> String {
 /// the file, the semicolon its last statement.
 fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
     let mut parts = vec![DEFERRED.to_string()];
+    // However short the time is that the file has given to a statement: nothing takes less than this.
+    parts.push(match step.keeps_session() {
+        true => session::unhurried(),
+        false => "SET LOCAL statement_timeout = 0".to_string(),
+    });
     if step.is_guarded() {
         parts.push(format!("RELEASE SAVEPOINT {}", savepoint(seal)));
         parts.push(seal.open.clone());
     }
     if step.keeps_session() {
-        parts.extend(session::leave_state());
+        parts.push(session::leave_state());
     }
     parts.extend(seal.close.iter().cloned());
     parts.push("COMMIT".to_string());
@@ -505,7 +509,8 @@ async fn fail(
     if is_behind(step, message, &broken) {
         source = behind(source);
     }
-    if let Some(hint) = broken.error.as_db_error().and_then(|db| way_out(step, db, at.as_ref())) {
+    let hint = |db| way_out(step, db, at.as_ref(), sign_at(message, db));
+    if let Some(hint) = broken.error.as_db_error().and_then(hint) {
         source.details.extend(source.hint.map(|server| format!("hint: {server}")));
         source.hint = Some(hint);
     }
@@ -522,35 +527,48 @@ fn is_apart(step: &Step, job: &Job<'_>, message: &Message, broken: &Broken) -> b
         && if of_ours { code == READ_ONLY } else { NOT_IN_A_BLOCK.contains(&code) }
 }
 
+/// What stands where the error is.
+fn sign_at(message: &Message, error: &DbError) -> Option<char> {
+    match error.position()? {
+        ErrorPosition::Original(position) => {
+            message.sql.chars().nth((*position as usize).checked_sub(1)?)
+        }
+        ErrorPosition::Internal { .. } => None,
+    }
+}
+
 /// Whether it is not the file that failed, but what the tool writes behind it.
 fn is_behind(step: &Step, message: &Message, broken: &Broken) -> bool {
-    let left = step.statements.len().saturating_sub(message.first);
-    // The first behind them checks the file's own deferred constraints.
-    let behind = message.statements_before + left + 1;
-    match broken.error.as_db_error().and_then(|db| db.position()) {
+    let Some(db) = broken.error.as_db_error().filter(|_| message.committed.is_some()) else {
+        return false;
+    };
+    let own = step.statements.len().saturating_sub(message.first);
+    match db.position() {
         Some(ErrorPosition::Original(position)) => {
             let end = message.prefix + step.span.end.saturating_sub(message.base);
             let start = message.sql.char_indices().nth((*position as usize).saturating_sub(1));
             start.is_some_and(|(at, _)| at > end)
         }
-        Some(ErrorPosition::Internal { .. }) | None => broken.completed >= behind,
+        // The first behind them checks the file's own deferred constraints.
+        Some(ErrorPosition::Internal { .. }) | None => {
+            broken.completed > message.statements_before + own
+        }
     }
 }
 
 /// What is told of that: none of the tool's own SQL.
 fn behind(mut source: StoreError) -> StoreError {
-    source.details.retain(|detail| !detail.starts_with("context: "));
-    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
-    source.hint = match source.code.as_deref() {
-        Some("42P01" | "42883" | "42703" | "3F000") => Some(DAMAGED.to_string()),
-        Some("57014") => Some(
+    let hint = match source.code.as_deref() {
+        Some(code) if DAMAGES.contains(&code) => DAMAGED,
+        Some("57014") => {
             "a statement_timeout that a file sets itself holds for that row as well: write it in the header, \
              `-- statement_timeout: …`"
-                .to_string(),
-        ),
-        _ => source.hint,
+        }
+        _ => return source,
     };
-    source
+    source.details.retain(|detail| !detail.starts_with("context: "));
+    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
+    source.hint(hint)
 }
 
 /// Ends what is open in the session; after a whole file, and after a statement of our own, brings it back
@@ -564,6 +582,10 @@ pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) ->
     store.session.take_notices();
     match ended {
         Ok(()) => failure,
+        Err(error) if error.code().is_some_and(|code| DAMAGES.contains(&code.code())) => {
+            let source = failure.source.detail(store_error(&error).to_string()).hint(DAMAGED);
+            Failure { source, ..failure }
+        }
         Err(error) => {
             let source = StoreError::unreachable("the session cannot be brought back to order")
                 .detail(store_error(&error).to_string())
