@@ -184,7 +184,8 @@ impl Work<'_> {
             steps: self.task.units.len(),
             label: unit.label.clone(),
         });
-        if self.task.direction == Direction::Down && !self.context.allow_data_loss {
+        // An atomic one is looked at in its own transaction.
+        if self.task.limits.keeps_data && !unit.atomic {
             refuse_loss(self.store, self.task, step).await.map_err(|losses| match losses {
                 Ok(losses) => loss_error(self.task, &unit.label, &losses)
                     .state(format!("steps before it are undone and recorded: {step}")),
@@ -488,7 +489,7 @@ fn inverse(unit: &Unit, before: &Before) -> Inverse {
 }
 
 /// The data that unit number `step` of `task` would lose now, if any; or the store's failure to say.
-pub(super) async fn refuse_loss(
+async fn refuse_loss(
     store: &Store,
     task: &Task,
     step: usize,

@@ -15,6 +15,7 @@ mod heal;
 mod journalled;
 mod lanes;
 mod notices;
+mod rehearsal;
 mod sealed;
 mod shapes;
 mod task;
@@ -26,6 +27,7 @@ pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 use notices::Notices;
+pub use rehearsal::{Placed, rehearse};
 pub use shapes::{Pictures, before_pictures, keep, record};
 pub use task::{Task, Undoing, left, to_apply, to_undo};
 

@@ -180,7 +180,7 @@ fn limits(script: &Script) -> Limits {
     Limits {
         lock_timeout: script.header.lock_timeout,
         statement_timeout: script.header.statement_timeout,
-        rate: None,
+        ..Limits::default()
     }
 }
 

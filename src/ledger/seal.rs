@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::journal::Claim;
 use super::{Ledger, LockedLedger};
-use crate::postgres::literal;
+use crate::postgres::{OWN_ROLE, OWN_ROLE_UNTIL_COMMIT, literal};
 use crate::stores::{SESSION, Seal, StoreKind};
 
 impl LockedLedger {
@@ -68,7 +68,9 @@ impl LockedLedger {
             [&token, after].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
-            close: vec![own.to_string(), with_values(&self.sql(close), &values)],
+            // Another role may not even look into the ledger's schema, so this is no part of a function there.
+            // A statement_timeout that the file has set is for its own statements.
+            close: vec![format!("{own}, {UNHURRIED}"), with_values(&self.sql(close), &values)],
             token,
         }
     }
@@ -85,22 +87,8 @@ impl Ledger {
     }
 }
 
-/// The ledger's statements run as the role that connected, however short the time that the file has
-/// given to a statement.
-///
-/// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
-/// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
-/// says: it comes first. A statement_timeout that the file has set is for its own statements.
-const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
-                        pg_catalog.set_config('role', NULL, false), \
-                        pg_catalog.set_config('statement_timeout', '0', true), \
-                        pg_catalog.set_config('lock_timeout', '0', true)";
-
-/// The same in a file's own session, which goes on as the file has set it.
-const OWN_ROLE_UNTIL_COMMIT: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, true), \
-                                     pg_catalog.set_config('role', NULL, true), \
-                                     pg_catalog.set_config('statement_timeout', '0', true), \
-                                     pg_catalog.set_config('lock_timeout', '0', true)";
+const UNHURRIED: &str = "pg_catalog.set_config('statement_timeout', '0', true), \
+                         pg_catalog.set_config('lock_timeout', '0', true)";
 
 fn jsonb(value: &Value) -> String {
     literal(&value.to_string())

@@ -15,7 +15,9 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use environment::{BEGAN, Names, Purpose, until_commit, until_reset};
+pub use environment::{
+    BEGAN, Names, OWN_ROLE, OWN_ROLE_UNTIL_COMMIT, Purpose, as_it_is, until_commit, until_reset,
+};
 pub use errors::{connection_error, spares_the_session, store_error};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::remedy::{Heal, Sql, Verdict};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::text::Span;
@@ -147,11 +148,26 @@ pub trait Connection: Send + Sync + 'static {
         recorded: &Shape,
     ) -> impl Future<Output = Result<Before, StoreError>> + Send;
 
-    /// The data that `step` would lose now; nothing where it loses none.
+    /// The data that `step` would lose now, as far as its text tells; nothing where it loses none.
     fn holds(
         &self,
         step: &Self::Step,
     ) -> impl Future<Output = Result<Vec<Loss>, StoreError>> + Send;
+
+    /// Whether it can do the steps of a plan and take them back, and so tell by itself what they lose.
+    fn rehearses(&self) -> bool {
+        false
+    }
+
+    /// Does the `parts` of a plan in this order, looks what they lose, and takes all of it back.
+    fn rehearse(
+        &self,
+        _parts: &[Part<'_>],
+        _pulse: &dyn Pulse,
+        _cancel: &CancellationToken,
+    ) -> impl Future<Output = Result<Vec<Foreseen>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
 
     /// Applies `step`. Where `window` is above 1, what is to be sent is sent when this is called, not when
     /// the future is first polled.
@@ -175,6 +191,16 @@ pub trait Connection: Send + Sync + 'static {
     /// Ends it: nothing that it left in the session reaches the next migration.
     fn leave(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         std::future::ready(Ok(()))
+    }
+
+    /// Puts objects back by SQL, as many of them as can be; what became of each, in their order. Called only
+    /// for a store whose remedies are SQL.
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        let none = |_| Err(StoreError::refused("this store puts nothing back by SQL"));
+        std::future::ready(repair.pieces.iter().map(none).collect())
     }
 
     /// What became of `step`, claimed by a run that ended without settling it.
@@ -293,6 +319,37 @@ pub struct Loss {
     pub known: bool,
 }
 
+/// What a plan does to one store by one migration.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The migration's steps.
+    pub units: &'a [Unit],
+    /// How many of them an earlier run did.
+    pub done: usize,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Something that the rehearsal of a plan found.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The part of the plan, by its number.
+    pub part: usize,
+    /// The step of the part, by its number.
+    pub step: usize,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// What a rehearsal finds at a step.
+#[derive(Debug)]
+pub enum Finding {
+    /// It loses data.
+    Loss(Loss),
+    /// It fails, and nothing after it was looked at.
+    Failure(Failure),
+}
+
 /// Pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
 /// Only the PostgreSQL store puts them around a file; it never reads them.
 #[derive(Clone, Debug)]
@@ -354,6 +411,9 @@ pub struct Limits {
     pub statement_timeout: Option<Duration>,
     /// How many items (keys, documents) a long step may change per second; `None`: no limit.
     pub rate: Option<NonZeroU32>,
+    /// Whether it must not lose data: where the store sees in the step's own transaction that it does, the
+    /// transaction is rolled back.
+    pub keeps_data: bool,
 }
 
 /// One unit to apply.
@@ -374,6 +434,30 @@ pub struct Job<'a> {
     pub pulse: &'a dyn Pulse,
     /// When it fires, the store cancels the operation on the server and returns [`Why::Cancelled`].
     pub cancel: CancellationToken,
+}
+
+/// What is to be put back by SQL.
+pub struct Repair<'a> {
+    /// The objects, in an order that respects what needs what.
+    pub pieces: Vec<Piece<'a>>,
+    /// Judges by the pictures before and after.
+    pub judge: &'a (dyn Fn(&Shape, &Shape) -> Verdict + Sync),
+    /// Whether the lock is still held, and nobody wants the run to stop.
+    pub may_go_on: &'a (dyn Fn() -> bool + Sync),
+    /// Where notices go.
+    pub pulse: &'a dyn Pulse,
+    /// When it fires, the statement under way is cancelled on the server.
+    pub cancel: CancellationToken,
+}
+
+/// One object that is to be put back by SQL.
+pub struct Piece<'a> {
+    /// The object, and how it differs.
+    pub heal: &'a Heal,
+    /// What puts it back.
+    pub sql: &'a Sql,
+    /// Goes around it in its transaction, and writes its event.
+    pub seal: Seal,
 }
 
 /// Implemented by `execute`: journals a position, checks the lock, shows progress.

@@ -1,7 +1,9 @@
 //! `down`: what it takes back, in which order, and what it refuses.
 
 mod live;
+mod losses;
 mod points;
+mod rehearsal;
 
 use std::io::Write;
 use std::process::Stdio;
@@ -338,28 +340,6 @@ fn each_store_by_itself_stops_all_the_others() {
         2
     );
     env.run(&["down", "--all", "--yes", "--allow-data-loss"]).expect(0);
-}
-
-#[test]
-fn what_nobody_can_see_into_counts_as_a_loss() {
-    for (undo, said) in [
-        ("do $$ begin execute 'drop table a'; end $$;", "DO block"),
-        ("select wipe();", "function call"),
-        ("insert into a select wipe();", "function call"),
-        ("set search_path to x; drop table a;", "SET search_path"),
-        ("drop type mood cascade;", "DROP TYPE … CASCADE"),
-    ] {
-        let env = TestEnv::new();
-        env.file("migrations/postgres/V1__a.sql", "create table a (id int); create type mood as enum ('x'); create function wipe() returns int language sql as 'delete from a returning 1';");
-        env.file("migrations/postgres/U1__a.sql", undo);
-        env.run(&["up"]).expect(0);
-        env.run(&["down", "--yes"]).expect(1).says(&[
-            "this would lose data",
-            said,
-            "nothing was undone",
-        ]);
-        assert_eq!(env.ledger(), ["postgres 1 applied"]);
-    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use super::Postgres;
 use super::alone::Work;
 use super::hints::way_out;
+use super::rehearsal;
 use super::session;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
@@ -31,8 +32,8 @@ const NOT_IN_A_BLOCK: [&str; 2] = ["25001", "2D000"];
 const READ_ONLY: &str = "25006";
 
 /// A message and where in it the step's own text lies.
-struct Message {
-    sql: String,
+pub(super) struct Message {
+    pub(super) sql: String,
     /// The bytes of `sql` before the step's text.
     prefix: usize,
     /// The statements of `sql` before the step's first.
@@ -44,6 +45,23 @@ struct Message {
     /// How many statements are complete once the COMMIT in it is, if there is one.
     committed: Option<usize>,
 }
+
+impl Message {
+    /// One with nothing in it yet, for what stands in the step's text from `base` on.
+    fn at(base: usize) -> Message {
+        Message {
+            sql: String::new(),
+            prefix: 0,
+            statements_before: 0,
+            base,
+            first: 0,
+            committed: None,
+        }
+    }
+}
+
+/// Fires the triggers that the file deferred, in the file's own environment.
+const DEFERRED: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// What a message that was carried out told, apart from what the step's own statements gave.
 #[derive(Default)]
@@ -69,6 +87,9 @@ pub(super) fn apply<'a>(
         return std::future::ready(Err(failure)).boxed();
     }
     match (&step.manner, job.seal.clone()) {
+        (Manner::Transaction | Manner::Statement { .. }, Some(seal)) if job.limits.keeps_data => {
+            rehearsal::guarded(store, step, job, seal).boxed()
+        }
         (Manner::Transaction | Manner::Statement { .. }, Some(seal)) => match step.streams() {
             false => whole(store, step, job, &seal),
             true => with_copy(store, step, job, seal).boxed(),
@@ -148,7 +169,7 @@ async fn ended(
 
 /// What comes before the step's own text. A statement in a file's session has a savepoint in front of
 /// it, which is gone if the statement ended the transaction: RESET ALL would take the seal's own mark.
-fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
+pub(super) fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
     let mut parts = vec!["BEGIN".to_string()];
     match step.is_guarded() {
         true => parts.push(format!("SAVEPOINT {}", savepoint(seal))),
@@ -158,22 +179,19 @@ fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
         parts.push(postgres::until_commit(Names::Ours));
     }
     if step.manner == Manner::Transaction {
-        let settings = [
-            ("lock_timeout", limits.lock_timeout),
-            ("statement_timeout", limits.statement_timeout),
-        ];
-        let set = |(name, value): (&str, Option<Duration>)| Some(limit("SET LOCAL", name, value?));
-        parts.extend(settings.into_iter().filter_map(set));
+        parts.extend(limited("SET LOCAL", limits));
     }
     let sql = format!("{};\n", parts.join(";\n"));
-    Message {
-        prefix: sql.len(),
-        sql,
-        statements_before: parts.len(),
-        base: step.span.start,
-        first: 0,
-        committed: None,
-    }
+    let (prefix, statements_before) = (sql.len(), parts.len());
+    Message { sql, prefix, statements_before, ..Message::at(step.span.start) }
+}
+
+/// Statements that set a file's limits.
+pub(super) fn limited(set: &str, limits: Limits) -> Vec<String> {
+    let settings =
+        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
+    let one = |(name, value): (&str, Option<Duration>)| Some(limit(set, name, value?));
+    settings.into_iter().filter_map(one).collect()
 }
 
 fn limit(set: &str, name: &str, value: Duration) -> String {
@@ -185,17 +203,20 @@ fn savepoint(seal: &Seal) -> String {
 }
 
 /// Ends `message`, which holds the last of the step's own text. The newline ends a comment at the end of
-/// the file, the semicolon its last statement. Deferred triggers fire in the file's own environment.
+/// the file, the semicolon its last statement.
 fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
-    let mut parts = vec!["SET CONSTRAINTS ALL IMMEDIATE".to_string()];
+    let mut parts = vec![DEFERRED.to_string()];
     // However short the time is that the file has given to a statement: nothing takes less than this.
-    parts.push("SET LOCAL statement_timeout = 0".to_string());
+    parts.push(match step.keeps_session() {
+        true => session::unhurried(),
+        false => "SET LOCAL statement_timeout = 0".to_string(),
+    });
     if step.is_guarded() {
         parts.push(format!("RELEASE SAVEPOINT {}", savepoint(seal)));
         parts.push(seal.open.clone());
     }
     if step.keeps_session() {
-        parts.extend(session::leave_state());
+        parts.push(session::leave_state());
     }
     parts.extend(seal.close.iter().cloned());
     parts.push("COMMIT".to_string());
@@ -253,7 +274,7 @@ async fn cancellable<T>(
     tokio::select! {
         answer = &mut sent => return answer,
         () = job.cancel.cancelled() => {}
-        never = super::blocker::watch(store, job) => match never {},
+        never = super::blocker::watch(store, job.limits.lock_timeout, job.pulse) => match never {},
     }
     // A statement that ends by itself in this moment is as good; the answer tells.
     let _ = store.session.cancel().await;
@@ -267,22 +288,54 @@ async fn with_copy(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
-    let mut message = opening(step, &seal, job.limits);
+    let message = opening(step, &seal, job.limits);
+    let end = |message: &mut Message| close(store, step, &seal, message);
+    let (message, answer) = in_pieces(store, step, &job, message, &end).await?;
+    ended(store, step, &job, &message, answer).await
+}
+
+/// Does a step in the transaction under way, and the triggers that it deferred.
+pub(super) async fn run(store: &Postgres, step: &Step, job: &Job<'_>) -> Result<(), Failure> {
+    let message = Message::at(step.span.start);
+    let end = |message: &mut Message| message.sql.push_str(&format!("\n;\n{DEFERRED}"));
+    let (message, answer) = in_pieces(store, step, job, message, &end).await?;
+    match answer {
+        Ok(_) => Ok(()),
+        Err(broken) => Err(fail(store, step, job, &message, broken).await),
+    }
+}
+
+/// Settles a transaction in which the step is done.
+pub(super) async fn settle(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    seal: &Seal,
+) -> Result<Done, Failure> {
+    // Nothing of it has a place in the file.
+    let mut message = Message { first: step.statements.len(), ..Message::at(step.span.end) };
+    close(store, step, seal, &mut message);
+    let answer = cancellable(store, job, send(store, message.sql.clone())).await;
+    ended(store, step, job, &message, answer).await
+}
+
+/// Sends a step in as many messages as its COPY data demands, and waits for the end of each but the last,
+/// which `end` completes: the message, and its answer.
+async fn in_pieces(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    mut message: Message,
+    end: &(dyn Fn(&mut Message) + Sync),
+) -> Result<(Message, Result<Told, Broken>), Failure> {
     for (at, statement) in step.statements.iter().enumerate() {
         let Some(data) = statement.copy_data.clone() else { continue };
         message.sql.push_str(&step.text.text[message.base..statement.span.start]);
-        deliver(store, step, &job, &message).await?;
+        deliver(store, step, job, &message).await?;
         let pieces = pieces(step, data.clone());
         let copied = copy(store, &step.text.text[statement.span.clone()], pieces);
-        message = Message {
-            sql: String::new(),
-            prefix: 0,
-            statements_before: 0,
-            base: statement.span.start,
-            first: at,
-            committed: None,
-        };
-        match cancellable(store, &job, copied).await {
+        message = Message { first: at, ..Message::at(statement.span.start) };
+        match cancellable(store, job, copied).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let why = format!("the data of this COPY cannot be read again: {error}");
@@ -291,7 +344,7 @@ async fn with_copy(
                 let failure = Failure { why: Why::Refused, effect: Effect::None, at, source };
                 return Err(restored(store, step, failure).await);
             }
-            Err(broken) => return Err(fail(store, step, &job, &message, broken).await),
+            Err(broken) => return Err(fail(store, step, job, &message, broken).await),
         }
         failpoint!("postgres_copied");
         message.first = at + 1;
@@ -301,7 +354,7 @@ async fn with_copy(
         if behind > 0 {
             message.base = statement.span.end;
             message.sql = step.text.text[statement.span.end..data.start].to_string();
-            deliver(store, step, &job, &message).await?;
+            deliver(store, step, job, &message).await?;
             message.sql.clear();
             message.first += behind;
         }
@@ -310,9 +363,9 @@ async fn with_copy(
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
-    close(store, step, &seal, &mut message);
-    let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
-    ended(store, step, &job, &message, answer).await
+    end(&mut message);
+    let answer = cancellable(store, job, send(store, message.sql.clone())).await;
+    Ok((message, answer))
 }
 
 /// Sends a part of a step and waits for its end.
@@ -373,14 +426,7 @@ async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failu
     if let Some(set) = &set {
         client.batch_execute(set).await.map_err(|error| Failure::from(store_error(&error)))?;
     }
-    let message = Message {
-        sql: step.sql().to_string(),
-        prefix: 0,
-        statements_before: 0,
-        base: step.span.start,
-        first: 0,
-        committed: None,
-    };
+    let message = Message { sql: step.sql().to_string(), ..Message::at(step.span.start) };
     failpoint!("postgres_alone:before");
     let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
     failpoint!("postgres_alone:after");
@@ -527,7 +573,7 @@ fn behind(mut source: StoreError) -> StoreError {
 
 /// Ends what is open in the session; after a whole file, and after a statement of our own, brings it back
 /// to how it began. Where that cannot be done, nothing more may run there.
-async fn restored(store: &Postgres, step: &Step, failure: Failure) -> Failure {
+pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) -> Failure {
     let ended = match store.session.client.batch_execute("ROLLBACK").await {
         Ok(()) if step.keeps_session() => Ok(()),
         Ok(()) => reset(store).await.map(|_| ()).map_err(|broken| broken.error),
@@ -577,13 +623,8 @@ pub(super) async fn enter(
     if steps.iter().all(|step| step.manner == Manner::Transaction) {
         return Ok(Entered::default());
     }
-    let settings =
-        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
-    for (name, value) in settings {
-        if let Some(value) = value {
-            let set = send(store, limit("SET", name, value)).await;
-            set.map_err(|broken| store_error(&broken.error))?;
-        }
+    for set in limited("SET", limits) {
+        send(store, set).await.map_err(|broken| store_error(&broken.error))?;
     }
     if done == 0 {
         return Ok(Entered::default());

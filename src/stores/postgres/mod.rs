@@ -4,9 +4,16 @@ mod alone;
 mod apply;
 mod blocker;
 mod blocks;
+mod compare;
+mod figures;
 mod heal;
 mod hints;
+mod look;
+mod outside;
+mod picture;
 mod probe;
+mod put_back;
+mod rehearsal;
 mod session;
 mod shape;
 mod split;
@@ -16,6 +23,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio_util::sync::CancellationToken;
 
 pub use steps::Step;
 
@@ -24,8 +32,8 @@ use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
-    Probe,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Foreseen, Job,
+    Limits, Loss, Part, Probe, Pulse, Repair,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -229,6 +237,19 @@ impl Connection for Postgres {
         probe::holds(self, step).await
     }
 
+    fn rehearses(&self) -> bool {
+        true
+    }
+
+    async fn rehearse(
+        &self,
+        parts: &[Part<'_>],
+        pulse: &dyn Pulse,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Foreseen>, StoreError> {
+        rehearsal::rehearse(self, parts, pulse, cancel).await
+    }
+
     fn apply<'a>(
         &'a self,
         step: &'a Step,
@@ -248,6 +269,13 @@ impl Connection for Postgres {
 
     async fn leave(&self) -> Result<(), StoreError> {
         apply::leave(self).await
+    }
+
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        put_back::put_back(self, repair)
     }
 
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {

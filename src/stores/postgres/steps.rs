@@ -312,7 +312,7 @@ fn places(step: &Step, statements: &[Statement]) -> (Span, Span) {
 }
 
 /// The first words of a statement: enough to know it again.
-fn headline(statement: &str) -> String {
+pub(super) fn headline(statement: &str) -> String {
     let words: Vec<&str> = statement.split_whitespace().take(8).collect();
     let line = words.join(" ");
     let cut = line.find('(').map_or(line.as_str(), |at| line[..at].trim_end());
