@@ -216,7 +216,9 @@ impl Migrator {
         let touched = self.touched(&tasks, snapshot);
         let (stores, first_met) = self.meet(touched, stores, locked, snapshot, down.wait).await?;
         Losses::of(&tasks, &stores).await?.refuse(down)?;
-        let (pictures, _) = execute::before_pictures(shapes, &stores, &self.config.ignored).await?;
+        self.warn_of_lost(snapshot, &shapes, &stores);
+        let ignored = &self.config.ignored;
+        let (pictures, _) = execute::before_pictures(snapshot, shapes, &stores, ignored).await?;
         execute::keep(locked, &first_met, &pictures).await?;
         Ok((tasks, stores))
     }

@@ -78,6 +78,13 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// SQL for the numbers of the transactions that were sealed: each has written an event.
+    pub fn sealed(&self) -> String {
+        self.sql("SELECT xmin::text FROM $schema.event")
+    }
+}
+
 /// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
 /// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
 /// says: it comes first.

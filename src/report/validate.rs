@@ -77,6 +77,8 @@ pub enum FindingKind {
     Unmanaged,
     /// A migration that nothing undoes.
     NoUndo,
+    /// The ledger lacks something, or belongs with another server.
+    Ledger,
 }
 
 /// One finding.
@@ -104,13 +106,14 @@ pub struct Finding {
 
 impl FindingKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [FindingKind; 6] = [
+    pub const ALL: [FindingKind; 7] = [
         FindingKind::Migration,
         FindingKind::Drift,
         FindingKind::SumFile,
         FindingKind::Data,
         FindingKind::Unmanaged,
         FindingKind::NoUndo,
+        FindingKind::Ledger,
     ];
 
     /// Its name, as JSON has it.
@@ -122,6 +125,7 @@ impl FindingKind {
             FindingKind::Data => "data",
             FindingKind::Unmanaged => "unmanaged",
             FindingKind::NoUndo => "no-undo",
+            FindingKind::Ledger => "ledger",
         }
     }
 
@@ -134,6 +138,7 @@ impl FindingKind {
             FindingKind::Data => "Live data breaks a contract.",
             FindingKind::Unmanaged => "An object that no migration made.",
             FindingKind::NoUndo => "A migration that nothing undoes.",
+            FindingKind::Ledger => "The ledger lacks something, or belongs with another server.",
         }
     }
 }

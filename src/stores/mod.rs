@@ -24,7 +24,7 @@ pub use contract::{
     Progress, Pulse, Seal, Standing, Stop, Unit, Violation, Why,
 };
 pub use drift::{Drift, Ignored, Leftover, drift};
-pub use effect::{caught_up, effect};
+pub use effect::{caught_up, effect, of_others, recordable};
 pub use heal::{Heal, heal};
 pub use settings::Settings;
 pub use table::StoreKind;

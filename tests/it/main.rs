@@ -5,6 +5,7 @@ mod engine;
 mod platform;
 mod down;
 mod chaos;
+mod churn;
 mod faults;
 mod fuzz;
 mod gate;

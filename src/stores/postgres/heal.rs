@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::shape::{COMPARISON, OPTIONAL};
+use super::growth::COMPARISON;
+use super::shape::OPTIONAL;
 use crate::postgres::literal;
 use crate::shape::{Attributes, Change};
 use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
@@ -208,7 +209,7 @@ fn assignments(options: &[String]) -> String {
 }
 
 /// The table (or domain) and the last part of a dotted name, quotes respected.
-fn split_last(name: &str) -> (&str, &str) {
+pub(super) fn split_last(name: &str) -> (&str, &str) {
     let mut quoted = false;
     let mut at = None;
     for (index, c) in name.char_indices() {

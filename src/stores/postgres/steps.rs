@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::heal::split_last;
 use super::split::{Class, Index, Statement, Target, index_of, split};
+use crate::shape::Attributes;
 use crate::stores::contract::{Operation, Unit};
 use crate::text::{Rendered, ScriptError, Span};
 
@@ -63,6 +65,18 @@ impl Step {
     }
 }
 
+/// Whether the last part of a name stands in `sql` as a word, in whatever case.
+fn has_word(sql: &str, name: &str) -> bool {
+    let name = name.split_once('(').map_or(name, |(name, _)| name).trim();
+    let word = split_last(name).1.trim_matches('"').to_lowercase();
+    let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+    let mut found = sql.match_indices(&word).map(|(at, _)| at);
+    !word.is_empty()
+        && found.any(|at| {
+            is_end(sql[..at].chars().next_back()) && is_end(sql[at + word.len()..].chars().next())
+        })
+}
+
 impl Operation for Step {
     fn label(&self) -> String {
         if self.manner != Manner::Transaction {
@@ -100,6 +114,14 @@ impl Operation for Step {
         let names =
             |word: &str| self.sql().to_lowercase().contains(&word.trim_matches('"').to_lowercase());
         of_server.is_none_or(|(setting, role)| names(setting) || names(role))
+    }
+
+    /// By its own word, without schema, arguments and quotes; a partition by its table's, too.
+    fn names(&self, object: &str, attributes: &Attributes) -> bool {
+        let name = super::STORE.objects.kind_and_name(object).1;
+        let table = attributes.get("partition of").and_then(Value::as_str);
+        let sql = self.sql().to_lowercase();
+        [Some(name), table].into_iter().flatten().any(|name| has_word(&sql, name))
     }
 
     fn makes(&self, _object: &str) -> bool {
