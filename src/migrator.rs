@@ -388,6 +388,7 @@ impl Migrator {
             schema: ledger.schema().to_string(),
             condition: Some(ledger.condition()),
             reset: Some(ledger.reset()),
+            sealed: Some(ledger.sealed()),
         };
         let of = |store| match self.config.stores.get(&store) {
             None => Err(unconfigured(store, "the ledger")),

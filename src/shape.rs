@@ -20,7 +20,7 @@ pub type Attributes = LiteMap<String, Value>;
 /// (`table auth.users`, `topic data-ingestion`, `keyspace session:*`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
-    /// The version of what was looked at; 0 where nobody has written it down.
+    /// The version of what was looked at; 0 where nobody has written it down. The first is not written.
     pub version: u32,
     /// The objects.
     pub objects: BTreeMap<String, Attributes>,
@@ -32,7 +32,7 @@ const VERSION: (&str, &str) = ("shape version", "is");
 impl Serialize for Shape {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        if self.version > 0 {
+        if self.version > 1 {
             map.serialize_entry(VERSION.0, &BTreeMap::from([(VERSION.1, self.version)]))?;
         }
         for (object, attributes) in &self.objects {

@@ -262,7 +262,9 @@ impl Migrator {
         if !down.allow_data_loss {
             self.losses(&tasks, &stores, true).await?.refuse(down)?;
         }
-        let (pictures, _) = execute::before_pictures(shapes, &stores, &self.config.ignored).await?;
+        self.warn_of_lost(snapshot, &shapes, &stores);
+        let ignored = &self.config.ignored;
+        let (pictures, _) = execute::before_pictures(snapshot, shapes, &stores, ignored).await?;
         execute::keep(locked, &first_met, &pictures).await?;
         Ok((tasks, stores))
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::changed::{self, Extent};
 use super::flags::{Confirm, duration};
-use super::validate::Look;
+use super::validate::{Known, Look};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Healing, Pictures, Task};
 use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State, Wanted};
@@ -141,16 +141,28 @@ impl Migrator {
         let actions = self.actions(repair, ledger, files, snapshot).await?;
         report.actions.extend(actions.iter().map(describe));
         let asked = self.ask(repair, ledger, files, snapshot, &mut report).await?;
-        let looks = self.drifted(repair, ledger).await?;
+        let looks = self.drifted(repair, ledger, snapshot).await?;
         let secrets = self.config.placeholders.secrets();
         let heals = plan_drift(repair, &looks, &secrets, &mut report);
         Ok(Planned { report, asked, heals })
     }
 
     /// What the stores look like, where this repair is about that.
-    async fn drifted(&self, repair: &Repair, ledger: &Ledger) -> Result<Vec<Look>> {
+    async fn drifted(
+        &self,
+        repair: &Repair,
+        ledger: &Ledger,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<Look>> {
         match repair.reapply || repair.accept_drift {
-            true => self.look(&ledger.shapes().await?, Duration::ZERO, Depth::Structure).await,
+            true => {
+                let known = Known::of(snapshot, ledger.shapes().await?);
+                let known = match repair.accept_identity {
+                    true => known.on_any_server(),
+                    false => known,
+                };
+                self.look(&known, Duration::ZERO, Depth::Structure).await
+            }
             false => Ok(Vec::new()),
         }
     }
@@ -311,9 +323,8 @@ impl Migrator {
             action.take(locked).await?;
         }
         let left = self.settle(repair, files, locked, &snapshot, &planned.asked).await?;
-        let looks = self.drifted(repair, locked.reader()).await?;
-        let looks: Vec<Look> =
-            looks.into_iter().filter(|look| !look.drift.changes.is_empty()).collect();
+        let looks = self.drifted(repair, locked.reader(), &snapshot).await?;
+        let looks: Vec<Look> = looks.into_iter().filter(|look| !look.is_settled()).collect();
         match repair.accept_drift {
             true => self.accept(locked, &looks).await?,
             false => self.reapply(locked, &snapshot, &looks, &planned.heals).await?,
@@ -359,7 +370,12 @@ impl Migrator {
                 execute::repair_details(object, "accepted", changes.into_iter().cloned())
             });
             let accepted = look.accepted(self.ignored(look.kind));
-            let details: Vec<Value> = details.collect();
+            let mut details: Vec<Value> = details.collect();
+            if look.has_no_shape() {
+                let anew =
+                    change("shape", Some("objects"), Value::Null, accepted.objects.len().into());
+                details.push(execute::repair_details("shape", "recorded anew", [anew]));
+            }
             locked.accept_shape(look.kind, &accepted, &details).await?;
         }
         Ok(())
@@ -491,6 +507,25 @@ fn plan_drift(
     let mut heals = Vec::new();
     for look in looks {
         let kind = look.kind;
+        if let Some(moved) = look.moved() {
+            report.left.push(format!(
+                "{moved}; if that is on purpose: aiplat-migrate repair --accept-identity --store {kind}"
+            ));
+            continue;
+        }
+        if look.has_no_shape() && !look.is_settled() {
+            let what = "what was recorded is lost";
+            match repair.accept_drift {
+                true => report.actions.push(format!(
+                    "{kind}: {what}: record all that is there now, made by migrations or not"
+                )),
+                false => report.left.push(format!(
+                    "{kind}: {what}, nothing can be put back by it: restore the ledger's table `shape`, or \
+                     record what is there: aiplat-migrate repair --accept-drift --store {kind}"
+                )),
+            }
+            continue;
+        }
         if repair.accept_drift {
             let accepted = look.drift.changes.iter();
             report.actions.extend(accepted.map(|change| format!("{kind}: record {change}")));

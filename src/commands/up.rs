@@ -117,7 +117,7 @@ impl Migrator {
         }
         if tasks.is_empty() && snapshot.unfinished.is_empty() && up.tag.is_none() {
             return match up.verify {
-                true => self.verify_live(&ledger.shapes().await?).await,
+                true => self.verify_live(snapshot, &ledger).await,
                 false => Ok(()),
             };
         }
@@ -209,8 +209,12 @@ impl Migrator {
     ) -> Result<Connected> {
         let touched = self.touched(tasks, snapshot);
         let (stores, first_met) = self.meet(touched, stores, locked, snapshot, up.wait).await?;
+        let lost = self.warn_of_lost(snapshot, &shapes, &stores);
         let (pictures, drift) =
-            execute::before_pictures(shapes, &stores, &self.config.ignored).await?;
+            execute::before_pictures(snapshot, shapes, &stores, &self.config.ignored).await?;
+        if let (Some(why), OnDrift::Fail) = (lost, up.on_drift) {
+            return Err(Error::new(Exit::Differ, why).state("nothing was applied"));
+        }
         self.heed(up.on_drift, &drift)?;
         execute::keep(locked, &first_met, &pictures).await?;
         Ok(stores)

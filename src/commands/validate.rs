@@ -10,8 +10,8 @@ use super::changed::{self, Extent};
 use super::flags::duration;
 use super::past::Records;
 use crate::error::{Error, Exit, Result};
-use crate::execute::{self, Event};
-use crate::ledger::{Ledger, Shapes, Snapshot, StoredShape, Wanted};
+use crate::execute::{self, Connected, Event, Identities};
+use crate::ledger::{Ledger, Lost, Shapes, Snapshot, StoredShape, Wanted};
 use crate::migration::{Files, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
@@ -85,7 +85,8 @@ impl Migrator {
         if report.at_work.is_none() {
             let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
             let depth = if validate.full { Depth::Full } else { Depth::Sample };
-            for look in self.look(&shapes, validate.wait, depth).await? {
+            let known = Known::of(&snapshot, shapes);
+            for look in self.look(&known, validate.wait, depth).await? {
                 let mut found = look.drifted();
                 found.extend(look.unmanaged(validate.strict));
                 found.extend(look.data(validate.strict_data));
@@ -148,18 +149,22 @@ impl Migrator {
         Ok(findings.collect())
     }
 
-    /// Looks at every store that has a recorded shape, and at its live data as `depth` says; or,
-    /// with all errors, at none.
+    /// Looks at every store that has a recorded shape, or should have one, and at its live data as
+    /// `depth` says; or, with all errors, at none.
     pub(super) async fn look(
         &self,
-        shapes: &Shapes,
+        known: &Known,
         wait: Duration,
         depth: Depth,
     ) -> Result<Vec<Look>> {
-        let chosen = shapes
+        let is_made = |kind: &StoreKind, shape: &StoredShape| {
+            !shape.recorded.objects.is_empty() || known.lost.contains_key(kind)
+        };
+        let chosen = known
+            .shapes
             .iter()
-            .filter(|(kind, shape)| self.selected(**kind) && !shape.recorded.objects.is_empty());
-        let looks = chosen.map(|(kind, shape)| self.look_at(*kind, shape, wait, depth));
+            .filter(|(kind, shape)| self.selected(**kind) && is_made(kind, shape));
+        let looks = chosen.map(|(kind, shape)| self.look_at(*kind, known, shape, (wait, depth)));
         let mut found = Vec::new();
         let mut errors = Vec::new();
         for look in futures_util::future::join_all(looks).await {
@@ -177,18 +182,11 @@ impl Migrator {
     async fn look_at(
         &self,
         kind: StoreKind,
+        known: &Known,
         shape: &StoredShape,
-        wait: Duration,
-        depth: Depth,
+        (wait, depth): (Duration, Depth),
     ) -> Result<Look> {
-        let mut look = Look {
-            kind,
-            is_missing: false,
-            recorded: Shape::default(),
-            live: Shape::default(),
-            drift: Drift::default(),
-            audit: None,
-        };
+        let mut look = Look::of(kind, known);
         let Some(settings) = self.config.stores.get(&kind) else {
             look.is_missing = true;
             return Ok(look);
@@ -201,8 +199,19 @@ impl Migrator {
             let message = format!("cannot read what is in {}", kind.title());
             execute::store_words(Error::new(error.kind.exit(), message), &error)
         };
+        if let Some(known) = known.identities.get(&kind) {
+            let live = store.identity().await.map_err(unreadable)?;
+            look.moved = live.filter(|live| live != known).map(|live| (known.clone(), live));
+        }
+        if look.moved.is_some() {
+            return Ok(look);
+        }
         let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
         look.recorded = shape.as_of(kind, &live);
+        if look.has_no_shape() {
+            look.live = live;
+            return Ok(look);
+        }
         look.drift = stores::drift(kind, &look.recorded, &live, self.ignored(kind));
         self.tell_drift(kind, look.drift.changes.iter());
         look.audit = match depth {
@@ -213,6 +222,23 @@ impl Migrator {
         };
         look.live = live;
         Ok(look)
+    }
+
+    /// Warns of the stores of a run of which part of the ledger was lost; gives back what it said last.
+    pub(super) fn warn_of_lost(
+        &self,
+        snapshot: &Snapshot,
+        shapes: &Shapes,
+        stores: &Connected,
+    ) -> Option<String> {
+        let lost = snapshot.lost(shapes);
+        let lost = lost.into_iter().filter(|(kind, _)| stores.contains_key(kind));
+        let said = lost.map(|(kind, lost)| {
+            let said = format!("{kind}: {}; {}", in_words(lost), way_out(kind, lost));
+            self.warn(said.as_str());
+            said
+        });
+        said.last()
     }
 
     pub(super) fn ignored(&self, kind: StoreKind) -> &Ignored {
@@ -236,8 +262,9 @@ impl Migrator {
     }
 
     /// `up --verify`: contacts every store, although nothing is pending.
-    pub(super) async fn verify_live(&self, shapes: &Shapes) -> Result<()> {
-        let looks = self.look(shapes, Duration::ZERO, Depth::Structure).await?;
+    pub(super) async fn verify_live(&self, snapshot: Snapshot, ledger: &Ledger) -> Result<()> {
+        let known = Known::of(&snapshot, ledger.shapes().await?);
+        let looks = self.look(&known, Duration::ZERO, Depth::Structure).await?;
         let findings: Vec<Finding> = looks.iter().flat_map(Look::drifted).collect();
         if findings.is_empty() {
             return Ok(());
@@ -248,11 +275,40 @@ impl Migrator {
     }
 }
 
+/// What the ledger knows of the stores.
+pub(super) struct Known {
+    /// The recorded shapes; an empty one where a shape was lost.
+    shapes: Shapes,
+    /// Which servers the stores are.
+    identities: Identities,
+    /// Where part of the ledger was lost.
+    lost: BTreeMap<StoreKind, Lost>,
+}
+
+impl Known {
+    pub fn of(snapshot: &Snapshot, mut shapes: Shapes) -> Known {
+        let lost = snapshot.lost(&shapes);
+        for kind in lost.keys() {
+            shapes.entry(*kind).or_default();
+        }
+        Known { shapes, identities: snapshot.identities.clone(), lost }
+    }
+
+    /// The same, for whoever takes the servers that are there now.
+    pub fn on_any_server(self) -> Known {
+        Known { identities: Identities::new(), ..self }
+    }
+}
+
 /// What was found in one store.
 pub(super) struct Look {
     pub kind: StoreKind,
     /// Whether the store is recorded and not configured.
     is_missing: bool,
+    /// The server that the ledger knows, and the one that is there, where it is another.
+    moved: Option<(String, String)>,
+    /// What of the ledger was lost.
+    lost: Option<Lost>,
     pub recorded: Shape,
     live: Shape,
     pub drift: Drift,
@@ -260,6 +316,58 @@ pub(super) struct Look {
 }
 
 impl Look {
+    fn of(kind: StoreKind, known: &Known) -> Look {
+        Look {
+            kind,
+            is_missing: false,
+            moved: None,
+            lost: known.lost.get(&kind).copied(),
+            recorded: Shape::default(),
+            live: Shape::default(),
+            drift: Drift::default(),
+            audit: None,
+        }
+    }
+
+    /// Whether there is nothing that the store could be held against.
+    pub fn has_no_shape(&self) -> bool {
+        matches!(self.lost, Some(Lost::Shape(_)))
+    }
+
+    /// Whether there is nothing to be accepted or put back; of a store that was not looked at there is not.
+    pub fn is_settled(&self) -> bool {
+        let was_looked_at = !self.is_missing && self.moved.is_none();
+        !was_looked_at || self.drift.changes.is_empty() && !self.has_no_shape()
+    }
+
+    /// Whether it is another server than the ledger's, in words.
+    pub fn moved(&self) -> Option<String> {
+        let (known, live) = self.moved.as_ref()?;
+        let (kind, title) = (self.kind, self.kind.title());
+        Some(format!(
+            "{kind}: this ledger belongs with another {title}: it knows {known}, this one is {live}"
+        ))
+    }
+
+    /// What is wrong with the ledger itself.
+    fn of_ledger(&self) -> Option<Finding> {
+        let kind = self.kind;
+        let (message, hint) = match (self.moved(), self.lost) {
+            (Some(moved), _) => (
+                moved,
+                format!(
+                    "check the addresses: one of them is of another environment; after a restore or a \
+                     move on purpose: aiplat-migrate repair --accept-identity --store {kind}"
+                ),
+            ),
+            (None, Some(lost)) => (format!("{kind}: {}", in_words(lost)), way_out(kind, lost)),
+            (None, None) => return None,
+        };
+        let mut finding = Finding::error(FindingKind::Ledger, message, &hint);
+        finding.store = Some(kind);
+        Some(finding)
+    }
+
     /// Every difference, with what puts it back.
     fn drifted(&self) -> Vec<Finding> {
         let title = self.kind.title();
@@ -284,7 +392,8 @@ impl Look {
         let told: BTreeSet<&str> = self.by_object().map(|(object, _)| object).collect();
         let heals = self.heals();
         let heals = heals.iter().filter(|heal| told.contains(heal.object.as_str()));
-        heals.flat_map(of).chain(left).collect()
+        let of_ledger = self.of_ledger().into_iter();
+        of_ledger.chain(heals.flat_map(of)).chain(left).collect()
     }
 
     /// The way back for each drifted object.
@@ -304,6 +413,9 @@ impl Look {
     /// The record with what differs taken over, and what the settings newly ask for. What was told
     /// with its owner differs by itself once the owner is taken over.
     pub fn accepted(&self, ignored: &Ignored) -> Shape {
+        if self.has_no_shape() {
+            return stores::recordable(self.kind, self.live.clone());
+        }
         let recorded = Cow::Borrowed(&self.recorded);
         let mut shape = stores::caught_up(self.kind, recorded, &self.live).into_owned();
         loop {
@@ -344,6 +456,39 @@ impl Look {
             Finding::in_store(FindingKind::Data, self.kind, &found.object, message, hint, strict)
         };
         self.audit.iter().flat_map(|audit| &audit.violations).map(of).collect()
+    }
+}
+
+/// What was lost, in words.
+fn in_words(lost: Lost) -> String {
+    match lost {
+        Lost::Shape(1) => {
+            "1 migration is applied, and the ledger has no shape of what it made: it cannot \
+                           be told whether that is still there"
+                .to_string()
+        }
+        Lost::Shape(count) => format!(
+            "{count} migrations are applied, and the ledger has no shape of what they made: it cannot be \
+             told whether that is still there"
+        ),
+        Lost::Rows => {
+            "the ledger has a shape of what migrations made, and none of their rows: `up` would \
+                       apply them again"
+                .to_string()
+        }
+    }
+}
+
+fn way_out(kind: StoreKind, lost: Lost) -> String {
+    match lost {
+        Lost::Shape(_) => format!(
+            "restore the row `{kind}` of the ledger's table `shape` from a backup; or look at what is in {}, \
+             and record it as it is: aiplat-migrate repair --accept-drift --store {kind}",
+            kind.title()
+        ),
+        Lost::Rows => {
+            "restore the ledger's tables, all from one backup, before the next `up`".to_string()
+        }
     }
 }
 

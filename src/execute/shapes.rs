@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use super::{Connected, Direction, Event, Identities, Listener, Outcome, Task, store_words};
 use crate::error::{Error, Result};
 use crate::ledger::{LockedLedger, Shapes, Snapshot, StoredShape};
-use crate::shape::{Change, Shape};
+use crate::shape::{Attributes, Change, Shape};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
 use crate::stores::{self, Depth, Ignored, Unit};
@@ -19,13 +19,17 @@ pub type Pictures = BTreeMap<StoreKind, Shape>;
 /// recorded against live. [`keep`] makes them durable.
 ///
 /// A store whose picture an unfinished run left is not looked at: that run's own changes are no
-/// drift, and it has told of the drift that it met.
+/// drift, and it has told of the drift that it met. Neither is one whose shape was lost: what is recorded
+/// of it from now on would pass for the whole.
 pub async fn before_pictures(
+    snapshot: &Snapshot,
     mut stored: Shapes,
     stores: &Connected,
     ignored: &BTreeMap<StoreKind, Ignored>,
 ) -> Result<(Pictures, BTreeMap<StoreKind, Vec<Change>>)> {
-    let fresh = stores.iter().filter_map(|(kind, store)| {
+    let lost = snapshot.lost(&stored);
+    let kept = stores.iter().filter(|(kind, _)| !lost.contains_key(kind));
+    let fresh = kept.filter_map(|(kind, store)| {
         let stored = stored.remove(kind).unwrap_or_default();
         stored.before.is_none().then_some((kind, store, stored.recorded))
     });
@@ -57,7 +61,8 @@ pub async fn keep(
 }
 
 /// Records the shape of each connected store: the recorded one plus what this run changed, which is
-/// what became different among the objects that its `tasks` touch: a server may have other users.
+/// what became different among the objects that its `tasks` touch, and others did not write: a server may
+/// have other users.
 /// What a run changed that died before it could record it is not known by its tasks: then everything
 /// that became different since counts. A store that cannot be asked now keeps its before-picture, and
 /// the next run records it.
@@ -84,8 +89,18 @@ pub async fn record(
             .collect();
         Some(async move {
             let live = store.inspect(&recorded, Depth::Structure).await;
-            let ours = |object: &str| resumed || units.iter().any(|unit| unit.step.touches(object));
             let recorded = live.map(|live| {
+                // What is done outside a sealed transaction has no number that is known.
+                let unsealed = match units.iter().all(|unit| unit.atomic) {
+                    true => store.unsealed(),
+                    false => BTreeMap::new(),
+                };
+                let names = |object: &str, attributes: &Attributes| {
+                    units.iter().any(|unit| unit.step.names(object, attributes))
+                };
+                let others = stores::of_others(*kind, &live, unsealed, &names);
+                let touches = |object: &str| units.iter().any(|unit| unit.step.touches(object));
+                let ours = |object: &str| resumed || touches(object) && !others.contains(object);
                 // What an applied migration found there already, equal, is its own from now on.
                 let found = |object: &str| made.iter().any(|unit| unit.step.makes(object));
                 stores::effect(*kind, recorded, &before, live, (&ours, &found))

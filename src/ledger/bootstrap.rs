@@ -6,10 +6,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Client;
 
-use super::errors::{MAY_NOT, may_not_create};
+use super::errors::may_not_create;
 use super::{LedgerSettings, absent, before_first_release, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
+use crate::postgres::MAY_NOT;
 use crate::postgres::{Session, identifier, literal, store_error};
 use crate::store_error::StoreErrorKind;
 

@@ -1,7 +1,7 @@
 //! What the ledger has against going on: each cause has a message of its own.
 
 use crate::error::{Error, Exit};
-use crate::postgres::{DAMAGED, DAMAGES};
+use crate::postgres::{DAMAGED, DAMAGES, MAY_NOT};
 use crate::store_error::{StoreError, StoreErrorKind};
 
 use super::LedgerSettings;
@@ -43,6 +43,13 @@ pub enum LedgerError {
         /// Why it cannot be read.
         why: String,
     },
+    /// Some of its tables are gone.
+    Damaged {
+        /// The ledger's schema.
+        schema: String,
+        /// The tables that are not there.
+        missing: Vec<String>,
+    },
     /// A build from before the first release made the tables.
     BeforeFirstRelease {
         /// The ledger's schema.
@@ -78,10 +85,23 @@ impl From<LedgerError> for Error {
                 .state(STOPPED)
                 .hint("restore it from a backup of the ledger, then: aiplat-migrate status"),
             LedgerError::Unreadable { row, column, why } => {
-                Error::failed(format!("{row}: column {column} is not readable: {why}"))
+                let error = Error::failed(format!("{row}: column {column} is not readable: {why}"))
                     .state("the command stopped there; what was done before is recorded")
-                    .hint("docs/ledger.md says what the column holds: correct the value, or restore a backup of the ledger")
+                    .hint("docs/ledger.md says what the column holds: correct the value, or restore a backup of the ledger");
+                // A shape can be had again from its store; a row of the ledger cannot.
+                let error = match column == "recorded" {
+                    true => error.hint("or look at what is in the store, delete this row, and record it as it is: aiplat-migrate repair --accept-drift"),
+                    false => error,
+                };
+                error
                     .hint("if a newer version of aiplat-migrate wrote it, use that version")
+            }
+            LedgerError::Damaged { schema, missing } => {
+                let what = format!("the ledger in the schema {schema} is damaged");
+                Error::failed(what)
+                    .because(format!("these of its tables are not there: {}", missing.join(", ")))
+                    .state("nothing was changed; what is applied cannot be told")
+                    .hint("restore the whole schema from a backup, then: aiplat-migrate status")
             }
             LedgerError::BeforeFirstRelease { schema } => Error::usage(format!(
                 "the ledger in the schema {schema} was made by a build before 0.1.0"
@@ -92,9 +112,6 @@ impl From<LedgerError> for Error {
         }
     }
 }
-
-/// PostgreSQL's code for a right that the role does not have.
-pub(super) const MAY_NOT: &str = "42501";
 
 /// An error of the ledger's own database.
 pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {

@@ -86,6 +86,13 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// SQL for the numbers of the transactions that were sealed: each has written an event.
+    pub fn sealed(&self) -> String {
+        self.sql("SELECT xmin::text FROM $schema.event")
+    }
+}
+
 /// The ledger's statements run as the role that connected, however short the time that the file has
 /// given to a statement: a statement_timeout that the file has set is for its own statements. In a file's
 /// own session, which goes on as the file has set it, only `until_commit`.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::record::{Record, Table};
-use super::{Ledger, LedgerError, LockedLedger, absent};
+use super::{Ledger, LedgerError, LockedLedger, Snapshot, State, absent};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::shape::Shape;
@@ -22,6 +22,13 @@ pub struct StoredShape {
 }
 
 impl StoredShape {
+    /// Whether nobody has recorded anything, not even that nothing was made: that is said by the version,
+    /// as far as the store has more than the first.
+    fn is_blank(&self, store: StoreKind) -> bool {
+        let says_so = store.description().objects.comparison.version > 1;
+        says_so && self.recorded.version == 0 && self.recorded.objects.is_empty()
+    }
+
     /// What is recorded, with what a run changed that died before it could record it: the next run
     /// will record it so.
     pub fn as_of(&self, store: StoreKind, live: &Shape) -> Shape {
@@ -38,6 +45,40 @@ impl StoredShape {
 /// The recorded shapes, by store.
 pub type Shapes = BTreeMap<StoreKind, StoredShape>;
 
+/// What is wrong between the rows of a store and its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// So many migrations are applied, and there is no shape of what they made.
+    Shape(usize),
+    /// There is a shape, and not one row of the migrations that made it.
+    Rows,
+}
+
+impl Snapshot {
+    /// The stores whose rows and shapes do not belong together: part of the ledger was lost. A run
+    /// writes the shape before its first row, and never deletes either; what other tools applied has
+    /// no shape.
+    pub fn lost(&self, shapes: &Shapes) -> BTreeMap<StoreKind, Lost> {
+        let mut lost = BTreeMap::new();
+        for row in &self.rows {
+            let store = row.id.store;
+            let is_whole = |shape: &StoredShape| shape.before.is_some() || !shape.is_blank(store);
+            let is_made = row.state == State::Applied && row.origin.is_none();
+            if is_made && !shapes.get(&row.id.store).is_some_and(is_whole) {
+                match lost.entry(row.id.store).or_insert(Lost::Shape(0)) {
+                    Lost::Shape(count) => *count += 1,
+                    Lost::Rows => {}
+                }
+            }
+        }
+        let with_rows: BTreeSet<StoreKind> = self.rows.iter().map(|row| row.id.store).collect();
+        let made = shapes.iter().filter(|(_, shape)| !shape.recorded.objects.is_empty());
+        let orphans = made.map(|(store, _)| *store).filter(|store| !with_rows.contains(store));
+        lost.extend(orphans.map(|store| (store, Lost::Rows)));
+        lost
+    }
+}
+
 /// Every shape, to be read by [`read`].
 pub(super) const SELECT: &str = include_str!("sql/shapes.sql");
 
@@ -45,8 +86,8 @@ impl Ledger {
     /// The recorded shapes.
     pub async fn shapes(&self) -> Result<Shapes> {
         let rows = self.session.client.query_typed(&self.sql(SELECT), &[]).await;
-        let is_none = rows.as_ref().err().is_some_and(absent);
-        if is_none && !self.is_begun().await.map_err(|error| self.error(&error))? {
+        if rows.as_ref().err().is_some_and(absent) {
+            self.is_whole_or_absent().await?;
             return Ok(Shapes::new());
         }
         // Which stores it does not know, a command has heard when it read the rows.

@@ -28,6 +28,13 @@ pub const DAMAGED: &str = "tables or functions of the ledger were dropped: resto
 /// The server's codes for a table, a function or a schema that is not there.
 pub const DAMAGES: [&str; 3] = ["42P01", "42883", "3F000"];
 
+/// Which server and which database this is, as an expression. Its function may be closed to a role.
+pub const IDENTITY: &str = "(SELECT pg_catalog.concat(system_identifier, '/', \
+                            pg_catalog.current_database()) FROM pg_catalog.pg_control_system())";
+
+/// PostgreSQL's code for a right that the role does not have.
+pub const MAY_NOT: &str = "42501";
+
 /// One session of the server: its client, its notices, and what it takes to cancel a statement.
 pub struct Session {
     /// The client; requests are pipelined in the order in which their futures are first polled.

@@ -37,6 +37,8 @@ pub struct Settings {
     pub condition: Option<String>,
     /// SQL that brings a session of the postgres store back to how it began; the ledger sets it.
     pub reset: Option<String>,
+    /// SQL for the numbers of the run's transactions; the ledger sets it.
+    pub sealed: Option<String>,
     /// Schemas that are no part of the store's shape: the ledger's own.
     pub hidden: Vec<String>,
     /// What the store's shape records besides its structure.
@@ -107,6 +109,7 @@ impl Settings {
             connect_timeout: section.duration("connect_timeout"),
             condition: None,
             reset: None,
+            sealed: None,
             hidden: Vec::new(),
             shape: Vec::new(),
         }

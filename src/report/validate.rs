@@ -79,6 +79,8 @@ pub enum FindingKind {
     NoUndo,
     /// Something in a file that its author should know.
     Remark,
+    /// The ledger lacks something, or belongs with another server.
+    Ledger,
 }
 
 /// One finding.
@@ -106,7 +108,7 @@ pub struct Finding {
 
 impl FindingKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [FindingKind; 7] = [
+    pub const ALL: [FindingKind; 8] = [
         FindingKind::Migration,
         FindingKind::Drift,
         FindingKind::SumFile,
@@ -114,6 +116,7 @@ impl FindingKind {
         FindingKind::Unmanaged,
         FindingKind::NoUndo,
         FindingKind::Remark,
+        FindingKind::Ledger,
     ];
 
     /// Its name, as JSON has it.
@@ -126,6 +129,7 @@ impl FindingKind {
             FindingKind::Unmanaged => "unmanaged",
             FindingKind::NoUndo => "no-undo",
             FindingKind::Remark => "remark",
+            FindingKind::Ledger => "ledger",
         }
     }
 
@@ -139,6 +143,7 @@ impl FindingKind {
             FindingKind::Unmanaged => "An object that no migration made.",
             FindingKind::NoUndo => "A migration that nothing undoes.",
             FindingKind::Remark => "Something in a file that its author should know.",
+            FindingKind::Ledger => "The ledger lacks something, or belongs with another server.",
         }
     }
 }

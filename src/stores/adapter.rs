@@ -6,6 +6,7 @@
 //! cannot be called at all, so none can go past it.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use futures_util::FutureExt;
@@ -165,6 +166,11 @@ impl Store {
         self.hidden(self.connection.inspect(recorded, depth).await)
     }
 
+    /// See [`Connection::unsealed`].
+    pub fn unsealed(&self) -> BTreeMap<String, String> {
+        self.connection.unsealed()
+    }
+
     /// See [`Connection::audit`].
     pub async fn audit(&self, recorded: &Shape, depth: Depth) -> Result<Option<Audit>, StoreError> {
         let mut audit = self.hidden(self.connection.audit(recorded, depth).await)?;
@@ -248,6 +254,7 @@ pub(super) trait AnyConnection: Send + Sync {
     fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
+    fn unsealed(&self) -> BTreeMap<String, String>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
 }
 
@@ -326,6 +333,10 @@ impl<C: Connection> AnyConnection for C {
 
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape> {
         Connection::inspect(self, recorded, depth).boxed()
+    }
+
+    fn unsealed(&self) -> BTreeMap<String, String> {
+        Connection::unsealed(self)
     }
 
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>> {

@@ -20,6 +20,7 @@
 //! - Labels, inverses and hazards hold no secret. What a server says may: the adapter hides it.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -55,6 +56,12 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// Whether `object` is among what it makes, changes or drops, so that a run records it and
     /// nothing that others do to a shared server at the same time.
     fn touches(&self, object: &str) -> bool;
+
+    /// Whether it names `object`, or what that belongs to, so that a transaction that made it was not
+    /// another's.
+    fn names(&self, object: &str, _attributes: &Attributes) -> bool {
+        self.touches(object)
+    }
 
     /// Whether it answers, once done, for all that `object` is: a migration that found it there,
     /// equal, has made it its own.
@@ -123,6 +130,8 @@ pub struct Beside {
     pub condition: Option<String>,
     /// SQL that brings a session back to how it began, but for its advisory locks.
     pub reset: Option<String>,
+    /// SQL for the numbers of the transactions that were sealed.
+    pub sealed: Option<String>,
 }
 
 /// A connected store. See the module's comment for what its caller relies on.
@@ -216,6 +225,12 @@ pub trait Connection: Send + Sync + 'static {
         recorded: &Shape,
         depth: Depth,
     ) -> impl Future<Output = Result<Shape, StoreError>> + Send;
+
+    /// What transactions that were not sealed wrote between the first picture and the last: the objects,
+    /// and the number of the transaction of each. Nothing where the store cannot tell.
+    fn unsealed(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 
     /// Checks live data against what the recorded shape says of it; `None` where it says nothing.
     fn audit(

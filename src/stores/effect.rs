@@ -1,10 +1,10 @@
 //! What a run made of the recorded shape of a store.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::StoreKind;
-use crate::shape::Shape;
+use crate::shape::{Attributes, Shape};
 
 /// Whether an object is meant.
 pub type Choice<'c> = &'c (dyn Fn(&str) -> bool + Sync);
@@ -24,6 +24,39 @@ pub fn effect(
     let live = without_leftovers(store, live, &before);
     let adopted = adopted(store, &recorded, &before, &live, ours);
     recorded.with_effect(&before, live, ours, |object| found(object) || adopted.contains(object))
+}
+
+/// Of the objects that transactions wrote which were not sealed, those that were others' work. A
+/// subtransaction of a sealed one has a number of its own, too: ours are those that wrote anything that a
+/// step names.
+pub fn of_others(
+    store: StoreKind,
+    live: &Shape,
+    unsealed: BTreeMap<String, String>,
+    names: &dyn Fn(&str, &Attributes) -> bool,
+) -> BTreeSet<String> {
+    let part_of = store.description().objects.part_of;
+    let whole = |object: &str| {
+        let mut whole = object.to_string();
+        while let Some(attributes) = live.objects.get(&whole) {
+            let owners = part_of(&whole, attributes);
+            match owners.into_iter().find(|owner| live.objects.contains_key(owner)) {
+                Some(owner) => whole = owner,
+                None => break,
+            }
+        }
+        whole
+    };
+    let ours: BTreeSet<String> = unsealed
+        .iter()
+        .filter(|(object, _)| {
+            let whole = whole(object);
+            live.objects.get(&whole).is_some_and(|attributes| names(&whole, attributes))
+        })
+        .map(|(_, number)| number.clone())
+        .collect();
+    let others = unsealed.into_iter().filter(|(_, number)| !ours.contains(number));
+    others.map(|(object, _)| object).collect()
 }
 
 /// `shape` with what its version did not look at taken over from `live`, as it is there. An empty shape
@@ -53,6 +86,15 @@ pub fn caught_up<'s>(store: StoreKind, shape: Cow<'s, Shape>, live: &Shape) -> C
         }
     }
     Cow::Owned(shape)
+}
+
+/// A live shape as it is recorded where there is no other.
+pub fn recordable(store: StoreKind, live: Shape) -> Shape {
+    let mut shape = without_leftovers(store, live, &Shape::default());
+    let objects = &store.description().objects;
+    shape.objects.retain(|object, _| !(objects.is_builtin)(object));
+    shape.version = objects.comparison.version;
+    shape
 }
 
 /// `live` without what an operation left that was cut off: where there was an object before, it stays

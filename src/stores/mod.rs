@@ -25,7 +25,7 @@ pub use contract::{
     Unit, Violation, Why,
 };
 pub use drift::{Drift, Ignored, Leftover, drift};
-pub use effect::{caught_up, effect};
+pub use effect::{caught_up, effect, of_others, recordable};
 pub use heal::{heal, judge};
 pub use remedy::{Heal, Means, Verdict};
 pub use settings::Settings;

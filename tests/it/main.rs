@@ -6,6 +6,7 @@ mod platform;
 mod down;
 mod damaged;
 mod chaos;
+mod churn;
 mod faults;
 mod fuzz;
 mod gate;

@@ -9,7 +9,8 @@ mod successors;
 
 use serde_json::Value;
 
-use super::shape::{COMPARISON, OPTIONAL};
+use super::growth::COMPARISON;
+use super::shape::OPTIONAL;
 use crate::postgres::{identifier, literal};
 use crate::shape::{Attributes, Change, Shape};
 use crate::stores::remedy::{Drifted, Remedy, Sql};
@@ -209,7 +210,7 @@ fn assignments(options: &[String]) -> String {
 }
 
 /// The table (or domain) and the last part of a dotted name, quotes respected.
-fn split_last(name: &str) -> (&str, &str) {
+pub(super) fn split_last(name: &str) -> (&str, &str) {
     let mut quoted = false;
     let mut at = None;
     for (index, c) in name.char_indices() {

@@ -6,6 +6,7 @@ mod blocker;
 mod blocks;
 mod compare;
 mod figures;
+mod growth;
 mod heal;
 mod hints;
 mod look;
@@ -19,6 +20,7 @@ mod shape;
 mod split;
 mod steps;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -28,7 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use steps::Step;
 
-use crate::postgres::{ADDRESSES, BEGAN, KEYS, Purpose, Recorded, Session, Settings, store_error};
+use crate::postgres::{
+    ADDRESSES, BEGAN, IDENTITY, KEYS, MAY_NOT, Purpose, Recorded, Session, Settings, store_error,
+};
 use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
@@ -64,7 +68,7 @@ pub static STORE: Description = Description {
         part_of: heal::part_of,
         rank: heal::rank,
         heal: heal::heal,
-        comparison: shape::COMPARISON,
+        comparison: growth::COMPARISON,
     },
 };
 
@@ -114,6 +118,8 @@ pub struct Postgres {
     /// The server's major version.
     version: u32,
     settings: Settings,
+    /// What was written since the first picture.
+    written: shape::Written,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
     /// What the session was like after the last statement of a file that has it for itself.
@@ -129,13 +135,6 @@ impl Postgres {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.cloned();
     }
 }
-
-/// Which server and which database this is.
-const IDENTITY: &str = "(SELECT pg_catalog.concat(system_identifier, '/', \
-                        pg_catalog.current_database()) FROM pg_catalog.pg_control_system())";
-
-/// PostgreSQL's code for a right that the role does not have.
-const MAY_NOT: &str = "42501";
 
 impl Endpoint for Settings {
     type Connection = Postgres;
@@ -156,6 +155,7 @@ impl Endpoint for Settings {
         self.hidden = vec![ledger.schema.clone()];
         self.condition = ledger.condition.clone();
         self.reset = ledger.reset.clone();
+        self.sealed = ledger.sealed.clone();
     }
 
     /// Connects under the condition that the settings carry.
@@ -186,6 +186,7 @@ impl Endpoint for Settings {
             version: text(5).and_then(|number| number.parse().ok()).unwrap_or(u32::MAX) / 10_000,
             session,
             settings: self.clone(),
+            written: shape::Written::default(),
             blocker: blocker::Seen::default(),
             state: Mutex::default(),
         })
@@ -288,6 +289,10 @@ impl Connection for Postgres {
 
     async fn inspect(&self, _recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
         shape::inspect(self).await
+    }
+
+    fn unsealed(&self) -> BTreeMap<String, String> {
+        self.written.unsealed()
     }
 
     async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {

@@ -390,7 +390,7 @@ async fn rows(store: &Postgres, table: &str, filter: &str) -> Result<Rows, Store
             let count = row.and_then(|row| row.get(0)?.parse().ok());
             count.map(Rows::Known).ok_or_else(|| StoreError::refused("the count is no number"))
         }
-        Err(error) if error.code.as_deref() == Some(super::MAY_NOT) => {
+        Err(error) if error.code.as_deref() == Some(crate::postgres::MAY_NOT) => {
             Ok(Rows::Hidden(match error.message.contains("row-level security") {
                 true => "row security hides its rows from this role".to_string(),
                 false => error.message,

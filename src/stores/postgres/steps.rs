@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::alone::{Work, work};
 use super::blocks::{Block, PASSED_OVER, blocks, mistake};
+use super::heal::split_last;
 use super::session;
 use super::split::{Class, Split, Statement, Target, split};
+use crate::shape::Attributes;
 use crate::stores::contract::{Operation, Unit};
 use crate::text::directive::Directive;
 use crate::text::{Rendered, ScriptError, Span};
@@ -103,6 +105,18 @@ impl Step {
     }
 }
 
+/// Whether the last part of a name stands in `sql` as a word, in whatever case.
+fn has_word(sql: &str, name: &str) -> bool {
+    let name = name.split_once('(').map_or(name, |(name, _)| name).trim();
+    let word = split_last(name).1.trim_matches('"').to_lowercase();
+    let is_end = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+    let mut found = sql.match_indices(&word).map(|(at, _)| at);
+    !word.is_empty()
+        && found.any(|at| {
+            is_end(sql[..at].chars().next_back()) && is_end(sql[at + word.len()..].chars().next())
+        })
+}
+
 impl Operation for Step {
     fn label(&self) -> String {
         match self.statements.as_slice() {
@@ -143,6 +157,14 @@ impl Operation for Step {
         let names =
             |word: &str| self.sql().to_lowercase().contains(&word.trim_matches('"').to_lowercase());
         of_server.is_none_or(|(setting, role)| names(setting) || names(role))
+    }
+
+    /// By its own word, without schema, arguments and quotes; a partition by its table's, too.
+    fn names(&self, object: &str, attributes: &Attributes) -> bool {
+        let name = super::STORE.objects.kind_and_name(object).1;
+        let table = attributes.get("partition of").and_then(Value::as_str);
+        let sql = self.sql().to_lowercase();
+        [Some(name), table].into_iter().flatten().any(|name| has_word(&sql, name))
     }
 
     fn makes(&self, _object: &str) -> bool {

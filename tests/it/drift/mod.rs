@@ -1,6 +1,7 @@
 //! What is changed by hand is found, named and healed: one table per store, every change made by the
 //! store's own client on the real server.
 
+mod baseline;
 mod changed;
 mod compared;
 mod doubt;

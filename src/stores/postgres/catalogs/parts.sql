@@ -11,7 +11,7 @@ SELECT 'constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || r.name,
          'index options', pg_catalog.to_jsonb(x.reloptions),
          'index tablespace', pg_catalog.quote_ident(s.spcname),
          'index valid', CASE WHEN i.indisvalid THEN NULL ELSE i.indisvalid END)) END,
-       'pg_constraint', c.oid, 0, r.relowner, NULL::aclitem[], NULL::"char"
+       'pg_constraint', c.oid, 0, r.relowner, NULL::aclitem[], NULL::"char", c.xmin
 FROM pg_catalog.pg_constraint c JOIN relation r ON r.oid = c.conrelid
 LEFT JOIN pg_catalog.pg_class x ON x.oid = c.conindid AND c.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
@@ -28,7 +28,7 @@ SELECT 'index ' || r.name,
                          WHERE r.relispartition AND h.inhrelid = r.oid),
          'column statistics', targets.targets,
          'tablespace', pg_catalog.quote_ident(s.spcname))) END,
-       'pg_class', r.oid, 0, r.relowner, NULL, NULL
+       'pg_class', r.oid, 0, r.relowner, NULL, NULL, r.written
 FROM pg_catalog.pg_index i JOIN relation r ON r.oid = i.indexrelid
 LEFT JOIN relation t ON t.oid = i.indrelid
 LEFT JOIN (SELECT a.attrelid, pg_catalog.jsonb_object_agg(a.attnum, a.attstattarget) AS targets
@@ -46,7 +46,7 @@ UNION ALL
 -- A REINDEX CONCURRENTLY that was cut off leaves indexes of TOAST tables, too.
 SELECT pg_catalog.format('index pg_toast.%I', x.relname),
        pg_catalog.jsonb_build_object('valid', false, 'table', r.name),
-       'pg_class', x.oid, 0, r.relowner, NULL, NULL
+       'pg_class', x.oid, 0, r.relowner, NULL, NULL, x.xmin
 FROM pg_catalog.pg_index i JOIN relation r ON r.reltoastrelid = i.indrelid AND r.reltoastrelid <> 0
 JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT i.indisvalid AND NOT EXISTS (
@@ -57,13 +57,13 @@ UNION ALL
 SELECT 'trigger ' || pg_catalog.quote_ident(t.tgname) || ' on ' || r.name,
        CASE WHEN pg_catalog.has_table_privilege(r.oid, 'SELECT') IS NOT NULL THEN pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_triggerdef(t.oid),
          'enabled', t.tgenabled::text) END,
-       'pg_trigger', t.oid, 0, r.relowner, NULL, NULL
+       'pg_trigger', t.oid, 0, r.relowner, NULL, NULL, t.xmin
 FROM pg_catalog.pg_trigger t JOIN relation r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
 UNION ALL
 SELECT 'rule ' || pg_catalog.quote_ident(w.rulename) || ' on ' || r.name,
        CASE WHEN pg_catalog.has_table_privilege(r.oid, 'SELECT') IS NOT NULL THEN pg_catalog.jsonb_build_object('definition', pg_catalog.pg_get_ruledef(w.oid),
          'enabled', w.ev_enabled::text) END,
-       'pg_rewrite', w.oid, 0, r.relowner, NULL, NULL
+       'pg_rewrite', w.oid, 0, r.relowner, NULL, NULL, w.xmin
 FROM pg_catalog.pg_rewrite w JOIN relation r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'
 UNION ALL
 SELECT 'policy ' || pg_catalog.quote_ident(p.polname) || ' on ' || r.name,
@@ -74,14 +74,14 @@ SELECT 'policy ' || pg_catalog.quote_ident(p.polname) || ' on ' || r.name,
                    LEFT JOIN pg_catalog.pg_roles a ON a.oid = o.role),
          'using', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
          'check', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))) END,
-       'pg_policy', p.oid, 0, r.relowner, NULL, NULL
+       'pg_policy', p.oid, 0, r.relowner, NULL, NULL, p.xmin
 FROM pg_catalog.pg_policy p JOIN relation r ON r.oid = p.polrelid
 UNION ALL
 SELECT pg_catalog.format('statistics %I.%I', v.nspname, x.stxname),
        CASE WHEN pg_catalog.has_table_privilege(r.oid, 'SELECT') IS NOT NULL THEN pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
          'definition', pg_catalog.pg_get_statisticsobjdef(x.oid), 'table', r.name,
          'target', CASE WHEN x.stxstattarget >= 0 THEN x.stxstattarget END)) END,
-       'pg_statistic_ext', x.oid, 0, x.stxowner, NULL, NULL
+       'pg_statistic_ext', x.oid, 0, x.stxowner, NULL, NULL, x.xmin
 FROM pg_catalog.pg_statistic_ext x JOIN visible v ON v.oid = x.stxnamespace
 JOIN relation r ON r.oid = x.stxrelid
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_statistic_ext'::regclass AND objid = x.oid)

@@ -11,7 +11,7 @@ SELECT CASE k.typtype WHEN 'e' THEN 'enum ' ELSE 'domain ' END || k.name,
                        WHERE c.oid = k.typcollation AND k.typtype = 'd' AND b.typcollation <> c.oid),
          'checks', (SELECT pg_catalog.jsonb_object_agg(conname, pg_catalog.pg_get_constraintdef(oid))
                     FROM pg_catalog.pg_constraint WHERE contypid = k.oid AND contype = 'c'))) END,
-       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T'::"char"
+       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T'::"char", k.written
 FROM kind k WHERE k.typtype IN ('e', 'd')
 UNION ALL
 SELECT 'composite type ' || k.name,
@@ -22,7 +22,7 @@ SELECT 'composite type ' || k.name,
                        THEN ' COLLATE ' || a.attcollation::regcollation::text END) ORDER BY a.attnum)
          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
          WHERE a.attrelid = k.typrelid AND a.attnum > 0 AND NOT a.attisdropped), '[]')) END,
-       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T'
+       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T', k.written
 FROM kind k JOIN pg_catalog.pg_class c ON c.oid = k.typrelid AND c.relkind = 'c'
 UNION ALL
 SELECT 'range type ' || k.name,
@@ -33,7 +33,7 @@ SELECT 'range type ' || k.name,
          'canonical', CASE WHEN r.rngcanonical <> 0 THEN r.rngcanonical::regprocedure::text END,
 /* 14 */ 'multirange type', pg_catalog.format_type(r.rngmultitypid, NULL),
          'difference', CASE WHEN r.rngsubdiff <> 0 THEN r.rngsubdiff::regprocedure::text END)) END,
-       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T'
+       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T', k.written
 FROM kind k JOIN pg_catalog.pg_range r ON r.rngtypid = k.oid
 JOIN pg_catalog.pg_opclass o ON o.oid = r.rngsubopc
 JOIN pg_catalog.pg_namespace n ON n.oid = o.opcnamespace
@@ -52,7 +52,7 @@ SELECT 'base type ' || k.name,
            'send', k.typsend::regproc::text, 'typmod input', k.typmodin::regproc::text,
 /* 14 */   'subscript', k.typsubscript::regproc::text,
            'typmod output', k.typmodout::regproc::text, 'analyze', k.typanalyze::regproc::text))) END,
-       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T'
+       'pg_type', k.oid, 0, k.typowner, k.typacl, 'T', k.written
 FROM kind k
 WHERE (k.typtype = 'b' AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = k.oid))
 OR k.typtype = 'p'
@@ -63,7 +63,7 @@ SELECT pg_catalog.format('cast (%s AS %s)', pg_catalog.format_type(c.castsource,
          'function', CASE WHEN c.castfunc <> 0 THEN c.castfunc::regprocedure::text
                           WHEN c.castmethod = 'i' THEN 'input and output' ELSE 'none' END,
          'context', CASE c.castcontext WHEN 'i' THEN 'implicit' WHEN 'a' THEN 'assignment' ELSE 'explicit' END),
-       'pg_cast', c.oid, 0, NULL, NULL, NULL
+       'pg_cast', c.oid, 0, NULL, NULL, NULL, c.xmin
 FROM pg_catalog.pg_cast c
 WHERE c.oid >= 16384
 -- A range type brings its casts along.
@@ -81,7 +81,7 @@ SELECT pg_catalog.format('collation %I.%I', v.nspname, c.collname),
          -- Its name differs between servers.
          'locale', COALESCE(pg_catalog.to_jsonb(c) ->> 'colllocale', pg_catalog.to_jsonb(c) ->> 'colliculocale'),
          'rules', pg_catalog.to_jsonb(c) ->> 'collicurules')),
-       'pg_collation', c.oid, 0, c.collowner, NULL, NULL
+       'pg_collation', c.oid, 0, c.collowner, NULL, NULL, c.xmin
 FROM pg_catalog.pg_collation c JOIN visible v ON v.oid = c.collnamespace
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_collation'::regclass AND objid = c.oid)
 UNION ALL
@@ -89,7 +89,7 @@ SELECT pg_catalog.format('conversion %I.%I', v.nspname, c.conname),
        pg_catalog.jsonb_build_object('from', pg_catalog.pg_encoding_to_char(c.conforencoding),
          'to', pg_catalog.pg_encoding_to_char(c.contoencoding), 'function', c.conproc::regproc::text,
          'default', c.condefault),
-       'pg_conversion', c.oid, 0, c.conowner, NULL, NULL
+       'pg_conversion', c.oid, 0, c.conowner, NULL, NULL, c.xmin
 FROM pg_catalog.pg_conversion c JOIN visible v ON v.oid = c.connamespace
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_conversion'::regclass AND objid = c.oid)
 UNION ALL
@@ -97,6 +97,6 @@ SELECT pg_catalog.format('transform for %s language %I', pg_catalog.format_type(
        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
          'from sql', CASE WHEN f.trffromsql <> 0 THEN f.trffromsql::regprocedure::text END,
          'to sql', CASE WHEN f.trftosql <> 0 THEN f.trftosql::regprocedure::text END)),
-       'pg_transform', f.oid, 0, NULL, NULL, NULL
+       'pg_transform', f.oid, 0, NULL, NULL, NULL, f.xmin
 FROM pg_catalog.pg_transform f JOIN pg_catalog.pg_language l ON l.oid = f.trflang
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_transform'::regclass AND objid = f.oid)

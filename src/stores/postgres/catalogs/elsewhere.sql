@@ -7,7 +7,7 @@ SELECT 'foreign-data wrapper ' || pg_catalog.quote_ident(w.fdwname),
          'option names', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.split_part(o, '=', 1) ORDER BY o)
                                    FROM pg_catalog.unnest(w.fdwoptions) o), '[]'),
          'concealed', COALESCE(w.fdwoptions::text, ''))),
-       'pg_foreign_data_wrapper'::name, w.oid, 0, w.fdwowner, w.fdwacl, 'F'::"char"
+       'pg_foreign_data_wrapper'::name, w.oid, 0, w.fdwowner, w.fdwacl, 'F'::"char", w.xmin
 FROM pg_catalog.pg_foreign_data_wrapper w
 WHERE NOT EXISTS (SELECT FROM owned
                   WHERE classid = 'pg_catalog.pg_foreign_data_wrapper'::regclass AND objid = w.oid)
@@ -18,7 +18,7 @@ SELECT 'server ' || pg_catalog.quote_ident(s.srvname),
          'option names', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.split_part(o, '=', 1) ORDER BY o)
                                    FROM pg_catalog.unnest(s.srvoptions) o), '[]'),
          'concealed', COALESCE(s.srvoptions::text, ''))),
-       'pg_foreign_server', s.oid, 0, s.srvowner, s.srvacl, 'S'
+       'pg_foreign_server', s.oid, 0, s.srvowner, s.srvacl, 'S', s.xmin
 FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_foreign_server'::regclass AND objid = s.oid)
 UNION ALL
@@ -28,7 +28,7 @@ SELECT pg_catalog.format('user mapping for %I on %I', u.usename, u.srvname),
          'mapping options', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.split_part(o, '=', 1) ORDER BY o)
                                       FROM pg_catalog.unnest(u.umoptions) o), '[]'),
          'concealed', COALESCE(u.umoptions::text, '')) ELSE '{}' END),
-       'pg_user_mapping', u.umid, 0, NULL, NULL, NULL
+       'pg_user_mapping', u.umid, 0, NULL, NULL, NULL, NULL
 FROM (SELECT m.*, (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
              OR (m.umuser = 0 AND pg_catalog.pg_has_role(s.srvowner, 'USAGE'))
              OR (m.usename = CURRENT_USER AND (pg_catalog.pg_has_role(s.srvowner, 'USAGE')
@@ -55,7 +55,7 @@ SELECT 'publication ' || pg_catalog.quote_ident(p.pubname),
 /* 15 */             FROM pg_catalog.pg_publication_namespace s
 /* 15 */             JOIN pg_catalog.pg_namespace n ON n.oid = s.pnnspid WHERE s.pnpubid = p.oid),
          'all tables', p.puballtables)),
-       'pg_publication', p.oid, 0, p.pubowner, NULL, NULL
+       'pg_publication', p.oid, 0, p.pubowner, NULL, NULL, p.xmin
 FROM pg_catalog.pg_publication p
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_publication'::regclass AND objid = p.oid)
 UNION ALL
@@ -66,6 +66,6 @@ SELECT 'subscription ' || pg_catalog.quote_ident(s.subname),
 /* 14 */ 'binary', s.subbinary, 'streaming', s.substream::text,
          'slot', s.subslotname, 'synchronous commit', s.subsynccommit,
          'publications', pg_catalog.to_jsonb(s.subpublications))),
-       'pg_subscription', s.oid, 0, s.subowner, NULL, NULL
+       'pg_subscription', s.oid, 0, s.subowner, NULL, NULL, s.xmin
 FROM pg_catalog.pg_subscription s
 WHERE s.subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())

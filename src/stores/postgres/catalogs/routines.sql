@@ -8,7 +8,7 @@ SELECT CASE p.prokind WHEN 'p' THEN 'procedure ' ELSE 'function ' END || p.name,
                        d.refobjid), NULL) FROM pg_catalog.pg_depend d
                      WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
                      AND d.refclassid = 'pg_catalog.pg_type'::regclass AND d.deptype = 'i'))) END,
-       'pg_proc', p.oid, 0, p.proowner, p.proacl, 'f'::"char"
+       'pg_proc', p.oid, 0, p.proowner, p.proacl, 'f'::"char", p.written
 FROM routine p WHERE p.prokind <> 'a'
 UNION ALL
 SELECT 'aggregate ' || p.name,
@@ -31,7 +31,7 @@ SELECT 'aggregate ' || p.name,
            'initial', a.aggminitval,
            'final', CASE WHEN a.aggmfinalfn <> 0 THEN a.aggmfinalfn::regproc::text END,
            'final extra', a.aggmfinalextra, 'final modifies', a.aggmfinalmodify::text) END)) END,
-       'pg_proc', p.oid, 0, p.proowner, p.proacl, 'f'
+       'pg_proc', p.oid, 0, p.proowner, p.proacl, 'f', p.written
 FROM routine p JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = p.oid
 UNION ALL
 SELECT pg_catalog.format('operator %I.%s (%s, %s)', v.nspname, o.oprname,
@@ -44,7 +44,7 @@ SELECT pg_catalog.format('operator %I.%s (%s, %s)', v.nspname, o.oprname,
          'restrict', CASE WHEN o.oprrest <> 0 THEN o.oprrest::regproc::text END,
          'join', CASE WHEN o.oprjoin <> 0 THEN o.oprjoin::regproc::text END,
          'hashes', CASE WHEN o.oprcanhash THEN true END, 'merges', CASE WHEN o.oprcanmerge THEN true END)),
-       'pg_operator', o.oid, 0, o.oprowner, NULL, NULL
+       'pg_operator', o.oid, 0, o.oprowner, NULL, NULL, o.xmin
 FROM pg_catalog.pg_operator o JOIN visible v ON v.oid = o.oprnamespace
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_operator'::regclass AND objid = o.oid)
 UNION ALL
@@ -53,7 +53,7 @@ SELECT pg_catalog.format('operator class %I.%I using %I', v.nspname, c.opcname, 
          'type', pg_catalog.format_type(c.opcintype, NULL), 'default', c.opcdefault,
          'family', pg_catalog.format('%I.%I', n.nspname, f.opfname),
          'storage', CASE WHEN c.opckeytype <> 0 THEN pg_catalog.format_type(c.opckeytype, NULL) END)),
-       'pg_opclass', c.oid, 0, c.opcowner, NULL, NULL
+       'pg_opclass', c.oid, 0, c.opcowner, NULL, NULL, c.xmin
 FROM pg_catalog.pg_opclass c JOIN visible v ON v.oid = c.opcnamespace
 JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod
 JOIN pg_catalog.pg_opfamily f ON f.oid = c.opcfamily
@@ -73,7 +73,7 @@ SELECT pg_catalog.format('operator family %I.%I using %I', v.nspname, f.opfname,
                          p.amproc::oid::regprocedure::text)
                          ORDER BY p.amprocnum, p.amproc::oid::regprocedure::text)
                        FROM pg_catalog.pg_amproc p WHERE p.amprocfamily = f.oid))),
-       'pg_opfamily', f.oid, 0, f.opfowner, NULL, NULL
+       'pg_opfamily', f.oid, 0, f.opfowner, NULL, NULL, f.xmin
 FROM pg_catalog.pg_opfamily f JOIN visible v ON v.oid = f.opfnamespace
 JOIN pg_catalog.pg_am m ON m.oid = f.opfmethod
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_opfamily'::regclass AND objid = f.oid)
@@ -81,7 +81,7 @@ UNION ALL
 SELECT 'access method ' || pg_catalog.quote_ident(m.amname),
        pg_catalog.jsonb_build_object('type', CASE m.amtype WHEN 't' THEN 'table' ELSE 'index' END,
          'handler', m.amhandler::regproc::text),
-       'pg_am', m.oid, 0, NULL, NULL, NULL
+       'pg_am', m.oid, 0, NULL, NULL, NULL, m.xmin
 FROM pg_catalog.pg_am m WHERE m.oid >= 16384
 AND NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_am'::regclass AND objid = m.oid)
 UNION ALL
@@ -90,6 +90,6 @@ SELECT 'language ' || pg_catalog.quote_ident(l.lanname),
          'trusted', l.lanpltrusted, 'handler', l.lanplcallfoid::regproc::text,
          'inline', CASE WHEN l.laninline <> 0 THEN l.laninline::regproc::text END,
          'validator', CASE WHEN l.lanvalidator <> 0 THEN l.lanvalidator::regproc::text END)),
-       'pg_language', l.oid, 0, l.lanowner, l.lanacl, 'l'
+       'pg_language', l.oid, 0, l.lanowner, l.lanacl, 'l', l.xmin
 FROM pg_catalog.pg_language l WHERE l.oid >= 16384
 AND NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_language'::regclass AND objid = l.oid)

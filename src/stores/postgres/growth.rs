@@ -6,8 +6,7 @@ use crate::shape::Attributes;
 use crate::stores::description::Comparison;
 
 /// How shapes of PostgreSQL are compared.
-pub(in crate::stores::postgres) const COMPARISON: Comparison =
-    Comparison { version: 2, knew, leftover, same };
+pub(super) const COMPARISON: Comparison = Comparison { version: 2, knew, leftover, same };
 
 /// The attributes of each kind of object that version 1 looked at. It never changes.
 const FIRST: &[(&str, &[&str])] = &[

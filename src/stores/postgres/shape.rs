@@ -1,7 +1,7 @@
 //! The live shape of a database, read from its catalogs in one query, so that all of it is of one moment.
 
-mod growth;
-
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -9,11 +9,10 @@ use rand::Rng;
 use serde_json::Value;
 
 use super::Postgres;
+use super::growth::COMPARISON;
 use crate::postgres::{Names, Recorded, literal, store_error};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
-
-pub(super) use growth::COMPARISON;
 
 /// Attributes that are there only where the settings ask for them, and then on every object; or where
 /// the role may see them: the options of user mappings.
@@ -24,17 +23,17 @@ pub(super) const OPTIONAL: &[&str] =
 pub(super) const RIGHTS: &str = "rights";
 
 /// What all parts stand in, and what they share.
-const FRAME: &str = include_str!("sql/frame.sql");
+const FRAME: &str = include_str!("catalogs/frame.sql");
 
 /// One family of objects each.
 const PARTS: [&str; 7] = [
-    include_str!("sql/schemas.sql"),
-    include_str!("sql/relations.sql"),
-    include_str!("sql/parts.sql"),
-    include_str!("sql/types.sql"),
-    include_str!("sql/routines.sql"),
-    include_str!("sql/text_search.sql"),
-    include_str!("sql/elsewhere.sql"),
+    include_str!("catalogs/schemas.sql"),
+    include_str!("catalogs/relations.sql"),
+    include_str!("catalogs/parts.sql"),
+    include_str!("catalogs/types.sql"),
+    include_str!("catalogs/routines.sql"),
+    include_str!("catalogs/text_search.sql"),
+    include_str!("catalogs/elsewhere.sql"),
 ];
 
 /// What the server itself writes down of an object; one that has none was dropped between the moment
@@ -55,8 +54,40 @@ const DEFINED: [&str; 9] = [
 /// DDL wait for each other, reading gives way, and not they.
 const LOCK_TIMEOUT: &str = "300ms";
 
+/// The oldest transaction that what is read next may lack, as the catalogs' rows have it.
+const SINCE: &str =
+    "SELECT (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) % 4294967296)::text";
+
 /// For how long reading is tried again.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a connection saw being written.
+#[derive(Default)]
+pub(super) struct Written(Mutex<Seen>);
+
+#[derive(Clone, Default)]
+struct Seen {
+    /// The oldest transaction that may not have been in the first picture.
+    since: Option<String>,
+    /// The objects that transactions wrote since then which were not sealed, and their numbers.
+    unsealed: BTreeMap<String, String>,
+}
+
+impl Written {
+    pub fn unsealed(&self) -> BTreeMap<String, String> {
+        self.seen().unsealed
+    }
+
+    fn seen(&self) -> Seen {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn take(&self, seen: Seen) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.since = known.since.take().or(seen.since);
+        known.unsealed = seen.unsealed;
+    }
+}
 
 /// The shape, with what the settings ask for besides.
 pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
@@ -102,8 +133,15 @@ fn query(store: &Postgres, recorded: &[Recorded]) -> String {
         .replace("$owners", &asked(Recorded::Owners))
         .replace("$grants", &asked(Recorded::Grants))
         .replace("$comments", &asked(Recorded::Comments));
-    let query = of_version(&query, store.version);
-    format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{query}")
+    let others = match (&store.settings.sealed, store.written.seen().since) {
+        (Some(sealed), Some(since)) => format!(
+            "pg_catalog.age(object.written) <= pg_catalog.age('{since}'::xid) \
+             AND object.written::text <> ALL (ARRAY({sealed}))"
+        ),
+        (_, _) => "false".to_string(),
+    };
+    let query = of_version(&query.replace("$others", &others), store.version);
+    format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{SINCE};\n{query}")
 }
 
 /// The query without the lines that begin with a newer version, as `/* 15 */`: what they name is not
@@ -122,15 +160,23 @@ async fn read(store: &Postgres, query: &str) -> Result<Shape, StoreError> {
     let rows = store.session.ask(Names::Ours, query).await.map_err(failed)?;
     let mut rows = std::pin::pin!(rows);
     let mut shape = Shape { version: COMPARISON.version, ..Shape::default() };
+    let mut seen = Seen::default();
     while let Some(row) = rows.try_next().await.map_err(failed)? {
+        if row.len() == 1 {
+            seen.since = row.get(0).map(str::to_string);
+            continue;
+        }
         let (Some(name), Some(attributes)) = (row.get(0), row.get(1)) else { continue };
         let attributes = serde_json::from_str(attributes).map_err(|error| {
             StoreError::refused(format!("the catalogs gave no readable answer: {error}"))
         })?;
         if !was_dropped(name, &attributes) {
+            let unsealed = row.get(2).map(|number| (name.to_string(), number.to_string()));
+            seen.unsealed.extend(unsealed);
             shape.insert(name, attributes);
         }
     }
+    store.written.take(seen);
     Ok(shape)
 }
 

@@ -1,11 +1,11 @@
 -- Schemas, extensions, and what is the database's own: event triggers, default privileges, settings.
 SELECT 'schema ' || pg_catalog.quote_ident(nspname), '{}'::jsonb,
-       'pg_namespace'::name, oid, 0, nspowner, nspacl, 'n'::"char"
+       'pg_namespace'::name, oid, 0, nspowner, nspacl, 'n'::"char", written
 FROM visible
 UNION ALL
 SELECT 'extension ' || pg_catalog.quote_ident(e.extname),
        pg_catalog.jsonb_build_object('version', e.extversion, 'schema', n.nspname),
-       'pg_extension', e.oid, 0, e.extowner, NULL::aclitem[], NULL::"char"
+       'pg_extension', e.oid, 0, e.extowner, NULL::aclitem[], NULL::"char", e.xmin
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 WHERE e.extname <> 'plpgsql'
 UNION ALL
@@ -13,7 +13,7 @@ SELECT 'event trigger ' || pg_catalog.quote_ident(e.evtname),
        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
          'event', e.evtevent, 'function', e.evtfoid::regprocedure::text, 'enabled', e.evtenabled::text,
          'tags', (SELECT pg_catalog.jsonb_agg(tag ORDER BY tag) FROM pg_catalog.unnest(e.evttags) tag))),
-       'pg_event_trigger', e.oid, 0, e.evtowner, NULL, NULL
+       'pg_event_trigger', e.oid, 0, e.evtowner, NULL, NULL, e.xmin
 FROM pg_catalog.pg_event_trigger e
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_event_trigger'::regclass AND objid = e.oid)
 UNION ALL
@@ -23,7 +23,7 @@ SELECT pg_catalog.format('default privileges of %I%s on %s', pg_catalog.pg_get_u
            WHEN 'T' THEN 'types' WHEN 'n' THEN 'schemas' ELSE d.defaclobjtype::text END),
        pg_catalog.jsonb_build_object('rights',
          pg_catalog.to_jsonb(ARRAY(SELECT a::text FROM pg_catalog.unnest(d.defaclacl) a ORDER BY 1))),
-       'pg_default_acl', d.oid, 0, d.defaclrole, NULL, NULL
+       'pg_default_acl', d.oid, 0, d.defaclrole, NULL, NULL, d.xmin
 FROM pg_catalog.pg_default_acl d LEFT JOIN visible v ON v.oid = d.defaclnamespace
 WHERE d.defaclnamespace = 0 OR v.oid IS NOT NULL
 UNION ALL
@@ -35,8 +35,8 @@ SELECT pg_catalog.format('setting %s of %s', s.name, CASE
        CASE WHEN pg_catalog.strpos(s.name, '.') = 0
             THEN pg_catalog.jsonb_build_object('value', s.value)
             ELSE pg_catalog.jsonb_build_object('concealed', s.value) END,
-       'pg_db_role_setting', s.setrole, 0, NULL, NULL, NULL
-FROM (SELECT d.setdatabase, d.setrole, pg_catalog.split_part(c, '=', 1) AS name,
+       'pg_db_role_setting', s.setrole, 0, NULL, NULL, NULL, s.written
+FROM (SELECT d.xmin AS written, d.setdatabase, d.setrole, pg_catalog.split_part(c, '=', 1) AS name,
              pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) AS value
       FROM pg_catalog.pg_db_role_setting d, pg_catalog.unnest(d.setconfig) c
       WHERE d.setdatabase = (SELECT oid FROM pg_catalog.pg_database

@@ -29,7 +29,7 @@ SELECT CASE r.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view '
          'populated', CASE WHEN NOT r.relispopulated THEN false END,
          'server', pg_catalog.quote_ident(server.srvname),
          'foreign options', pg_catalog.to_jsonb(foreign_table.ftoptions))) END,
-       'pg_class', r.oid, 0, r.relowner, r.relacl, 'r'
+       'pg_class', r.oid, 0, r.relowner, r.relacl, 'r', r.written
 FROM relation r
 LEFT JOIN (SELECT i.inhrelid, pg_catalog.jsonb_agg(pg_catalog.format('%I.%I', n.nspname, p.relname)
                                                    ORDER BY i.inhseqno) AS names
@@ -83,7 +83,7 @@ SELECT 'column ' || r.name || '.' || pg_catalog.quote_ident(a.attname),
          'statistics', CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END,
          'options', pg_catalog.to_jsonb(a.attoptions),
          'foreign options', pg_catalog.to_jsonb(a.attfdwoptions))) END,
-       'pg_class', r.oid, a.attnum, r.relowner, COALESCE(a.attacl, '{}'), 'c'
+       'pg_class', r.oid, a.attnum, r.relowner, COALESCE(a.attacl, '{}'), 'c', a.xmin
 FROM relation r
 JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
@@ -99,7 +99,7 @@ SELECT 'sequence ' || r.name,
          'cycle', s.seqcycle, 'cache', s.seqcache,
          'persistence', CASE r.relpersistence WHEN 'u' THEN 'unlogged' END,
          'owned by', t.name || '.' || pg_catalog.quote_ident(a.attname))),
-       'pg_class', r.oid, 0, r.relowner, r.relacl, 's'
+       'pg_class', r.oid, 0, r.relowner, r.relacl, 's', r.written
 FROM pg_catalog.pg_sequence s JOIN relation r ON r.oid = s.seqrelid
 LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.seqrelid
   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
