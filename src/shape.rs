@@ -165,6 +165,8 @@ impl Shape {
         for name in gone.filter(|name| ours(name)) {
             self.objects.remove(name);
         }
+        // What a step was to end and found ended, as after the ledger was restored from a backup.
+        self.objects.retain(|name, _| live.objects.contains_key(name) || !found(name));
         for (name, attributes) in live.objects {
             match before.objects.get(&name) {
                 None if ours(&name) => {

@@ -392,7 +392,7 @@ impl Migrator {
         let mut actions = Vec::new();
         for (wanted, said) in [(&repair.done, Said::Done), (&repair.not_done, Said::NotDone)] {
             if let Some(id) = wanted {
-                let row = doubtful(snapshot, id)?.clone();
+                let row = doubtful(snapshot, id, &said)?.clone();
                 let left =
                     self.with_tasks(vec![row], ledger, files).await?.into_iter().map(Box::new);
                 actions.extend(left.map(|left| Action::Settle { left, said: said.clone() }));
@@ -579,12 +579,14 @@ async fn unanswered(repair: &Repair, ledger: &Ledger, snapshot: &Snapshot) -> Re
     Ok(repair)
 }
 
-/// The row of `id`, whose step in doubt a person settles.
-fn doubtful<'s>(snapshot: &'s Snapshot, id: &MigrationId) -> Result<&'s Row> {
+/// The row of `id`, whose step a person settles: one in doubt, or one that failed and that somebody has
+/// done by other means since, so that it can never succeed.
+fn doubtful<'s>(snapshot: &'s Snapshot, id: &MigrationId, said: &Said) -> Result<&'s Row> {
     let refuse = |message: String| Err(Error::usage(message).state("nothing was changed"));
     match snapshot.living(id) {
         None => refuse(format!("the ledger has no {id}")),
         Some(row) if row.state == State::InDoubt || is_claimed(row) => Ok(row),
+        Some(row) if *said == Said::Done && row.state == State::Failed => Ok(row),
         Some(row) => refuse(format!("{id} is {}, and no step of it is in doubt", row.state.name())),
     }
 }

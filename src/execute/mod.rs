@@ -115,9 +115,18 @@ fn state_of(error: Error, task: &Task, step: usize, failure: &Failure) -> Error 
         _ => error.state(format!("steps 1 to {step} of {id} are done and recorded")),
     };
     match failure.effect {
-        Effect::None => error.state(format!("step {} changed nothing", step + 1)).hint(format!(
-            "correct the cause and run `aiplat-migrate {again}` again: it goes on at this step"
-        )),
+        Effect::None => {
+            let error = error.state(format!("step {} changed nothing", step + 1)).hint(format!(
+                "correct the cause and run `aiplat-migrate {again}` again: it goes on at this step"
+            ));
+            match task.units[step].atomic {
+                true => error,
+                false => error.hint(format!(
+                    "where what it is for is there by other means: aiplat-migrate repair --done {}",
+                    id.argument()
+                )),
+            }
+        }
         Effect::Whole | Effect::Unknown => error
             .state(format!("what step {} changed is not known yet", step + 1))
             .hint(format!("run `aiplat-migrate {again}` again: it asks the store first")),

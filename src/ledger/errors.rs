@@ -101,7 +101,7 @@ impl From<LedgerError> for Error {
                 Error::failed(what)
                     .because(format!("these of its tables are not there: {}", missing.join(", ")))
                     .state("nothing was changed; what is applied cannot be told")
-                    .hint("restore the whole schema from a backup, then: aiplat-migrate status")
+                    .hint(DAMAGED)
             }
             LedgerError::BeforeFirstRelease { schema } => Error::usage(format!(
                 "the ledger in the schema {schema} was made by a build before 0.1.0"

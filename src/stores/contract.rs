@@ -63,8 +63,8 @@ pub trait Operation: Any + Debug + Send + Sync {
         self.touches(object)
     }
 
-    /// Whether it answers, once done, for all that `object` is: a migration that found it there,
-    /// equal, has made it its own.
+    /// Whether it answers, once done, for all that `object` is, or for its absence: a migration that found
+    /// it so has made it its own.
     fn makes(&self, object: &str) -> bool;
 
     /// What it puts into the recorded shape by itself, because the store holds nothing of it:

@@ -183,7 +183,8 @@ impl Operation for Step {
         match self {
             Step::CreateTopic(topic) => is_it(topic),
             Step::CreateTopics(topics) => topics.iter().any(is_it),
-            Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => false,
+            Step::DeleteTopic(_) => Operation::touches(self, object),
+            Step::AlterConfigs(_) | Step::CreatePartitions(_) => false,
         }
     }
 }

@@ -262,12 +262,14 @@ impl Operation for Step {
                 let name = index.get_str("name").unwrap_or_default();
                 object == format!("index {name} on {}", step.collection)
             }),
-            Step::CollMod(_)
-            | Step::Drop(_)
-            | Step::DropIndexes(_)
-            | Step::Rename(_)
-            | Step::UpdateInBatches(_)
-            | Step::Command(_) => false,
+            Step::Drop(_) | Step::Rename(_) => Operation::touches(self, object),
+            Step::DropIndexes(step) => match &step.which {
+                Which::Named(names) => names
+                    .iter()
+                    .any(|name| object == format!("index {name} on {}", step.collection)),
+                Which::All | Which::Keyed(_) => false,
+            },
+            Step::CollMod(_) | Step::UpdateInBatches(_) | Step::Command(_) => false,
         }
     }
 }

@@ -192,13 +192,13 @@ impl Operation for Step {
 
     fn makes(&self, object: &str) -> bool {
         match self {
-            Step::Function(_) | Step::Acl(_) => Operation::touches(self, object),
+            Step::Function(_) | Step::Acl(_) | Step::DeleteFunction(_) | Step::DeleteUser(_) => {
+                Operation::touches(self, object)
+            }
             Step::Keyspace(_)
             | Step::DropKeyspace(_)
             | Step::Rewrite(_)
             | Step::Config(_)
-            | Step::DeleteFunction(_)
-            | Step::DeleteUser(_)
             | Step::Command(_) => false,
         }
     }

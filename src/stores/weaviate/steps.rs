@@ -163,10 +163,10 @@ impl Operation for Step {
                     || names.any(|name| object == format!("property {class}.{name}"))
             }
             Step::AddProperty { class, name, .. } => object == format!("property {class}.{name}"),
-            Step::UpdateClass { .. }
-            | Step::DeleteClass { .. }
-            | Step::AddTenants { .. }
-            | Step::RemoveTenants { .. } => false,
+            Step::DeleteClass { .. } => Operation::touches(self, object),
+            Step::UpdateClass { .. } | Step::AddTenants { .. } | Step::RemoveTenants { .. } => {
+                false
+            }
         }
     }
 }

@@ -216,3 +216,30 @@ fn killed_while_it_settles_it_can_be_repeated() {
     env.run(&["up"]).expect(0);
     assert_eq!(env.ledger(), ["mongo 1 applied"]);
 }
+
+/// Somebody has done by hand what a step is for: it can never succeed, and the file cannot be edited for
+/// one environment alone.
+#[test]
+fn a_failed_step_that_was_done_by_other_means_is_settled() {
+    let env = TestEnv::new().with(&["mongo"]);
+    env.file(
+        "migrations/mongo/V1__a.json5",
+        "{ steps: [ { createUser: 'NAME', pwd: 'x', roles: [] }, { create: 'after' } ] }",
+    );
+    let uri = env.get("AIPLAT_MIGRATE_MONGO_URL");
+    let make = async |command: mongodb::bson::Document| {
+        let client = mongodb::Client::with_uri_str(&uri).await.expect("client");
+        client.database(&env.name).run_command(command).await.expect("command");
+    };
+    let user = mongodb::bson::doc! { "createUser": &env.name, "pwd": "y", "roles": [] };
+    crate::support::block_on(make(user));
+    env.run(&["up"]).expect(1).says(&["already exists", "repair --done mongo@1"]);
+    env.run(&["repair", "--not-done", "mongo@1", "--yes"])
+        .expect(2)
+        .says(&["no step of it is in doubt"]);
+    env.run(&["repair", "--done", "mongo@1", "--yes"]).expect(0).out("is taken as done");
+    env.run(&["repair", "--done", "mongo@1", "--yes"]).expect(0).out("nothing to repair");
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.ledger(), ["mongo 1 applied"]);
+    crate::support::block_on(make(mongodb::bson::doc! { "dropUser": &env.name }));
+}

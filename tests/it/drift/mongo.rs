@@ -64,3 +64,34 @@ fn what_is_changed_by_hand_is_told_and_healed() {
     });
     is_told_and_healed(&env, "mongo", CASES);
 }
+
+/// The ledger comes back from a backup, and the store is ahead of it.
+#[test]
+fn what_a_restored_ledger_finds_done_is_recorded() {
+    let env = TestEnv::new().with(&["mongo"]);
+    env.file(
+        "migrations/mongo/V1__a.json5",
+        "{ steps: [ { create: 'old' }, { create: 'gone' } ] }",
+    );
+    env.run(&["up"]).expect(0);
+    let backup = env.sql("SELECT recorded FROM aiplat_migrate.shape WHERE store = 'mongo'");
+    env.file(
+        "migrations/mongo/V2__b.json5",
+        "{ steps: [ { renameCollection: 'old', to: 'newer' }, { drop: 'gone' } ] }",
+    );
+    env.run(&["up"]).expect(0);
+    env.sql("DELETE FROM aiplat_migrate.ledger WHERE version = '2'");
+    env.sql(&format!(
+        "UPDATE aiplat_migrate.shape SET recorded = '{}' WHERE store = 'mongo'",
+        backup[0]
+    ));
+    env.run(&["up"]).expect(0);
+    env.run(&["validate", "--strict"]).expect(0);
+    // What a person dropped is still told.
+    env.file("migrations/mongo/V3__c.json5", "{ steps: [ { create: 'third' } ] }");
+    let client = block_on(mongodb::Client::with_uri_str(env.get("AIPLAT_MIGRATE_MONGO_URL")));
+    let newer = client.expect("client").database(&env.name).collection::<Document>("newer");
+    block_on(newer.drop()).expect("drop");
+    env.run(&["up"]).expect(0);
+    env.run(&["validate"]).expect(3).says(&["collection newer: absent"]);
+}
