@@ -280,7 +280,11 @@ impl Look {
                 format!("{}: {}: left by an operation that was cut off", self.kind, change.object);
             finding
         });
-        self.heals().iter().flat_map(of).chain(left).collect()
+        // What goes with its owner is told with the owner alone.
+        let told: BTreeSet<&str> = self.by_object().map(|(object, _)| object).collect();
+        let heals = self.heals();
+        let heals = heals.iter().filter(|heal| told.contains(heal.object.as_str()));
+        heals.flat_map(of).chain(left).collect()
     }
 
     /// The way back for each drifted object.
@@ -344,12 +348,12 @@ impl Look {
 }
 
 fn hint_of(heal: &Heal) -> String {
-    match (heal.script.is_empty(), heal.person.as_slice()) {
-        (false, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
-        (false, more) => {
+    match (heal.is_possible(), heal.person.as_slice()) {
+        (true, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
+        (true, more) => {
             format!("aiplat-migrate repair --reapply puts part of it back; {}", more.join("; "))
         }
-        (true, person) => person.join("; "),
+        (false, person) => person.join("; "),
     }
 }
 

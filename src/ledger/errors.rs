@@ -1,7 +1,7 @@
 //! What the ledger has against going on: each cause has a message of its own.
 
 use crate::error::{Error, Exit};
-use crate::postgres::DAMAGED;
+use crate::postgres::{DAMAGED, DAMAGES};
 use crate::store_error::{StoreError, StoreErrorKind};
 
 use super::LedgerSettings;
@@ -156,7 +156,7 @@ pub(super) fn may_not_create(schema: &str) -> String {
 
 /// Whether something of the ledger is gone: nobody asks for it before it is made.
 fn is_damaged(error: &StoreError) -> bool {
-    matches!(error.code.as_deref(), Some("42P01" | "42883" | "3F000"))
+    error.code.as_deref().is_some_and(|code| DAMAGES.contains(&code))
 }
 
 fn lacks_plpgsql(error: &StoreError) -> bool {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::journal::Claim;
 use super::{Ledger, LockedLedger};
-use crate::postgres::{literal, own_role};
+use crate::postgres::{OWN_ROLE, OWN_ROLE_UNTIL_COMMIT, literal};
 use crate::stores::{SESSION, Seal, StoreKind};
 
 impl LockedLedger {
@@ -25,7 +25,7 @@ impl LockedLedger {
         row["steps_done"] = json!(1);
         let replaces = replaces.map_or("NULL".to_string(), |row| row.to_string());
         let close = include_str!("sql/close_applied.sql");
-        self.seal(own(false), close, after, &[jsonb(&row), replaces, lazy.to_string()])
+        self.seal(OWN_ROLE, close, after, &[jsonb(&row), replaces, lazy.to_string()])
     }
 
     /// Seals the undoing of the migration in `row`.
@@ -33,7 +33,7 @@ impl LockedLedger {
         let run = &self.run;
         let (id, owner) = (literal(&run.id), jsonb(&self.owner));
         let arguments = [row.to_string(), id, owner, literal(&run.host), literal(run.tool)];
-        self.seal(own(false), include_str!("sql/close_undone.sql"), after, &arguments)
+        self.seal(OWN_ROLE, include_str!("sql/close_undone.sql"), after, &arguments)
     }
 
     /// Seals a repair of `store`: its event is written in the repair's own transaction.
@@ -41,7 +41,7 @@ impl LockedLedger {
         let run = &self.run;
         let (id, store) = (literal(&run.id), literal(store.name()));
         let arguments = [id, store, literal(&run.host), literal(run.tool), jsonb(details)];
-        self.seal(own(false), include_str!("sql/close_repair.sql"), None, &arguments)
+        self.seal(OWN_ROLE, include_str!("sql/close_repair.sql"), None, &arguments)
     }
 
     /// Seals step number `step` of the journalled migration in `row`: what the file has set in the
@@ -50,7 +50,7 @@ impl LockedLedger {
     pub fn seal_step(&self, row: i64, step: usize, keeps_session: bool) -> Seal {
         let arguments = [row.to_string(), literal(&self.run.id), step.to_string()];
         let close = include_str!("sql/close_step.sql");
-        let mut seal = self.seal(own(true), close, None, &arguments);
+        let mut seal = self.seal(OWN_ROLE_UNTIL_COMMIT, close, None, &arguments);
         if keeps_session {
             let keep = self.sql(include_str!("sql/keep_session.sql"));
             seal.close.push(with_values(&keep, &[&row.to_string(), &literal(SESSION)]));
@@ -60,7 +60,7 @@ impl LockedLedger {
 
     /// `close` is a call of one of the ledger's functions, as the `own` role: with the seal's token, the
     /// token of the one before it, and `arguments`, which are SQL.
-    fn seal(&self, own: String, close: &str, after: Option<&Seal>, arguments: &[String]) -> Seal {
+    fn seal(&self, own: &str, close: &str, after: Option<&Seal>, arguments: &[String]) -> Seal {
         // Nobody can guess it, so no file can set it by accident.
         let token = literal(&format!("{:016x}", rand::random::<u64>()));
         let after = after.map_or("NULL", |seal| &seal.token);
@@ -68,7 +68,9 @@ impl LockedLedger {
             [&token, after].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
-            close: vec![own, with_values(&self.sql(close), &values)],
+            // Another role may not even look into the ledger's schema, so this is no part of a function there.
+            // A statement_timeout that the file has set is for its own statements.
+            close: vec![format!("{own}, {UNHURRIED}"), with_values(&self.sql(close), &values)],
             token,
         }
     }
@@ -79,25 +81,14 @@ impl Ledger {
     /// that the run holds through it is left alone.
     pub fn reset(&self) -> String {
         format!(
-            "{};\n{}",
-            own(false),
+            "{OWN_ROLE};\n{}",
             with_values(&self.sql(include_str!("sql/settled.sql")), &["NULL"])
         )
     }
 }
 
-/// The ledger's statements run as the role that connected, however short the time that the file has
-/// given to a statement: a statement_timeout that the file has set is for its own statements. In a file's
-/// own session, which goes on as the file has set it, only `until_commit`.
-///
-/// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
-fn own(until_commit: bool) -> String {
-    format!(
-        "{}, pg_catalog.set_config('statement_timeout', '0', true), \
-         pg_catalog.set_config('lock_timeout', '0', true)",
-        own_role(until_commit)
-    )
-}
+const UNHURRIED: &str = "pg_catalog.set_config('statement_timeout', '0', true), \
+                         pg_catalog.set_config('lock_timeout', '0', true)";
 
 fn jsonb(value: &Value) -> String {
     literal(&value.to_string())

@@ -83,17 +83,15 @@ fn as_options(settings: &[(&str, &str)]) -> String {
     settings.iter().map(option).collect::<Vec<_>>().join(" ")
 }
 
-/// A statement that makes the session's own role the current one again, whatever the user's SQL set; for
-/// good, or until the end of the transaction.
-///
+/// A statement that makes the session's own role the current one again, whatever the user's SQL set.
 /// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
 /// says: it comes first.
-pub fn own_role(until_commit: bool) -> String {
-    format!(
-        "SELECT pg_catalog.set_config('session_authorization', NULL, {until_commit}), \
-         pg_catalog.set_config('role', NULL, {until_commit})"
-    )
-}
+pub const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
+                            pg_catalog.set_config('role', NULL, false)";
+
+/// The same until the end of the transaction: then it is as the user's SQL set it.
+pub const OWN_ROLE_UNTIL_COMMIT: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, true), \
+                                         pg_catalog.set_config('role', NULL, true)";
 
 /// SQL that sets what [`options`] could not.
 pub(super) fn afterwards(purpose: Purpose) -> String {
@@ -127,7 +125,7 @@ pub fn until_reset() -> String {
     select(FIXED.iter(), false)
 }
 
-/// A question whose answer is the statement that takes [`own_role`] and [`until_commit`] back.
+/// A question whose answer is the statement that takes [`OWN_ROLE`] and [`until_commit`] back.
 pub fn as_it_is() -> String {
     let others = ["session_authorization", "role", "statement_timeout"].into_iter();
     let names = others.chain(FIXED.iter().map(|(name, _)| *name)).map(literal);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::contract::{
     Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Finding, Foreseen,
-    Job, Limits, Loss, Part, Probe, Pulse, Standing, Unit,
+    Job, Limits, Loss, Part, Probe, Pulse, Repair, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -142,6 +142,12 @@ impl Store {
         self.hidden(self.connection.leave().await)
     }
 
+    /// See [`Connection::put_back`].
+    pub async fn put_back(&self, repair: Repair<'_>) -> Vec<Result<(), StoreError>> {
+        let ended = self.connection.put_back(repair).await;
+        ended.into_iter().map(|one| self.hidden(one)).collect()
+    }
+
     /// See [`Connection::probe`].
     pub async fn probe(&self, unit: &Unit, before: &Before) -> Result<Probe, StoreError> {
         match self.hidden(self.connection.probe(unit, before).await)? {
@@ -239,6 +245,7 @@ pub(super) trait AnyConnection: Send + Sync {
         left: Option<&'a Value>,
     ) -> Answer<'a, Entered>;
     fn leave(&self) -> Answer<'_, ()>;
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
@@ -307,6 +314,10 @@ impl<C: Connection> AnyConnection for C {
 
     fn leave(&self) -> Answer<'_, ()> {
         Connection::leave(self).boxed()
+    }
+
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>> {
+        Connection::put_back(self, repair).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::remedy::{Heal, Sql, Verdict};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::text::Span;
@@ -190,6 +191,16 @@ pub trait Connection: Send + Sync + 'static {
     /// Ends it: nothing that it left in the session reaches the next migration.
     fn leave(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
         std::future::ready(Ok(()))
+    }
+
+    /// Puts objects back by SQL, as many of them as can be; what became of each, in their order. Called only
+    /// for a store whose remedies are SQL.
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        let none = |_| Err(StoreError::refused("this store puts nothing back by SQL"));
+        std::future::ready(repair.pieces.iter().map(none).collect())
     }
 
     /// What became of `step`, claimed by a run that ended without settling it.
@@ -423,6 +434,30 @@ pub struct Job<'a> {
     pub pulse: &'a dyn Pulse,
     /// When it fires, the store cancels the operation on the server and returns [`Why::Cancelled`].
     pub cancel: CancellationToken,
+}
+
+/// What is to be put back by SQL.
+pub struct Repair<'a> {
+    /// The objects, in an order that respects what needs what.
+    pub pieces: Vec<Piece<'a>>,
+    /// Judges by the pictures before and after.
+    pub judge: &'a (dyn Fn(&Shape, &Shape) -> Verdict + Sync),
+    /// Whether the lock is still held, and nobody wants the run to stop.
+    pub may_go_on: &'a (dyn Fn() -> bool + Sync),
+    /// Where notices go.
+    pub pulse: &'a dyn Pulse,
+    /// When it fires, the statement under way is cancelled on the server.
+    pub cancel: CancellationToken,
+}
+
+/// One object that is to be put back by SQL.
+pub struct Piece<'a> {
+    /// The object, and how it differs.
+    pub heal: &'a Heal,
+    /// What puts it back.
+    pub sql: &'a Sql,
+    /// Goes around it in its transaction, and writes its event.
+    pub seal: Seal,
 }
 
 /// Implemented by `execute`: journals a position, checks the lock, shows progress.

@@ -207,6 +207,12 @@ fn a_block_is_one_step_of_a_file_without_a_transaction() {
     assert_eq!(env.sql("SELECT id FROM a ORDER BY id"), ["1", "2", "3", "4"]);
     assert_eq!(env.sql("SELECT 'public.b'::regclass, 'public.c'::regclass"), ["b|c"]);
     assert_eq!(env.sql("SELECT steps_done, steps_total FROM aiplat_migrate.ledger"), ["5|5"]);
+    // One statement in a block is a block all the same.
+    for statement in ["do $$ begin commit; end $$;", "discard all;"] {
+        let text = format!("-- transaction: off\nbegin;\n{statement}\ncommit;\nbegin; commit;\n");
+        env.file("migrations/postgres/V2__b.sql", &text);
+        env.run(&["up"]).expect(1).says(&["move it out of BEGIN … COMMIT", "V2__b.sql:3:1"]);
+    }
     // A block that fails leaves nothing, and is gone on with as a whole.
     env.file("migrations/postgres/V2__b.sql", "-- transaction: off\nselect 1;\nbegin;\ninsert into a values (5);\ninsert into a values (1/0);\ncommit;\n");
     env.run(&["up"]).expect(1).says(&["V2__b.sql:5:"]);
@@ -523,17 +529,30 @@ fn a_u_file_with_a_mistake_is_for_down_to_refuse() {
 
 #[test]
 fn a_timeout_of_the_file_is_not_that_of_the_tools_own_row() {
-    let env = project(&[
-        "create table a (id int);",
-        "set lock_timeout = 1;",
-        "set statement_timeout = 1;",
-    ]);
-    for _ in 0..5 {
+    let env = project(&["create table a (id int);"]);
+    env.run(&["up"]).expect(0);
+    // A server that takes its time for that row.
+    env.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_sleep(0.4); RETURN new; END'; \
+         CREATE TRIGGER slow BEFORE INSERT ON aiplat_migrate.ledger FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let file = "migrations/postgres/V2__b.sql";
+    for (text, table) in [
+        ("set statement_timeout = '200ms'; create table b (id int);", "b"),
+        ("-- statement_timeout: 200ms\ncreate table c (id int);", "c"),
+        (
+            "create table d (id int); set lock_timeout = 1; set local statement_timeout = '0.2s';",
+            "d",
+        ),
+    ] {
+        env.file(file, text);
         env.run(&["up"]).expect(0);
-        env.sql("DROP TABLE a; DELETE FROM aiplat_migrate.ledger");
+        assert_eq!(env.sql(&format!("SELECT to_regclass('{table}')")), [table]);
+        env.sql("DELETE FROM aiplat_migrate.ledger WHERE version = '2'");
     }
-    env.file(FILE, "set statement_timeout = '50ms';\nselect pg_sleep(1);");
-    let told = env.run(&["up"]).expect(1).says(&["57014", "V1__a.sql:2:1"]);
+    env.file(file, "set statement_timeout = '50ms';\nselect pg_sleep(1);");
+    let told = env.run(&["up"]).expect(1).says(&["57014", "V2__b.sql:2:1"]);
     assert!(!told.stderr.contains("aiplat_migrate.close"), "{}", told.stderr);
 }
 

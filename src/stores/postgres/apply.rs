@@ -6,17 +6,17 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::Value;
-use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::Postgres;
 use super::alone::Work;
 use super::hints::way_out;
+use super::rehearsal;
 use super::session;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
-use crate::postgres::DAMAGED;
-use crate::postgres::{self, Names, store_error};
+use crate::postgres::{self, DAMAGED, DAMAGES, Names, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Done, Effect, Entered, Failure, Job, Limits, Operation, Seal, Why};
 use crate::text::{LargeData, Span};
@@ -33,7 +33,7 @@ const READ_ONLY: &str = "25006";
 
 /// A message and where in it the step's own text lies.
 pub(super) struct Message {
-    sql: String,
+    pub(super) sql: String,
     /// The bytes of `sql` before the step's text.
     prefix: usize,
     /// The statements of `sql` before the step's first.
@@ -47,29 +47,21 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// One that begins with the step's own text.
-    pub(super) fn of(step: &Step) -> Message {
+    /// One with nothing in it yet, for what stands in the step's text from `base` on.
+    fn at(base: usize) -> Message {
         Message {
             sql: String::new(),
             prefix: 0,
             statements_before: 0,
-            base: step.span.start,
+            base,
             first: 0,
             committed: None,
         }
     }
-
-    /// One that comes behind all of the step's own text.
-    fn behind(step: &Step) -> Message {
-        Message { base: step.span.end, first: step.statements.len(), ..Message::of(step) }
-    }
-
-    /// Ends the step's own text. The newline ends a comment at the end of the file, the semicolon its last
-    /// statement. Deferred triggers fire in the file's own environment.
-    pub(super) fn fire_deferred(&mut self) {
-        self.sql.push_str("\n;\nSET CONSTRAINTS ALL IMMEDIATE");
-    }
 }
+
+/// Fires the triggers that the file deferred, in the file's own environment.
+const DEFERRED: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// What a message that was carried out told, apart from what the step's own statements gave.
 #[derive(Default)]
@@ -95,6 +87,9 @@ pub(super) fn apply<'a>(
         return std::future::ready(Err(failure)).boxed();
     }
     match (&step.manner, job.seal.clone()) {
+        (Manner::Transaction | Manner::Statement { .. }, Some(seal)) if job.limits.keeps_data => {
+            rehearsal::guarded(store, step, job, seal).boxed()
+        }
         (Manner::Transaction | Manner::Statement { .. }, Some(seal)) => match step.streams() {
             false => whole(store, step, job, &seal),
             true => with_copy(store, step, job, seal).boxed(),
@@ -184,25 +179,22 @@ pub(super) fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
         parts.push(postgres::until_commit(Names::Ours));
     }
     if step.manner == Manner::Transaction {
-        let settings = [
-            ("lock_timeout", limits.lock_timeout),
-            ("statement_timeout", limits.statement_timeout),
-        ];
-        let set = |(name, value): (&str, Option<Duration>)| Some(limit("SET LOCAL", name, value?));
-        parts.extend(settings.into_iter().filter_map(set));
+        parts.extend(limited("SET LOCAL", limits));
     }
     let sql = format!("{};\n", parts.join(";\n"));
-    Message {
-        prefix: sql.len(),
-        sql,
-        statements_before: parts.len(),
-        base: step.span.start,
-        first: 0,
-        committed: None,
-    }
+    let (prefix, statements_before) = (sql.len(), parts.len());
+    Message { sql, prefix, statements_before, ..Message::at(step.span.start) }
 }
 
-pub(super) fn limit(set: &str, name: &str, value: Duration) -> String {
+/// Statements that set a file's limits.
+pub(super) fn limited(set: &str, limits: Limits) -> Vec<String> {
+    let settings =
+        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
+    let one = |(name, value): (&str, Option<Duration>)| Some(limit(set, name, value?));
+    settings.into_iter().filter_map(one).collect()
+}
+
+fn limit(set: &str, name: &str, value: Duration) -> String {
     format!("{set} {name} = {}", value.as_millis())
 }
 
@@ -210,27 +202,32 @@ fn savepoint(seal: &Seal) -> String {
     format!("aiplat_migrate_{}", seal.token.trim_matches('\''))
 }
 
-/// Ends `message`, which holds the last of the step's own text.
+/// Ends `message`, which holds the last of the step's own text. The newline ends a comment at the end of
+/// the file, the semicolon its last statement.
 fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
-    message.fire_deferred();
-    let mut parts = Vec::new();
+    let mut parts = vec![DEFERRED.to_string()];
+    // However short the time is that the file has given to a statement: nothing takes less than this.
+    parts.push(match step.keeps_session() {
+        true => session::unhurried(),
+        false => "SET LOCAL statement_timeout = 0".to_string(),
+    });
     if step.is_guarded() {
         parts.push(format!("RELEASE SAVEPOINT {}", savepoint(seal)));
         parts.push(seal.open.clone());
     }
     if step.keeps_session() {
-        parts.extend(session::leave_state());
+        parts.push(session::leave_state());
     }
     parts.extend(seal.close.iter().cloned());
     parts.push("COMMIT".to_string());
     let own = step.statements.len().saturating_sub(message.first);
-    message.committed = Some(message.statements_before + own + 1 + parts.len());
+    message.committed = Some(message.statements_before + own + parts.len());
     let share = store.settings.condition.as_deref();
     let after = match step.keeps_session() {
         true => session::ask_state(share),
         false => format!("{}{}", store.session.set_again(), session::ask_share(share)),
     };
-    message.sql.push_str(&format!(";\n{};\n{after}", parts.join(";\n")));
+    message.sql.push_str(&format!("\n;\n{};\n{after}", parts.join(";\n")));
 }
 
 async fn send(store: &Postgres, sql: String) -> Result<Told, Broken> {
@@ -277,7 +274,7 @@ async fn cancellable<T>(
     tokio::select! {
         answer = &mut sent => return answer,
         () = job.cancel.cancelled() => {}
-        never = super::blocker::watch(store, job) => match never {},
+        never = super::blocker::watch(store, job.limits.lock_timeout, job.pulse) => match never {},
     }
     // A statement that ends by itself in this moment is as good; the answer tells.
     let _ = store.session.cancel().await;
@@ -292,10 +289,20 @@ async fn with_copy(
     seal: Seal,
 ) -> Result<Done, Failure> {
     let message = opening(step, &seal, job.limits);
-    let mut message = in_pieces(store, step, &job, message).await?;
-    close(store, step, &seal, &mut message);
-    let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
+    let end = |message: &mut Message| close(store, step, &seal, message);
+    let (message, answer) = in_pieces(store, step, &job, message, &end).await?;
     ended(store, step, &job, &message, answer).await
+}
+
+/// Does a step in the transaction under way, and the triggers that it deferred.
+pub(super) async fn run(store: &Postgres, step: &Step, job: &Job<'_>) -> Result<(), Failure> {
+    let message = Message::at(step.span.start);
+    let end = |message: &mut Message| message.sql.push_str(&format!("\n;\n{DEFERRED}"));
+    let (message, answer) = in_pieces(store, step, job, message, &end).await?;
+    match answer {
+        Ok(_) => Ok(()),
+        Err(broken) => Err(fail(store, step, job, &message, broken).await),
+    }
 }
 
 /// Settles a transaction in which the step is done.
@@ -305,27 +312,29 @@ pub(super) async fn settle(
     job: &Job<'_>,
     seal: &Seal,
 ) -> Result<Done, Failure> {
-    let mut message = Message::behind(step);
+    // Nothing of it has a place in the file.
+    let mut message = Message { first: step.statements.len(), ..Message::at(step.span.end) };
     close(store, step, seal, &mut message);
     let answer = cancellable(store, job, send(store, message.sql.clone())).await;
     ended(store, step, job, &message, answer).await
 }
 
-/// Sends a step in as many messages as its COPY data demands, `message` being the first, and waits for the
-/// end of each but the last: that is given back.
-pub(super) async fn in_pieces(
+/// Sends a step in as many messages as its COPY data demands, and waits for the end of each but the last,
+/// which `end` completes: the message, and its answer.
+async fn in_pieces(
     store: &Postgres,
     step: &Step,
     job: &Job<'_>,
     mut message: Message,
-) -> Result<Message, Failure> {
+    end: &(dyn Fn(&mut Message) + Sync),
+) -> Result<(Message, Result<Told, Broken>), Failure> {
     for (at, statement) in step.statements.iter().enumerate() {
         let Some(data) = statement.copy_data.clone() else { continue };
         message.sql.push_str(&step.text.text[message.base..statement.span.start]);
         deliver(store, step, job, &message).await?;
         let pieces = pieces(step, data.clone());
         let copied = copy(store, &step.text.text[statement.span.clone()], pieces);
-        message = Message { base: statement.span.start, first: at, ..Message::of(step) };
+        message = Message { first: at, ..Message::at(statement.span.start) };
         match cancellable(store, job, copied).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -354,11 +363,13 @@ pub(super) async fn in_pieces(
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
-    Ok(message)
+    end(&mut message);
+    let answer = cancellable(store, job, send(store, message.sql.clone())).await;
+    Ok((message, answer))
 }
 
 /// Sends a part of a step and waits for its end.
-pub(super) async fn deliver(
+async fn deliver(
     store: &Postgres,
     step: &Step,
     job: &Job<'_>,
@@ -415,7 +426,7 @@ async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failu
     if let Some(set) = &set {
         client.batch_execute(set).await.map_err(|error| Failure::from(store_error(&error)))?;
     }
-    let message = Message { sql: step.sql().to_string(), ..Message::of(step) };
+    let message = Message { sql: step.sql().to_string(), ..Message::at(step.span.start) };
     failpoint!("postgres_alone:before");
     let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
     failpoint!("postgres_alone:after");
@@ -498,7 +509,8 @@ async fn fail(
     if is_behind(step, message, &broken) {
         source = behind(source);
     }
-    if let Some(hint) = broken.error.as_db_error().and_then(|db| way_out(step, db, at.as_ref())) {
+    let hint = |db| way_out(step, db, at.as_ref(), sign_at(message, db));
+    if let Some(hint) = broken.error.as_db_error().and_then(hint) {
         source.details.extend(source.hint.map(|server| format!("hint: {server}")));
         source.hint = Some(hint);
     }
@@ -515,35 +527,48 @@ fn is_apart(step: &Step, job: &Job<'_>, message: &Message, broken: &Broken) -> b
         && if of_ours { code == READ_ONLY } else { NOT_IN_A_BLOCK.contains(&code) }
 }
 
+/// What stands where the error is.
+fn sign_at(message: &Message, error: &DbError) -> Option<char> {
+    match error.position()? {
+        ErrorPosition::Original(position) => {
+            message.sql.chars().nth((*position as usize).checked_sub(1)?)
+        }
+        ErrorPosition::Internal { .. } => None,
+    }
+}
+
 /// Whether it is not the file that failed, but what the tool writes behind it.
 fn is_behind(step: &Step, message: &Message, broken: &Broken) -> bool {
-    let left = step.statements.len().saturating_sub(message.first);
-    // The first behind them checks the file's own deferred constraints.
-    let behind = message.statements_before + left + 1;
-    match broken.error.as_db_error().and_then(|db| db.position()) {
+    let Some(db) = broken.error.as_db_error().filter(|_| message.committed.is_some()) else {
+        return false;
+    };
+    let own = step.statements.len().saturating_sub(message.first);
+    match db.position() {
         Some(ErrorPosition::Original(position)) => {
             let end = message.prefix + step.span.end.saturating_sub(message.base);
             let start = message.sql.char_indices().nth((*position as usize).saturating_sub(1));
             start.is_some_and(|(at, _)| at > end)
         }
-        Some(ErrorPosition::Internal { .. }) | None => broken.completed >= behind,
+        // The first behind them checks the file's own deferred constraints.
+        Some(ErrorPosition::Internal { .. }) | None => {
+            broken.completed > message.statements_before + own
+        }
     }
 }
 
 /// What is told of that: none of the tool's own SQL.
 fn behind(mut source: StoreError) -> StoreError {
-    source.details.retain(|detail| !detail.starts_with("context: "));
-    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
-    source.hint = match source.code.as_deref() {
-        Some("42P01" | "42883" | "42703" | "3F000") => Some(DAMAGED.to_string()),
-        Some("57014") => Some(
+    let hint = match source.code.as_deref() {
+        Some(code) if DAMAGES.contains(&code) => DAMAGED,
+        Some("57014") => {
             "a statement_timeout that a file sets itself holds for that row as well: write it in the header, \
              `-- statement_timeout: …`"
-                .to_string(),
-        ),
-        _ => source.hint,
+        }
+        _ => return source,
     };
-    source
+    source.details.retain(|detail| !detail.starts_with("context: "));
+    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
+    source.hint(hint)
 }
 
 /// Ends what is open in the session; after a whole file, and after a statement of our own, brings it back
@@ -557,6 +582,10 @@ pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) ->
     store.session.take_notices();
     match ended {
         Ok(()) => failure,
+        Err(error) if error.code().is_some_and(|code| DAMAGES.contains(&code.code())) => {
+            let source = failure.source.detail(store_error(&error).to_string()).hint(DAMAGED);
+            Failure { source, ..failure }
+        }
         Err(error) => {
             let source = StoreError::unreachable("the session cannot be brought back to order")
                 .detail(store_error(&error).to_string())
@@ -594,13 +623,8 @@ pub(super) async fn enter(
     if steps.iter().all(|step| step.manner == Manner::Transaction) {
         return Ok(Entered::default());
     }
-    let settings =
-        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
-    for (name, value) in settings {
-        if let Some(value) = value {
-            let set = send(store, limit("SET", name, value)).await;
-            set.map_err(|broken| store_error(&broken.error))?;
-        }
+    for set in limited("SET", limits) {
+        send(store, set).await.map_err(|broken| store_error(&broken.error))?;
     }
     if done == 0 {
         return Ok(Entered::default());

@@ -2,15 +2,22 @@
 
 use tokio_postgres::error::DbError;
 
-use super::steps::Step;
+use super::steps::{Manner, Step};
 use crate::text::Span;
 
 const OFF: &str = "put `-- transaction: off` on the first line of the file";
 
-/// What to do about the server's `error` at a place in the file of `step`.
-pub(super) fn way_out(step: &Step, error: &DbError, at: Option<&Span>) -> Option<String> {
-    let is_pending = || error.message().contains("pending trigger events");
+/// What to do about the server's `error` at a place in the file of `step`; `sign` is what stands there.
+pub(super) fn way_out(
+    step: &Step,
+    error: &DbError,
+    at: Option<&Span>,
+    sign: Option<char>,
+) -> Option<String> {
+    // Deferred triggers that have not fired yet; the message is in the server's language.
+    let is_pending = || error.routine() == Some("CheckTableNotInUse");
     let hint = match error.code().code() {
+        "55P04" if step.is_block => "write COMMIT; before the value is used".to_string(),
         "55P04" if step.commits_before(at) => format!(
             "its own COMMIT is passed over: {OFF}, where BEGIN … COMMIT is a step of its own; or put what \
              uses the value into the next migration"
@@ -24,11 +31,9 @@ pub(super) fn way_out(step: &Step, error: &DbError, at: Option<&Span>) -> Option
              migration"
                 .to_string()
         }
-        "25001" | "2D000" if step.is_file => OFF.to_string(),
-        "25001" | "2D000" if step.statements.len() > 1 => {
-            "move it out of BEGIN … COMMIT".to_string()
-        }
-        "42601" if error.message().ends_with("at or near \":\"") => {
+        "25001" | "2D000" if step.manner == Manner::Transaction => OFF.to_string(),
+        "25001" | "2D000" if step.is_block => "move it out of BEGIN … COMMIT".to_string(),
+        "42601" if sign == Some(':') => {
             "`:name` is a variable of psql: write `-- placeholders: on` on the first line and `${name}` in the \
              text"
                 .to_string()

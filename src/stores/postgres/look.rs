@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::Postgres;
-use crate::postgres::{Names, as_it_is, own_role, store_error, until_commit};
+use crate::postgres::{Names, OWN_ROLE_UNTIL_COMMIT, as_it_is, store_error, until_commit};
 use crate::store_error::StoreError;
 
 /// One look, which has to end in time.
@@ -80,7 +80,7 @@ impl Look<'_> {
         };
         [
             copy(ZONE, "TimeZone"),
-            own_role(true),
+            OWN_ROLE_UNTIL_COMMIT.to_string(),
             until_commit(names),
             copy("TimeZone", ZONE),
             format!("SET LOCAL statement_timeout = {}", left.as_millis().max(1)),

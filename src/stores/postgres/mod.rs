@@ -12,6 +12,7 @@ mod look;
 mod outside;
 mod picture;
 mod probe;
+mod put_back;
 mod rehearsal;
 mod session;
 mod shape;
@@ -20,7 +21,6 @@ mod steps;
 
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::FutureExt;
 use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
     Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Foreseen, Job,
-    Limits, Loss, Part, Probe, Pulse,
+    Limits, Loss, Part, Probe, Pulse, Repair,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -255,10 +255,7 @@ impl Connection for Postgres {
         step: &'a Step,
         job: Job<'a>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a {
-        match (job.limits.keeps_data, job.seal.clone()) {
-            (true, Some(seal)) => rehearsal::guarded(self, step, job, seal).boxed(),
-            (true, None) | (false, _) => apply::apply(self, step, job),
-        }
+        apply::apply(self, step, job)
     }
 
     async fn enter(
@@ -272,6 +269,13 @@ impl Connection for Postgres {
 
     async fn leave(&self) -> Result<(), StoreError> {
         apply::leave(self).await
+    }
+
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        put_back::put_back(self, repair)
     }
 
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {

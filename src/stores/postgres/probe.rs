@@ -101,7 +101,7 @@ pub(super) async fn probe(
         {
             [] => Ok(Probe::NotDone),
             [(_, true)] => Ok(Probe::Done),
-            [(name, false)] => Ok(clear("DROP INDEX CONCURRENTLY IF EXISTS", name, "")),
+            [(name, false)] => Ok(drop_invalid(name)),
             more => {
                 let names: Vec<&str> = more.iter().map(|(name, _)| name.as_str()).collect();
                 let names = names.join(", ");
@@ -125,7 +125,7 @@ pub(super) async fn probe(
             );
             let row = ask(store, &format!("SELECT {sql}")).await?;
             match row.as_ref().and_then(|row| row.get(0)) {
-                Some(name) => Ok(clear("DROP INDEX CONCURRENTLY IF EXISTS", name, "")),
+                Some(name) => Ok(drop_invalid(name)),
                 None => Ok(Probe::NotDone),
             }
         }
@@ -182,9 +182,10 @@ async fn detached(store: &Postgres, known: &serde_json::Value) -> Result<Probe, 
     Ok(match ask(store, &sql).await? {
         None => Probe::Done,
         Some(row) => match (row.get(0), row.get(1), row.get(2)) {
-            (Some("t"), Some(table), Some(partition)) => {
-                clear("ALTER TABLE", table, &format!(" DETACH PARTITION {partition} FINALIZE"))
-            }
+            (Some("t"), Some(table), Some(partition)) => clear(
+                format!("finish detaching {partition}"),
+                &format!("ALTER TABLE {table} DETACH PARTITION {partition} FINALIZE"),
+            ),
             _ => Probe::NotDone,
         },
     })
@@ -201,14 +202,18 @@ fn numbers(known: &serde_json::Value) -> String {
     format!("'{{{}}}'::pg_catalog.int8[]", numbers.join(","))
 }
 
-fn clear(verb: &str, name: &str, rest: &str) -> Probe {
-    let sql = format!("{verb} {name}{rest}");
+fn drop_invalid(index: &str) -> Probe {
+    let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {index}");
+    clear(format!("drop the invalid index {index}"), &sql)
+}
+
+fn clear(label: String, sql: &str) -> Probe {
     Probe::Rebuild(Box::new(Unit {
-        label: format!("clear away what was left: {sql}"),
+        label,
         span: 0..0,
         atomic: false,
         exclusive: true,
-        step: Arc::new(Step::clears(&sql)),
+        step: Arc::new(Step::clears(sql)),
     }))
 }
 
@@ -241,8 +246,11 @@ pub(super) async fn check(
             format!("the index {found} is there and not valid"),
             format!("DROP INDEX CONCURRENTLY {found}, then run `up` again"),
         ),
-        _ => (
-            format!("{table} has no index {name}: the name {found} is taken by something else"),
+        (is_index, _) => (
+            format!(
+                "{table} has no index {name}: {found} is {}",
+                if is_index.is_some() { "another table's" } else { "something else" }
+            ),
             "give the index another name, or drop what has this one, then run `up` again"
                 .to_string(),
         ),

@@ -13,17 +13,18 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Postgres;
-use super::apply::{self, Message};
+use super::apply;
 use super::compare::Pair;
 use super::figures::{Afterwards, Figures, Known, names, subjects};
 use super::look::{Left, Look};
 use super::outside::{self, Reaching};
 use super::picture::{Change, Oid, Picture};
 use super::steps::Step;
-use crate::postgres::{Names, identifier, own_role, store_error};
+use crate::postgres::{Names, OWN_ROLE, identifier, store_error};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::contract::{
-    Before, Done, Effect, Endpoint, Failure, Finding, Foreseen, Job, Loss, Part, Pulse, Seal, Why,
+    Before, Done, Effect, Endpoint, Failure, Finding, Foreseen, Job, Limits, Loss, Part, Pulse,
+    Seal, Why,
 };
 
 /// How long a rehearsal may take, with all its attempts, and how long its locks are held therefore.
@@ -150,18 +151,15 @@ impl<'a> Rehearsal<'a> {
         if at > 0 {
             let again = self.store.session.set_again();
             self.do_sql(&format!(
-                "{}; RESET ALL; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
-                 DISCARD SEQUENCES;\n{again}",
-                own_role(false)
+                "{OWN_ROLE}; RESET ALL; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+                 DISCARD SEQUENCES;\n{again}"
             ))
             .await?;
         }
         let left = self.until.saturating_duration_since(Instant::now()).max(PAUSE);
         let limit = part.limits.statement_timeout.unwrap_or(left).min(left);
-        self.do_sql(&apply::limit("SET LOCAL", "statement_timeout", limit)).await?;
-        if let Some(limit) = part.limits.lock_timeout {
-            self.do_sql(&apply::limit("SET LOCAL", "lock_timeout", limit)).await?;
-        }
+        let limits = Limits { statement_timeout: Some(limit), ..part.limits };
+        self.do_sql(&apply::limited("SET LOCAL", limits).join(";\n")).await?;
         if !counts_rows(self.look()).await.map_err(unseen)? {
             self.tell(at, 0, unknown(NOT_COUNTED.to_string()));
         }
@@ -241,7 +239,7 @@ impl<'a> Rehearsal<'a> {
             return Ok(());
         }
         // After a failure there is no transaction any more, and that is only a warning.
-        let mut sql = format!("ROLLBACK; {}; RESET ALL", own_role(false));
+        let mut sql = format!("ROLLBACK; {OWN_ROLE}; RESET ALL");
         for (oid, at) in &self.set_back {
             sql.push_str(&format!(
                 "; SELECT pg_catalog.setval('{oid}'::pg_catalog.regclass, {at})"
@@ -366,7 +364,7 @@ async fn examine(
     let prepared = prepared(look).await.map_err(unseen)?;
     let savepoint = format!("SAVEPOINT {STEP}");
     execute(store, &savepoint).await?;
-    run(store, step, job).await?;
+    apply::run(store, step, job).await?;
     let changes = Picture::take(look).await.map_err(unseen)?.since(&before);
     if changes.is_empty() {
         execute(store, &format!("RELEASE SAVEPOINT {STEP}")).await?;
@@ -379,7 +377,7 @@ async fn examine(
     let mut figures = Figures::default();
     figures.count(look, known, &changes, &afterwards).await.map_err(unseen)?;
     let pairs = copies(look, &changes, &afterwards).await.map_err(unseen)?;
-    run(store, step, job).await?;
+    apply::run(store, step, job).await?;
     let now = subjects(look, &changes).await.map_err(unseen)?;
     for pair in pairs {
         let found = pair.compare(look, now.get(&pair.oid)).await.map_err(unseen)?;
@@ -428,13 +426,6 @@ async fn execute(store: &Postgres, sql: &str) -> Result<(), Failure> {
     done.map_err(|error| store_error(&error).into())
 }
 
-/// The step, and the triggers that it deferred.
-async fn run(store: &Postgres, step: &Step, job: &Job<'_>) -> Result<(), Failure> {
-    let mut message = apply::in_pieces(store, step, job, Message::of(step)).await?;
-    message.fire_deferred();
-    apply::deliver(store, step, job, &message).await
-}
-
 /// Copies of the tables whose values may be others afterwards.
 async fn copies(
     look: Look<'_>,
@@ -463,21 +454,20 @@ pub(super) async fn guarded(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
-    if let Some(failure) = apply::other_text(store, step) {
-        return Err(failure);
-    }
     let losses = match losses_of(store, step, &job, &seal).await {
         Ok(losses) => losses,
         Err(failure) => return Err(apply::restored(store, step, failure).await),
     };
-    if losses.is_empty() {
-        return apply::settle(store, step, &job, &seal).await;
+    if !losses.is_empty() {
+        let source = StoreError::refused("it would lose data, which was not there before");
+        let source = losses.into_iter().fold(source, |source, loss| source.detail(loss.what));
+        let source = source.hint("to lose it on purpose: --allow-data-loss");
+        let failure = Failure { why: Why::Refused, effect: Effect::None, at: None, source };
+        return Err(apply::restored(store, step, failure).await);
     }
-    let source = StoreError::refused("it would lose data, which was not there before");
-    let source = losses.into_iter().fold(source, |source, loss| source.detail(loss.what));
-    let source = source.hint("to lose it on purpose: --allow-data-loss");
-    let failure = Failure { why: Why::Refused, effect: Effect::None, at: None, source };
-    Err(apply::restored(store, step, failure).await)
+    let notices = store.session.take_notices();
+    let done = apply::settle(store, step, &job, &seal).await?;
+    Ok(Done { notices, ..done })
 }
 
 async fn losses_of(
@@ -487,8 +477,7 @@ async fn losses_of(
     seal: &Seal,
 ) -> Result<Vec<Loss>, Failure> {
     let look = Look { store, left: Left::Each(LIMIT) };
-    let opening = apply::opening(step, seal, job.limits);
-    apply::deliver(store, step, job, &opening).await?;
+    execute(store, &apply::opening(step, seal, job.limits).sql).await?;
     if !counts_rows(look).await.map_err(unseen)? {
         return Ok(vec![unknown(NOT_COUNTED.to_string())]);
     }

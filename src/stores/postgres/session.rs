@@ -161,22 +161,22 @@ fn state() -> String {
 /// Where the file's own statement_timeout stands while the state is read: it may be too short for that.
 const TIMEOUT: &str = "aiplat_migrate.statement_timeout";
 
-/// A statement that lifts the file's statement_timeout until the end of the transaction.
-fn unhurried() -> String {
+/// A statement that lifts the file's statement_timeout until the end of the transaction; the state is read
+/// after it.
+pub(super) fn unhurried() -> String {
     format!(
         "SELECT pg_catalog.set_config('{TIMEOUT}', pg_catalog.current_setting('statement_timeout'), true), \
          pg_catalog.set_config('statement_timeout', '0', true)"
     )
 }
 
-/// Statements that leave the session's state where the ledger takes it from, inside the step's own
+/// A statement that leaves the session's state where the ledger takes it from, inside the step's own
 /// transaction.
-pub(super) fn leave_state() -> [String; 2] {
+pub(super) fn leave_state() -> String {
     let state = state();
-    let leave = format!(
+    format!(
         "SELECT pg_catalog.set_config('{SESSION}', {state}::pg_catalog.text, true) AS {STATE_COLUMN}"
-    );
-    [unhurried(), leave]
+    )
 }
 
 /// Statements that take the session's share of the run's lock again, which the file may have freed,

@@ -27,8 +27,8 @@ pub struct Step {
     pub(super) work: Option<Work>,
     /// Whether it is of our own making, and so for the fixed environment.
     pub(super) is_ours: bool,
-    /// Whether it is a whole file that is applied in one transaction.
-    pub(super) is_file: bool,
+    /// Whether it is BEGIN … COMMIT of a file's session.
+    pub(super) is_block: bool,
     /// The places from BEGIN to COMMIT that are passed over in it.
     pub(super) blocks: Vec<Span>,
     /// The first literal that is another text to a session with `standard_conforming_strings` off.
@@ -67,8 +67,7 @@ impl Step {
 
     /// Whether it is one statement of a file's session.
     pub(super) fn is_guarded(&self) -> bool {
-        matches!((&self.manner, self.statements.as_slice()), (Manner::Statement { .. }, [_]))
-            && !self.is_ours
+        matches!(self.manner, Manner::Statement { .. }) && !self.is_block && !self.is_ours
     }
 
     /// Whether it is to be sent again where its session was lost.
@@ -97,7 +96,7 @@ impl Step {
             manner: Manner::Alone,
             work: Some(Work::Clears),
             is_ours: false,
-            is_file: false,
+            is_block: false,
             blocks: Vec::new(),
             backslash: None,
         }
@@ -193,7 +192,7 @@ pub fn parse(rendered: &Rendered, apart: bool) -> Result<Vec<Unit>, ScriptError>
         manner: Manner::Transaction,
         work: None,
         is_ours: false,
-        is_file: !apart,
+        is_block: false,
         blocks: Vec::new(),
         backslash,
     };
@@ -276,8 +275,11 @@ fn block_of(step: &Step, statements: Vec<Statement>) -> Unit {
     let (span, file) = places(step, &statements);
     let statements = statements.into_iter().filter(Statement::is_sent).collect();
     let manner = Manner::Statement { sets_up: false };
-    let step = Step { span, statements, manner, ..step.clone() };
-    let label = format!("BEGIN … COMMIT: {}", step.label());
+    let step = Step { span, statements, manner, is_block: true, ..step.clone() };
+    let label = match step.statements.as_slice() {
+        [] => "BEGIN … COMMIT".to_string(),
+        _ => format!("BEGIN … COMMIT: {}", step.label()),
+    };
     Unit { label, span: file, atomic: true, exclusive: true, step: Arc::new(step) }
 }
 

@@ -17,7 +17,11 @@ pub(super) use growth::COMPARISON;
 
 /// Attributes that are there only where the settings ask for them, and then on every object; or where
 /// the role may see them: the options of user mappings.
-pub(super) const OPTIONAL: &[&str] = &["owner", "grants", "comment", "mapping options", "digest"];
+pub(super) const OPTIONAL: &[&str] =
+    &["owner", "grants", "comment", RIGHTS, "mapping options", "digest"];
+
+/// Who else than the owner may do what: in the pictures of a repair where grants are not asked for.
+pub(super) const RIGHTS: &str = "rights";
 
 /// What all parts stand in, and what they share.
 const FRAME: &str = include_str!("sql/frame.sql");
@@ -54,8 +58,9 @@ const LOCK_TIMEOUT: &str = "300ms";
 /// For how long reading is tried again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The shape, with what the settings ask for besides.
 pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
-    let query = query(store);
+    let query = query(store, &store.settings.shape);
     let began = Instant::now();
     loop {
         match read(store, &query).await {
@@ -82,9 +87,15 @@ fn is_of_churn(error: &StoreError) -> bool {
     error.code.as_deref().is_some_and(|code| CODES.contains(&code))
 }
 
-fn query(store: &Postgres) -> String {
+/// The shape as the transaction under way has it, with those of the [`OPTIONAL`] attributes that
+/// `recorded` asks for. An error ends that transaction, so that it is not tried again here.
+pub(super) async fn within(store: &Postgres, recorded: &[Recorded]) -> Result<Shape, StoreError> {
+    read(store, &query(store, recorded)).await
+}
+
+fn query(store: &Postgres, recorded: &[Recorded]) -> String {
     let hidden: Vec<String> = store.settings.hidden.iter().map(|schema| literal(schema)).collect();
-    let asked = |what| store.settings.shape.contains(&what).to_string();
+    let asked = |what| recorded.contains(&what).to_string();
     let query = FRAME
         .replace("$parts", &PARTS.join("\nUNION ALL\n"))
         .replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")))
