@@ -9,8 +9,7 @@ mod successors;
 
 use serde_json::Value;
 
-use super::growth::COMPARISON;
-use super::shape::OPTIONAL;
+use super::growth::{COMPARISON, OPTIONAL};
 use crate::postgres::{identifier, literal};
 use crate::shape::{Attributes, Change, Shape};
 use crate::stores::remedy::{Drifted, Remedy, Sql};

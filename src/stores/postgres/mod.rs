@@ -23,7 +23,6 @@ mod steps;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::FutureExt;
 use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use tokio_util::sync::CancellationToken;
@@ -62,7 +61,7 @@ pub static STORE: Description = Description {
     ],
     objects: Objects {
         long_kinds: LONG_KINDS,
-        optional: shape::OPTIONAL,
+        optional: growth::OPTIONAL,
         // A setting concerns whoever made it, and may be of a role that has nothing to do with us.
         is_builtin: |object| object == "schema public" || object.starts_with("setting "),
         part_of: heal::part_of,
@@ -257,10 +256,7 @@ impl Connection for Postgres {
         step: &'a Step,
         job: Job<'a>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a {
-        match (job.limits.keeps_data, job.seal.clone()) {
-            (true, Some(seal)) => rehearsal::guarded(self, step, job, seal).boxed(),
-            (true, None) | (false, _) => apply::apply(self, step, job),
-        }
+        apply::apply(self, step, job)
     }
 
     async fn enter(

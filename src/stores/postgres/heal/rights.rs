@@ -4,7 +4,7 @@
 use super::{named_on, part_of, plain, split_last, texts, values};
 use crate::postgres::{identifier, literal};
 use crate::shape::{Change, Shape};
-use crate::stores::postgres::shape::RIGHTS;
+use crate::stores::postgres::growth::RIGHTS;
 use crate::stores::remedy::{Drifted, Remedy};
 
 /// Where the catalogs keep an object.
