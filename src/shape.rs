@@ -68,6 +68,14 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
+impl Change {
+    /// That a recorded object is gone as a whole.
+    pub fn absent(object: &str, recorded: &Shape) -> Change {
+        let before = recorded.objects.get(object).map(as_value);
+        Change { object: object.to_string(), attribute: None, before, after: None }
+    }
+}
+
 /// The attribute that says which server described an object: a newer one may know more attributes,
 /// which nobody set.
 pub const SERVER: &str = "server version";

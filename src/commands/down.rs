@@ -1,6 +1,6 @@
 //! `down`: undoes migrations, newest first, dependants before what they require.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -17,8 +17,7 @@ use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget};
 use crate::report::Finished;
 use crate::report::{PlanReport, Report, RunReport};
-use crate::stores::StoreKind;
-use crate::stores::Unit;
+use crate::stores::{Store, StoreKind, Unit};
 
 /// Undo the newest migration, or down to a point.
 #[derive(Clone, Debug, Default, Args)]
@@ -44,6 +43,9 @@ pub struct Down {
     /// Undo even what holds data, which is lost
     #[arg(long)]
     pub allow_data_loss: bool,
+    /// Rehearse the plan before it is shown too: the U files are done and rolled back, under their locks
+    #[arg(long)]
+    pub rehearse: bool,
     /// How long to wait for stores that do not answer yet
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub wait: Duration,
@@ -97,18 +99,20 @@ impl Migrator {
         self.warn_of_newer(&snapshot);
         self.compare(&files, &snapshot.rows);
         let target = target(down, &snapshot)?;
-        let (tasks, more) = self.undo_tasks(&target, &ledger, &files, &snapshot).await?;
+        let (tasks, more) = self.undo_tasks(down, &target, &ledger, &files, &snapshot).await?;
         let mut remarks = remarks(down, &snapshot, &tasks);
         remarks.extend(more);
         let mut plan = PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets());
-        plan.remarks = remarks;
+        plan.remarks.extend(remarks);
         let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {
+            plan.remarks.extend(losses.guesses);
             report.plan = Some(plan);
             return Ok(());
         }
         losses.refuse(down)?;
-        if !tasks.is_empty() && !confirm(&format!("{plan}Undo this?")) {
+        let guesses = losses.guesses.map(|note| format!("note: {note}\n")).unwrap_or_default();
+        if !tasks.is_empty() && !confirm(&format!("{plan}{guesses}Undo this?")) {
             return Err(Error::usage("not confirmed")
                 .state("nothing was undone")
                 .hint("where nobody can be asked: --yes"));
@@ -136,6 +140,7 @@ impl Migrator {
     /// What is to be undone, parsed and ready, and what is to be said of it.
     async fn undo_tasks(
         &self,
+        down: &Down,
         target: &DownTarget,
         ledger: &Ledger,
         files: &Files,
@@ -159,7 +164,36 @@ impl Migrator {
             down: downs.remove(&row.row).unwrap_or(migration::Down::None),
             file: files.get(&row.id),
         });
-        execute::to_undo(undoings.collect(), &self.config.placeholders)
+        let (mut tasks, remarks) = execute::to_undo(undoings.collect(), &self.config.placeholders)?;
+        tasks.iter_mut().for_each(|task| task.limits.keeps_data = !down.allow_data_loss);
+        Ok((tasks, remarks))
+    }
+
+    /// What the tasks would lose now: by a rehearsal where it is wanted and the store can, else as far as
+    /// their text tells, step by step.
+    async fn losses(&self, tasks: &[Task], stores: &Connected, rehearse: bool) -> Result<Losses> {
+        let mut found = Vec::new();
+        for (kind, store) in stores {
+            let own = |(_, task): &(usize, &Task)| task.id().store == *kind;
+            let own: Vec<(usize, &Task)> = tasks.iter().enumerate().filter(own).collect();
+            let is_guess = store.rehearses() && !rehearse;
+            let losses = match store.rehearses() && rehearse {
+                true => {
+                    let listener = self.listener.as_ref();
+                    execute::rehearse(store, &own, listener, &self.interrupt).await?
+                }
+                false => counted(store, &own).await?,
+            };
+            found.extend(losses.into_iter().map(|(task, step, loss)| PlannedLoss {
+                task,
+                step,
+                id: tasks[task].id().clone(),
+                what: loss.what,
+                is_guess,
+            }));
+        }
+        found.sort_by_key(|loss| (loss.task, loss.step));
+        Ok(Losses { all: found, guesses: None })
     }
 
     /// Looks, without the lock, what the plan would lose, and writes it into the plan. For a dry run,
@@ -191,8 +225,18 @@ impl Migrator {
                 }
             }
         }
-        let losses = Losses::of(tasks, &stores).await?;
-        for loss in &losses.0 {
+        let losses = match down.allow_data_loss && !down.rehearse {
+            true => tokio::time::timeout(FIGURES, self.losses(tasks, &stores, false)).await,
+            false => Ok(self.losses(tasks, &stores, down.rehearse).await),
+        };
+        let Ok(losses) = losses else {
+            let limit = FIGURES.as_secs();
+            plan.remarks.push(format!("what is lost could not be counted within {limit} s"));
+            return Ok(Losses::default());
+        };
+        let mut losses = losses?;
+        losses.guesses = not_rehearsed(down, &stores);
+        for loss in &losses.all {
             let step = &mut plan.migrations[loss.task].steps[loss.step];
             step.losses.push(loss.what.clone());
         }
@@ -211,11 +255,13 @@ impl Migrator {
         stores: Connected,
     ) -> Result<(Vec<Task>, Connected)> {
         let target = DownTarget::Rows(shown.clone());
-        let (tasks, _) = self.undo_tasks(&target, locked.reader(), files, snapshot).await?;
+        let (tasks, _) = self.undo_tasks(down, &target, locked.reader(), files, snapshot).await?;
         refuse_unseen(&tasks, shown)?;
         let touched = self.touched(&tasks, snapshot);
         let (stores, first_met) = self.meet(touched, stores, locked, snapshot, down.wait).await?;
-        Losses::of(&tasks, &stores).await?.refuse(down)?;
+        if !down.allow_data_loss {
+            self.losses(&tasks, &stores, true).await?.refuse(down)?;
+        }
         self.warn_of_lost(snapshot, &shapes, &stores);
         let ignored = &self.config.ignored;
         let (pictures, _) = execute::before_pictures(snapshot, shapes, &stores, ignored).await?;
@@ -323,7 +369,12 @@ fn remarks(down: &Down, snapshot: &Snapshot, tasks: &[Task]) -> Vec<String> {
 }
 
 /// What a plan would lose.
-struct Losses(Vec<PlannedLoss>);
+#[derive(Default)]
+struct Losses {
+    all: Vec<PlannedLoss>,
+    /// What is to be said of those that are guesses.
+    guesses: Option<String>,
+}
 
 /// The loss of one step, by its place in the plan.
 struct PlannedLoss {
@@ -331,43 +382,53 @@ struct PlannedLoss {
     step: usize,
     id: MigrationId,
     what: String,
+    /// Whether it was read from the step's text, and the rehearsal will tell.
+    is_guess: bool,
+}
+
+/// How long figures are counted that decide nothing.
+const FIGURES: Duration = Duration::from_secs(10);
+
+/// Asks the store, step by step, what the tasks would lose now.
+async fn counted(store: &Store, tasks: &[(usize, &Task)]) -> Result<Vec<execute::Placed>> {
+    let mut found = Vec::new();
+    let mut earlier: Vec<&Unit> = Vec::new();
+    for (at, task) in tasks {
+        for (step, unit) in task.units.iter().enumerate().skip(task.done_before()) {
+            let now = unit.before_earlier(&earlier);
+            let losses = store.holds(&now).await.map_err(|error| {
+                let message = format!("cannot look whether undoing {} would lose data", task.id());
+                execute::store_words(Error::new(error.kind.exit(), message), &error)
+                    .state("nothing was undone")
+            })?;
+            found.extend(losses.into_iter().map(|loss| (*at, step, loss)));
+            earlier.push(unit);
+        }
+    }
+    Ok(found)
+}
+
+/// What is to be said of losses that are read from the steps' texts.
+fn not_rehearsed(down: &Down, stores: &Connected) -> Option<String> {
+    let able = stores.iter().filter(|(_, store)| store.rehearses() && !down.rehearse);
+    let able: Vec<&str> = able.map(|(kind, _)| kind.title()).collect();
+    (!able.is_empty()).then(|| {
+        format!(
+            "not rehearsed: what {} loses is read from the text of the steps. `down` rehearses them before \
+             it undoes anything, and with --rehearse before it shows the plan",
+            able.join(", ")
+        )
+    })
 }
 
 impl Losses {
-    /// Asks the connected stores, step by step, what the tasks would lose now.
-    async fn of(tasks: &[Task], stores: &Connected) -> Result<Losses> {
-        let mut found = Vec::new();
-        let mut earlier: BTreeMap<StoreKind, Vec<&Unit>> = BTreeMap::new();
-        for (at, task) in tasks.iter().enumerate() {
-            let Some(store) = stores.get(&task.id().store) else { continue };
-            let earlier = earlier.entry(task.id().store).or_default();
-            for (step, unit) in task.units.iter().enumerate().skip(task.done_before()) {
-                let now = unit.before_earlier(earlier);
-                let losses = store.holds(&now).await.map_err(|error| {
-                    let message =
-                        format!("cannot look whether undoing {} would lose data", task.id());
-                    execute::store_words(Error::new(error.kind.exit(), message), &error)
-                        .state("nothing was undone")
-                })?;
-                found.extend(losses.into_iter().map(|loss| PlannedLoss {
-                    task: at,
-                    step,
-                    id: task.id().clone(),
-                    what: loss.what,
-                }));
-                earlier.push(unit);
-            }
-        }
-        Ok(Losses(found))
-    }
-
-    /// Refuses all of it in one error, unless it was allowed.
+    /// Refuses all of it in one error, unless it was allowed, or the rehearsal has still to tell.
     fn refuse(&self, down: &Down) -> Result<()> {
-        if self.0.is_empty() || down.allow_data_loss {
+        if self.all.iter().all(|loss| loss.is_guess) || down.allow_data_loss {
             return Ok(());
         }
         let error = Error::failed("this would lose data");
-        let lines = self.0.iter().map(|loss| format!("{}: {}", loss.id, loss.what));
+        let lines = self.all.iter().map(|loss| format!("{}: {}", loss.id, loss.what));
         let error = lines.fold(error, |error, line| error.because(line));
         Err(error.state("nothing was undone").hint("to lose it on purpose: --allow-data-loss"))
     }

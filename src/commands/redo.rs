@@ -26,6 +26,9 @@ pub struct Redo {
     /// Undo even what holds data, which is lost
     #[arg(long)]
     pub allow_data_loss: bool,
+    /// Rehearse the undo before the plan is shown too: the U file is done and rolled back, under its locks
+    #[arg(long)]
+    pub rehearse: bool,
     /// How long to wait for stores that do not answer yet
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub wait: Duration,
@@ -45,6 +48,7 @@ impl Migrator {
             steps: Some(1),
             dry_run: redo.dry_run,
             allow_data_loss: redo.allow_data_loss,
+            rehearse: redo.rehearse,
             wait: redo.wait,
             manner: redo.manner.clone(),
             ..Down::default()

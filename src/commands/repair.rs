@@ -17,6 +17,7 @@ use crate::migration::{Down, Files, MigrationId};
 use crate::migrator::Migrator;
 use crate::plan::{self, Status};
 use crate::report::{RepairReport, Report};
+use crate::secret::Secrets;
 use crate::shape::Change;
 use crate::stores::StoreKind;
 use crate::stores::{self, Depth, Heal, Probe, Store};
@@ -88,6 +89,8 @@ struct Planned {
     report: RepairReport,
     /// The rows whose steps in doubt are settled as their stores say.
     asked: BTreeSet<i64>,
+    /// What puts drifted objects back.
+    heals: Vec<(StoreKind, Heal)>,
 }
 
 impl Migrator {
@@ -99,8 +102,8 @@ impl Migrator {
         let snapshot = ledger.read().await?;
         self.warn_of_newer(&snapshot);
         let repair = &unanswered(repair, &ledger, &snapshot).await?;
-        let Planned { mut report, asked } =
-            self.planned(repair, &ledger, &files, &snapshot).await?;
+        let planned = self.planned(repair, &ledger, &files, &snapshot).await?;
+        let mut report = planned.report.clone();
         if report.actions.is_empty() || repair.dry_run {
             return Ok(Report::Repair(report));
         }
@@ -111,7 +114,7 @@ impl Migrator {
         }
         let locked = self.lock(ledger, run, repair.lock_wait, std::future::ready(())).await?;
         let (locked, snapshot, ..) = locked;
-        let result = self.carry_out(repair, &files, &locked, snapshot, &asked).await;
+        let result = self.carry_out(repair, &files, &locked, snapshot, &planned).await;
         locked.release().await;
         result.map(|left| {
             report.left.extend(left);
@@ -139,8 +142,9 @@ impl Migrator {
         report.actions.extend(actions.iter().map(describe));
         let asked = self.ask(repair, ledger, files, snapshot, &mut report).await?;
         let looks = self.drifted(repair, ledger, snapshot).await?;
-        plan_drift(repair, &looks, &mut report);
-        Ok(Planned { report, asked })
+        let secrets = self.config.placeholders.secrets();
+        let heals = plan_drift(repair, &looks, &secrets, &mut report);
+        Ok(Planned { report, asked, heals })
     }
 
     /// What the stores look like, where this repair is about that.
@@ -303,7 +307,7 @@ impl Migrator {
         files: &Files,
         locked: &LockedLedger,
         mut snapshot: Snapshot,
-        asked: &BTreeSet<i64>,
+        planned: &Planned,
     ) -> Result<Vec<String>> {
         let moved = self.moved(repair, &snapshot).await?;
         for Moved { kind, known, live } in &moved {
@@ -318,12 +322,12 @@ impl Migrator {
         for action in self.actions(repair, locked.reader(), files, &snapshot).await? {
             action.take(locked).await?;
         }
-        let left = self.settle(repair, files, locked, &snapshot, asked).await?;
+        let left = self.settle(repair, files, locked, &snapshot, &planned.asked).await?;
         let looks = self.drifted(repair, locked.reader(), &snapshot).await?;
         let looks: Vec<Look> = looks.into_iter().filter(|look| !look.is_settled()).collect();
         match repair.accept_drift {
             true => self.accept(locked, &looks).await?,
-            false => self.reapply(locked, &snapshot, &looks).await?,
+            false => self.reapply(locked, &snapshot, &looks, &planned.heals).await?,
         }
         Ok(left)
     }
@@ -427,11 +431,12 @@ impl Migrator {
         locked: &LockedLedger,
         snapshot: &Snapshot,
         looks: &[Look],
+        shown: &[(StoreKind, Heal)],
     ) -> Result<()> {
         let listener = self.listener.as_ref();
         let kinds = looks.iter().map(|look| look.kind);
         let stores = self.met(kinds, locked, snapshot).await?;
-        let mut errors = Vec::new();
+        let (mut errors, mut back) = (Vec::new(), Vec::new());
         for look in looks {
             let Some(store) = stores.get(&look.kind) else { continue };
             let healing = Healing {
@@ -441,27 +446,35 @@ impl Migrator {
                 kind: look.kind,
                 store,
                 recorded: &look.recorded,
+                ignored: self.ignored(look.kind),
             };
+            let (heals, unseen): (Vec<Heal>, Vec<Heal>) = look
+                .heals()
+                .into_iter()
+                .partition(|heal| shown.contains(&(look.kind, heal.clone())));
+            errors.extend(unseen.iter().filter(|heal| heal.is_possible()).map(|heal| {
+                Error::new(Exit::Differ, format!("{}: {} was left alone", look.kind, heal.object))
+                    .because("it changed while this repair waited to be confirmed")
+                    .hint("look again: aiplat-migrate repair --reapply")
+            }));
+            let heals: Vec<Heal> = heals.into_iter().filter(Heal::is_possible).collect();
             let mut tried = Vec::new();
-            for heal in look.heals().iter().filter(|heal| !heal.script.is_empty()) {
-                if self.interrupt.is_stopping() {
-                    errors.push(Error::new(Exit::Failed, "stopped").state(format!(
-                        "{}: what stood before {} is put back",
-                        look.kind, heal.object
-                    )));
-                    break;
-                }
-                match healing.heal(heal).await {
+            for (heal, ended) in heals.iter().zip(healing.all(&heals).await) {
+                match ended {
                     Ok(()) if heal.person.is_empty() => tried.push(heal.object.clone()),
                     Ok(()) => {}
                     Err(error) => errors.push(error),
                 }
             }
+            back.extend(tried.iter().map(|object| format!("{}: {object}", look.kind)));
             errors.extend(self.check(look, store, &tried).await.err());
         }
-        match Error::all(errors) {
-            Some(error) => Err(error.state("all else in the plan was done, and is in the history")),
-            None => Ok(()),
+        match (Error::all(errors), back.as_slice()) {
+            (None, _) => Ok(()),
+            (Some(error), []) => Err(error.state("nothing was put back")),
+            (Some(error), back) => {
+                Err(error.state(format!("put back, and in the history: {}", back.join(", "))))
+            }
         }
     }
 
@@ -485,7 +498,13 @@ impl Migrator {
 }
 
 /// What is done about drift, and what is not, in words.
-fn plan_drift(repair: &Repair, looks: &[Look], report: &mut RepairReport) {
+fn plan_drift(
+    repair: &Repair,
+    looks: &[Look],
+    secrets: &Secrets,
+    report: &mut RepairReport,
+) -> Vec<(StoreKind, Heal)> {
+    let mut heals = Vec::new();
     for look in looks {
         let kind = look.kind;
         if let Some(moved) = look.moved() {
@@ -516,17 +535,22 @@ fn plan_drift(repair: &Repair, looks: &[Look], report: &mut RepairReport) {
             report
                 .left
                 .extend(heal.person.iter().map(|why| format!("{kind}: {}: {why}", heal.object)));
-            if !heal.script.is_empty() {
-                report.actions.push(put_back(kind, &heal));
+            if heal.is_possible() {
+                report.actions.push(secrets.hide(&put_back(kind, &heal)));
             }
+            heals.push((kind, heal));
         }
     }
+    heals
 }
 
 fn put_back(kind: StoreKind, heal: &Heal) -> String {
     let mut text = format!("{kind}: put {} back", heal.object);
     for change in &heal.changes {
         text.push_str(&format!("\n      now: {change}"));
+    }
+    for statement in heal.means.statements() {
+        text.push_str(&format!("\n      by: {}", statement.replace('\n', "\n          ")));
     }
     for caution in &heal.cautions {
         text.push_str(&format!("\n      note: {caution}"));

@@ -57,7 +57,8 @@ impl Migrator {
             Ok(files)
         };
         if validate.offline {
-            self.parse_all(&checked(self)?)?;
+            let files = checked(self)?;
+            report.findings.extend(self.parse_all(&files)?);
             return Ok(Report::Validate(report.sorted()));
         }
         let ask = async |ledger: Ledger| {
@@ -74,6 +75,7 @@ impl Migrator {
             self.files_and_ledger(checked, &self.begin(), validate.wait, ask).await?;
         self.warn_of_newer(&snapshot);
         report.at_work = at_work;
+        report.findings.extend(of_undo_files(&files));
         let entries = self.compare(&files, &snapshot.rows);
         let contents = ledger.contents(&changed::rows(&entries)).await?;
         drop(ledger);
@@ -134,12 +136,17 @@ impl Migrator {
         Ok(())
     }
 
-    /// Parses every script as if all were pending.
-    fn parse_all(&self, files: &Files) -> Result<()> {
+    /// Parses every script as if all were pending, and tells what their authors should know.
+    fn parse_all(&self, files: &Files) -> Result<Vec<Finding>> {
         let nothing = Snapshot::default();
         let entries = plan::compare(files, &nothing.rows);
         let items = plan::up(&entries, &plan::UpOptions::default()).map_err(super::up::join)?;
-        execute::to_apply(&items, files, &nothing, &self.config.placeholders).map(|_| ())
+        let tasks = execute::to_apply(&items, files, &nothing, &self.config.placeholders)?;
+        let findings = tasks.iter().flat_map(|task| {
+            let remarks = task.remarks.iter();
+            remarks.map(|remark| Finding::remark(remark).of(task.id()).in_file(&task.source.file))
+        });
+        Ok(findings.collect())
     }
 
     /// Looks at every store that has a recorded shape, or should have one, and at its live data as
@@ -381,8 +388,11 @@ impl Look {
                 format!("{}: {}: left by an operation that was cut off", self.kind, change.object);
             finding
         });
-        let of_ledger = self.of_ledger().into_iter();
-        of_ledger.chain(self.heals().iter().flat_map(of)).chain(left).collect()
+        // What goes with its owner is told with the owner alone.
+        let told: BTreeSet<&str> = self.by_object().map(|(object, _)| object).collect();
+        let heals = self.heals();
+        let heals = heals.iter().filter(|heal| told.contains(heal.object.as_str()));
+        self.of_ledger().into_iter().chain(heals.flat_map(of)).chain(left).collect()
     }
 
     /// The way back for each drifted object.
@@ -482,13 +492,22 @@ fn way_out(kind: StoreKind, lost: Lost) -> String {
 }
 
 fn hint_of(heal: &Heal) -> String {
-    match (heal.script.is_empty(), heal.person.as_slice()) {
-        (false, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
-        (false, more) => {
+    match (heal.is_possible(), heal.person.as_slice()) {
+        (true, []) => "put it back: aiplat-migrate repair --reapply".to_string(),
+        (true, more) => {
             format!("aiplat-migrate repair --reapply puts part of it back; {}", more.join("; "))
         }
-        (true, person) => person.join("; "),
+        (false, person) => person.join("; "),
     }
+}
+
+/// The U files that cannot be read.
+fn of_undo_files(files: &Files) -> impl Iterator<Item = Finding> {
+    files.migrations.iter().filter_map(|file| {
+        let undo = file.undo.as_deref()?;
+        let mistake = undo.mistake.as_ref()?;
+        Some(Finding::remark(&mistake.to_string()).of(&file.id).in_file(&undo.source.file))
+    })
 }
 
 /// What is to be said of a migration whose file and row do not agree.

@@ -5,15 +5,17 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Listener, Notices, store_words};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::LockedLedger;
 use crate::migration::Source;
 use crate::shape::{Change, Shape};
 use crate::signals::Interrupt;
 use crate::store_error::StoreError;
-use crate::stores::StoreKind;
-use crate::stores::{Before, Heal, Job, Limits, Pulse, Standing, Store, Unit, Why};
+use crate::stores::{self, StoreKind};
+use crate::stores::{
+    Before, Heal, Ignored, Job, Limits, Means, Piece, Pulse, Repair, Standing, Store, Unit, Why,
+};
 
 /// How often a step that could not get a lock is tried again.
 const ATTEMPTS: u32 = 5;
@@ -32,35 +34,87 @@ pub struct Healing<'a> {
     pub store: &'a Store,
     /// Its recorded shape.
     pub recorded: &'a Shape,
+    /// What is not looked at in it.
+    pub ignored: &'a Ignored,
 }
 
 impl Healing<'_> {
-    /// Applies the script of `heal` step by step. In PostgreSQL the event is written in the
-    /// repair's own transaction. Elsewhere one is written before the store is touched and one after
-    /// the last step: of a repair that was cut off the first is left, and it is simply done again.
-    pub async fn heal(&self, heal: &Heal) -> Result<()> {
-        let nowhere = |mistake: crate::text::ScriptError| {
-            source(self.kind, heal).error(mistake).state("nothing of it was done")
-        };
-        let units = heal.units(self.kind).map_err(nowhere)?;
-        let changes = || heal.changes.iter().map(reversed);
-        let done = details(&heal.object, "put back", changes());
-        let sealed = units.iter().any(|unit| unit.atomic);
-        if !sealed {
-            let begun = details(&heal.object, "begun to put back", changes());
-            self.ledger.repaired(self.kind, &begun).await?;
+    /// Puts objects back as far as can be; what became of each. A failure of one undoes no other.
+    pub async fn all(&self, heals: &[Heal]) -> Vec<Result<()>> {
+        let pieces: Vec<Piece<'_>> = heals.iter().filter_map(|heal| self.piece(heal)).collect();
+        let mut by_sql = match pieces.is_empty() {
+            true => Vec::new(),
+            false => self.by_sql(pieces).await,
         }
-        for unit in &units {
-            self.step(heal, unit, &done).await?;
+        .into_iter();
+        let mut ended = Vec::new();
+        for heal in heals {
+            ended.push(match &heal.means {
+                Means::None => Ok(()),
+                Means::Steps(_) if self.interrupt.is_stopping() => Err(self.stopped(heal)),
+                Means::Steps(script) => self.steps(heal, script).await,
+                Means::Sql(_) => {
+                    let lost = || StoreError::refused("the store said nothing of it");
+                    let one = by_sql.next().unwrap_or_else(|| Err(lost()));
+                    one.map_err(|error| self.not_put_back(heal, &error))
+                }
+            });
         }
-        match sealed {
-            true => Ok(()),
-            false => self.ledger.repaired(self.kind, &done).await,
-        }
+        ended
     }
 
-    async fn step(&self, heal: &Heal, unit: &Unit, details: &Value) -> Result<()> {
-        let pulse = Notices { listener: self.listener, store: self.kind, id: None };
+    async fn by_sql(&self, pieces: Vec<Piece<'_>>) -> Vec<Result<(), StoreError>> {
+        let judge = |before: &Shape, after: &Shape| {
+            stores::judge(self.kind, self.recorded, self.ignored, before, after)
+        };
+        let repair = Repair {
+            pieces,
+            judge: &judge,
+            may_go_on: &|| !self.ledger.is_lost() && !self.interrupt.is_stopping(),
+            pulse: &self.notices(),
+            cancel: self.interrupt.cancel.clone(),
+        };
+        effect!("heal", self.store.put_back(repair))
+    }
+
+    fn notices(&self) -> Notices<'_> {
+        Notices { listener: self.listener, store: self.kind, id: None }
+    }
+
+    fn piece<'h>(&self, heal: &'h Heal) -> Option<Piece<'h>> {
+        let Means::Sql(sql) = &heal.means else { return None };
+        let told = details(&heal.object, "put back", heal.changes.iter().map(reversed));
+        Some(Piece { heal, sql, seal: self.ledger.seal_repair(self.kind, &told) })
+    }
+
+    fn stopped(&self, heal: &Heal) -> Error {
+        Error::new(Exit::Failed, "stopped")
+            .state(format!("{}: what stood before {} is put back", self.kind, heal.object))
+    }
+
+    fn not_put_back(&self, heal: &Heal, error: &StoreError) -> Error {
+        let message = format!("{}: {} was not put back", self.kind, heal.object);
+        store_words(Error::new(error.kind.exit(), message), error)
+            .hint("correct the cause and run `aiplat-migrate repair --reapply` again")
+    }
+
+    /// Applies the steps of `heal`. An event is written before the store is touched and one after the
+    /// last step: of a repair that was cut off the first is left, and it is simply done again.
+    async fn steps(&self, heal: &Heal, script: &str) -> Result<()> {
+        let nowhere = |mistake: crate::text::ScriptError| {
+            source(self.kind, heal, script).error(mistake).state("nothing of it was done")
+        };
+        let units = heal.units(self.kind).map_err(nowhere)?;
+        let told = |repair| details(&heal.object, repair, heal.changes.iter().map(reversed));
+        self.ledger.repaired(self.kind, &told("begun to put back")).await?;
+        for unit in &units {
+            self.step(heal, unit).await?;
+        }
+        self.ledger.repaired(self.kind, &told("put back")).await
+    }
+
+    async fn step(&self, heal: &Heal, unit: &Unit) -> Result<()> {
+        let pulse = self.notices();
         let before = self.store.before(unit, self.recorded).await;
         let before = before.map_err(|error| self.failed(heal, unit, &error))?;
         match &before.standing {
@@ -78,7 +132,7 @@ impl Healing<'_> {
             if self.ledger.is_lost() {
                 return Err(LockedLedger::lost());
             }
-            match effect!("heal", self.store.apply(self.job(unit, &before, &pulse, details))) {
+            match effect!("heal", self.store.apply(self.job(unit, &before, &pulse))) {
                 Ok(done) => {
                     done.notices.iter().for_each(|notice| pulse.notice(notice));
                     return Ok(());
@@ -93,16 +147,10 @@ impl Healing<'_> {
         }
     }
 
-    fn job<'j>(
-        &'j self,
-        unit: &'j Unit,
-        before: &'j Before,
-        pulse: &'j Notices<'j>,
-        details: &Value,
-    ) -> Job<'j> {
+    fn job<'j>(&'j self, unit: &'j Unit, before: &'j Before, pulse: &'j Notices<'j>) -> Job<'j> {
         Job {
             unit,
-            seal: unit.atomic.then(|| self.ledger.seal_repair(self.kind, details)),
+            seal: None,
             before,
             resume: None,
             limits: Limits::default(),
@@ -120,8 +168,8 @@ impl Healing<'_> {
 }
 
 /// The text that is applied, as errors name it.
-fn source(store: StoreKind, heal: &Heal) -> Source {
-    Source::new(store, format!("the repair of {}", heal.object), &heal.script)
+fn source(store: StoreKind, heal: &Heal, script: &str) -> Source {
+    Source::new(store, format!("the repair of {}", heal.object), script)
 }
 
 /// What an event says of a repaired object: how it was and how it is now.

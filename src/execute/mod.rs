@@ -15,6 +15,7 @@ mod heal;
 mod journalled;
 mod lanes;
 mod notices;
+mod rehearsal;
 mod sealed;
 mod shapes;
 mod task;
@@ -26,6 +27,7 @@ pub use events::{Direction, Event, Listener, Stand, StepEnd};
 pub use heal::{Healing, details as repair_details};
 pub use lanes::{Outcome, run};
 use notices::Notices;
+pub use rehearsal::{Placed, rehearse};
 pub use shapes::{Pictures, before_pictures, keep, record};
 pub use task::{Task, Undoing, left, to_apply, to_undo};
 
@@ -68,7 +70,7 @@ fn step_error(task: &Task, step: usize, failure: &Failure) -> Error {
     };
     let exit = match failure.why {
         Why::Unreachable => Exit::Unreachable,
-        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled => Exit::Failed,
+        Why::Refused | Why::Retry | Why::Apart | Why::NotRun | Why::Cancelled => Exit::Failed,
     };
     let span = failure.at.clone().unwrap_or(unit.span.clone());
     let error = store_words(Error::new(exit, message), &failure.source);

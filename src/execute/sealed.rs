@@ -9,7 +9,7 @@ use rand::Rng;
 use serde_json::json;
 
 use super::lanes::{Lanes, Start};
-use super::{Context, Direction, Event, Notices, Task, loss_error, step_error};
+use super::{Context, Direction, Event, Notices, Task, step_error};
 use crate::error::{Error, Result};
 use crate::failpoint::{effect, failpoint};
 use crate::ledger::EventKind;
@@ -65,12 +65,7 @@ pub(super) async fn apply(
                 }
                 Start::Now => {}
             }
-            if !flying.is_empty() && must_be_alone(context, task, &flying) {
-                break;
-            }
-            if let Err(error) = check_loss(context, store, task).await {
-                waiting.clear();
-                lanes.failed(context, task.id(), error);
+            if !flying.is_empty() && must_be_alone(task, &flying) {
                 break;
             }
             waiting.pop_front();
@@ -128,6 +123,9 @@ pub(super) async fn apply(
                     }
                 }
                 // Whatever stood before it was confirmed: even "not run" is a failure of its own here.
+                if failure.why == Why::NotRun && context.ledger.is_lost() {
+                    return Err(Ended);
+                }
                 if failure.why != Why::Cancelled {
                     let error = failed(context, flight.task, &failure).await;
                     lanes.failed(context, flight.task.id(), error);
@@ -154,32 +152,12 @@ fn seal(context: &Context<'_>, task: &Task, after: Option<&Seal>, lazy: bool) ->
     }
 }
 
-/// A unit whose data is streamed shares the session with no other. Nor does one whose losses are
-/// looked for: the look asks on the same session, which may be in a transaction that failed.
-fn must_be_alone(
-    context: &Context<'_>,
-    task: &Task,
-    flying: &VecDeque<(usize, Flight<'_>)>,
-) -> bool {
-    let exclusive = |task: &Task| task.units.iter().any(|unit| unit.exclusive);
-    looks_for_loss(context, task)
-        || exclusive(task)
-        || flying.iter().any(|(_, flight)| exclusive(flight.task))
-}
-
-fn looks_for_loss(context: &Context<'_>, task: &Task) -> bool {
-    task.direction == Direction::Down && !context.allow_data_loss
-}
-
-/// Just before a `down` drops something, looks once more whether it holds data.
-async fn check_loss(context: &Context<'_>, store: &Store, task: &Task) -> Result<()> {
-    if !looks_for_loss(context, task) {
-        return Ok(());
-    }
-    super::journalled::refuse_loss(store, task, 0).await.map_err(|losses| match losses {
-        Ok(losses) => loss_error(task, &task.units[0].label, &losses),
-        Err(error) => error,
-    })
+/// A unit whose data is streamed shares the session with no other. Nor does one whose losses are looked
+/// for in the middle of its transaction.
+fn must_be_alone(task: &Task, flying: &VecDeque<(usize, Flight<'_>)>) -> bool {
+    let alone =
+        |task: &Task| task.limits.keeps_data || task.units.iter().any(|unit| unit.exclusive);
+    alone(task) || flying.iter().any(|(_, flight)| alone(flight.task))
 }
 
 /// The transaction took its row with it: only an event tells what happened.
@@ -213,6 +191,9 @@ fn tell_started(context: &Context<'_>, task: &Task) {
 }
 
 fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, done: Done) {
+    if done.unlocked {
+        context.ledger.lose();
+    }
     for text in done.notices {
         let id = Some(task.id().clone());
         context.listener.event(Event::Notice { store: task.id().store, id, text });

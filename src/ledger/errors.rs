@@ -1,7 +1,7 @@
 //! What the ledger has against going on: each cause has a message of its own.
 
 use crate::error::{Error, Exit};
-use crate::postgres::MAY_NOT;
+use crate::postgres::{DAMAGED, DAMAGES, MAY_NOT};
 use crate::store_error::{StoreError, StoreErrorKind};
 
 use super::LedgerSettings;
@@ -43,13 +43,6 @@ pub enum LedgerError {
         /// Why it cannot be read.
         why: String,
     },
-    /// Some of its tables are gone.
-    Damaged {
-        /// The ledger's schema.
-        schema: String,
-        /// The tables that are not there.
-        missing: Vec<String>,
-    },
     /// A build from before the first release made the tables.
     BeforeFirstRelease {
         /// The ledger's schema.
@@ -63,7 +56,7 @@ impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Error {
         match error {
             LedgerError::LockLost => {
-                Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
+                Error::new(Exit::Busy, "the lock was lost: a connection to PostgreSQL broke, or another run has it")
                     .state(STOPPED)
                     .hint("run the same command again: it goes on where this run stopped")
             }
@@ -96,13 +89,6 @@ impl From<LedgerError> for Error {
                 error
                     .hint("if a newer version of aiplat-migrate wrote it, use that version")
             }
-            LedgerError::Damaged { schema, missing } => {
-                let what = format!("the ledger in the schema {schema} is damaged");
-                Error::failed(what)
-                    .because(format!("these of its tables are not there: {}", missing.join(", ")))
-                    .state("nothing was changed; what is applied cannot be told")
-                    .hint("restore the whole schema from a backup, then: aiplat-migrate status")
-            }
             LedgerError::BeforeFirstRelease { schema } => Error::usage(format!(
                 "the ledger in the schema {schema} was made by a build before 0.1.0"
             ))
@@ -129,6 +115,13 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
         StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
             (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
         }
+        StoreErrorKind::Refused if is_damaged(error) => {
+            let schema = &settings.schema;
+            (Exit::Failed, format!("the ledger in the schema {schema} at {address} is damaged"))
+        }
+        StoreErrorKind::Refused if lacks_plpgsql(error) => {
+            (Exit::Failed, format!("the ledger at {address} needs the language plpgsql"))
+        }
         StoreErrorKind::Refused => {
             (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
         }
@@ -137,13 +130,38 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     for detail in &error.details {
         result = result.because(detail);
     }
+    if is_damaged(error) {
+        return result.hint(DAMAGED);
+    }
+    if lacks_plpgsql(error) {
+        return result
+            .hint("have an administrator run, in that database: CREATE EXTENSION plpgsql");
+    }
     match (&error.hint, error.code.as_deref()) {
         (Some(hint), _) => result.hint(hint),
         (None, Some(MAY_NOT)) => result.hint(format!(
-            "the ledger's role needs the schema `{0}`: have an administrator run \
-             CREATE SCHEMA {0} AUTHORIZATION <role>",
+            "the ledger's role has to own the schema `{0}`: have an administrator run \
+             ALTER SCHEMA {0} OWNER TO <role>. To read it alone: \
+             GRANT USAGE ON SCHEMA {0} TO <role>; GRANT SELECT ON ALL TABLES IN SCHEMA {0} TO <role>",
             settings.schema
         )),
         (None, _) => result,
     }
+}
+
+/// The hint for a role that may not make the schema.
+pub(super) fn may_not_create(schema: &str) -> String {
+    format!(
+        "the ledger's role needs the schema `{schema}`: have an administrator run \
+         CREATE SCHEMA {schema} AUTHORIZATION <role>"
+    )
+}
+
+/// Whether something of the ledger is gone: nobody asks for it before it is made.
+fn is_damaged(error: &StoreError) -> bool {
+    error.code.as_deref().is_some_and(|code| DAMAGES.contains(&code))
+}
+
+fn lacks_plpgsql(error: &StoreError) -> bool {
+    error.code.as_deref() == Some("42704") && error.message.contains("plpgsql")
 }

@@ -29,7 +29,9 @@ use record::{Record, Table};
 
 use crate::error::{Error, Result};
 use crate::migration::{Down, MigrationId};
-use crate::postgres::{IDENTITY, MAY_NOT, Purpose, Session, Settings, identifier, store_error};
+use crate::postgres::{
+    IDENTITY, MAY_NOT, Purpose, Session, Settings, identifier, literal, store_error,
+};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
 use crate::text::Checksum;
@@ -48,9 +50,6 @@ pub struct Ledger {
     session: Session,
     settings: LedgerSettings,
 }
-
-/// Its tables.
-const TABLES: [&str; 5] = ["ledger", "event", "shape", "tag", "identity"];
 
 /// The ledger at one moment.
 #[derive(Debug, Default, PartialEq)]
@@ -206,45 +205,33 @@ impl Ledger {
             client.query_typed(&identities, &[]),
             client.query_typed(&tags, &[]),
         );
-        let ((_, rows, shapes, identities, tags), ended) =
-            futures_util::future::join(read, client.batch_execute("COMMIT")).await;
+        let (begun, (_, rows, shapes, identities, tags), ended) =
+            futures_util::future::join3(self.is_begun(), read, client.batch_execute("COMMIT"))
+                .await;
+        let failed = |error: tokio_postgres::Error| self.error(&error);
         let rows = match rows {
-            Err(error) if absent(&error) => {
-                self.is_whole_or_absent().await?;
+            Err(error) if absent(&error) && !begun.map_err(failed)? => {
                 return Ok((Snapshot::default(), Vec::new()));
             }
-            rows => rows.map_err(|error| self.error(&error))?,
+            rows => rows.map_err(failed)?,
         };
-        // The first of them that fails says why; the others only that the transaction is over.
-        let mut answers = Vec::new();
-        for answer in [shapes, identities, tags] {
-            match answer {
-                Err(error) if absent(&error) => {
-                    self.is_whole_or_absent().await?;
-                    return Err(self.error(&error));
-                }
-                answer => answers.push(answer.map_err(|error| self.error(&error))?),
-            }
-        }
-        ended.map_err(|error| self.error(&error))?;
-        let [shapes, identities, tags] = <[Answer; 3]>::try_from(answers).unwrap_or_default();
-        Ok((snapshot((rows, identities, tags))?, shapes))
+        // What is wrong with the first of them is told, not that the others came after it.
+        let shapes = shapes.map_err(failed)?;
+        let answers = (rows, identities.map_err(failed)?, tags.map_err(failed)?);
+        ended.map_err(failed)?;
+        Ok((snapshot(answers)?, shapes))
     }
 
-    /// A ledger of which no table is there is one that was not begun; one that lacks some of them is
-    /// damaged.
-    async fn is_whole_or_absent(&self) -> Result<()> {
-        let asked = "SELECT pg_catalog.to_regclass(pg_catalog.format('%I.%I', $1::text, t)) IS NULL, t \
-                     FROM pg_catalog.unnest($2::text[]) t";
-        let schema = &self.settings.schema;
-        let found = self.session.client.query(asked, &[schema, &TABLES.as_slice()]).await;
-        let found = found.map_err(|error| self.error(&error))?;
-        let missing = found.iter().filter(|row| row.get(0)).map(|row| row.get(1));
-        let missing: Vec<String> = missing.collect();
-        match (1..TABLES.len()).contains(&missing.len()) {
-            true => Err(LedgerError::Damaged { schema: schema.clone(), missing }.into()),
-            false => Ok(()),
-        }
+    /// Whether anything of the ledger is there. Where a table is missing that tells one that is not made yet
+    /// from one that is damaged.
+    async fn is_begun(&self) -> Result<bool, tokio_postgres::Error> {
+        let question = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
+             WHERE relnamespace = pg_catalog.to_regnamespace({}) AND relname IN \
+             ('refinery_schema_history', 'ledger', 'event', 'shape', 'tag', 'identity'))",
+            literal(&self.schema_sql())
+        );
+        self.session.client.query_typed_one(&question, &[]).await?.try_get(0)
     }
 
     /// Which server and which database the ledger is in; `None` where its role may not know.
@@ -308,7 +295,11 @@ impl Ledger {
         ];
         let sql = self.sql(include_str!("sql/events.sql"));
         match self.session.client.query(&sql, &parameters).await {
-            Err(error) if absent(&error) => self.is_whole_or_absent().await.map(|()| Vec::new()),
+            Err(error) if absent(&error) => match self.is_begun().await {
+                Ok(false) => Ok(Vec::new()),
+                Ok(true) => Err(self.error(&error)),
+                Err(error) => Err(self.error(&error)),
+            },
             found => {
                 let rows = found.map_err(|error| self.error(&error))?;
                 let events = rows.iter().map(|row| row.try_get(0));

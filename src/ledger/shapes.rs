@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::record::{Record, Table};
-use super::{Ledger, LedgerError, LockedLedger, Snapshot, State};
+use super::{Ledger, LedgerError, LockedLedger, Snapshot, State, absent};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::shape::Shape;
@@ -86,6 +86,10 @@ impl Ledger {
     /// The recorded shapes.
     pub async fn shapes(&self) -> Result<Shapes> {
         let rows = self.session.client.query_typed(&self.sql(SELECT), &[]).await;
+        let is_none = rows.as_ref().err().is_some_and(absent);
+        if is_none && !self.is_begun().await.map_err(|error| self.error(&error))? {
+            return Ok(Shapes::new());
+        }
         // Which stores it does not know, a command has heard when it read the rows.
         Ok(read(&rows.map_err(|error| self.error(&error))?, &mut BTreeSet::new())?)
     }

@@ -83,6 +83,16 @@ fn as_options(settings: &[(&str, &str)]) -> String {
     settings.iter().map(option).collect::<Vec<_>>().join(" ")
 }
 
+/// A statement that makes the session's own role the current one again, whatever the user's SQL set.
+/// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
+/// says: it comes first.
+pub const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
+                            pg_catalog.set_config('role', NULL, false)";
+
+/// The same until the end of the transaction: then it is as the user's SQL set it.
+pub const OWN_ROLE_UNTIL_COMMIT: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, true), \
+                                         pg_catalog.set_config('role', NULL, true)";
+
 /// SQL that sets what [`options`] could not.
 pub(super) fn afterwards(purpose: Purpose) -> String {
     let fixed: &[(&str, &str)] = match purpose {
@@ -113,6 +123,18 @@ pub fn until_commit(names: Names) -> String {
 /// A statement that sets the fixed environment until it is reset.
 pub fn until_reset() -> String {
     select(FIXED.iter(), false)
+}
+
+/// A question whose answer is the statement that takes [`OWN_ROLE`] and [`until_commit`] back.
+pub fn as_it_is() -> String {
+    let others = ["session_authorization", "role", "statement_timeout"].into_iter();
+    let names = others.chain(FIXED.iter().map(|(name, _)| *name)).map(literal);
+    format!(
+        "SELECT pg_catalog.concat('SELECT ', pg_catalog.string_agg(pg_catalog.format(\
+         'pg_catalog.set_config(%L, %L, true)', n, pg_catalog.current_setting(n)), ', ')) \
+         FROM pg_catalog.unnest(ARRAY[{}]) n",
+        names.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// The same as [`until_commit`], for a question: whatever is asked then writes nothing.

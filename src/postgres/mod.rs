@@ -15,8 +15,10 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use environment::{BEGAN, Names, Purpose, until_commit, until_reset};
-pub use errors::{connection_error, store_error};
+pub use environment::{
+    BEGAN, Names, OWN_ROLE, OWN_ROLE_UNTIL_COMMIT, Purpose, as_it_is, until_commit, until_reset,
+};
+pub use errors::{connection_error, spares_the_session, store_error};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
 use crate::store_error::StoreError;
@@ -27,6 +29,12 @@ pub const IDENTITY: &str = "(SELECT pg_catalog.concat(system_identifier, '/', \
 
 /// PostgreSQL's code for a right that the role does not have.
 pub const MAY_NOT: &str = "42501";
+/// What to do about a ledger of which tables or functions are gone.
+pub const DAMAGED: &str = "tables or functions of the ledger were dropped: restore its schema from a backup \
+                           (pg_restore --schema), then: aiplat-migrate status";
+
+/// The server's codes for a table, a function or a schema that is not there.
+pub const DAMAGES: [&str; 3] = ["42P01", "42883", "3F000"];
 
 /// One session of the server: its client, its notices, and what it takes to cancel a statement.
 pub struct Session {

@@ -147,7 +147,7 @@ fn details(details: &serde_json::Value) -> String {
 }
 
 /// What `repair` does.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RepairReport {
     /// Each repair as a sentence.
     pub actions: Vec<String>,

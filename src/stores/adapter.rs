@@ -11,10 +11,12 @@ use std::fmt::Debug;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Standing,
-    Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Finding, Foreseen,
+    Job, Limits, Loss, Part, Probe, Pulse, Repair, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -79,6 +81,30 @@ impl Store {
         Ok(losses)
     }
 
+    /// See [`Connection::rehearses`].
+    pub fn rehearses(&self) -> bool {
+        self.connection.rehearses()
+    }
+
+    /// See [`Connection::rehearse`].
+    pub async fn rehearse(
+        &self,
+        parts: &[Part<'_>],
+        pulse: &dyn Pulse,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Foreseen>, StoreError> {
+        let mut found = self.hidden(self.connection.rehearse(parts, pulse, cancel).await)?;
+        for foreseen in &mut found {
+            match &mut foreseen.finding {
+                Finding::Loss(loss) => loss.what = self.secrets.hide(&loss.what),
+                Finding::Failure(failure) => {
+                    failure.source = without(&self.secrets, failure.source.clone());
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// See [`Connection::apply`]: what is to be sent is sent at once, not when the future is first
     /// polled, since jobs take effect in the order of the calls.
     pub fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
@@ -87,7 +113,7 @@ impl Store {
             match ended.await {
                 Ok(done) => {
                     let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
-                    Ok(Done { notices: notices.collect() })
+                    Ok(Done { notices: notices.collect(), ..done })
                 }
                 Err(mut failure) => {
                     failure.source = without(&self.secrets, failure.source);
@@ -96,6 +122,31 @@ impl Store {
             }
         }
         .boxed()
+    }
+
+    /// See [`Connection::enter`].
+    pub async fn enter(
+        &self,
+        limits: Limits,
+        (units, done): (&[Unit], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        let mut entered = self.hidden(self.connection.enter(limits, (units, done), left).await)?;
+        for what in &mut entered.missing {
+            *what = self.secrets.hide(what);
+        }
+        Ok(entered)
+    }
+
+    /// See [`Connection::leave`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.hidden(self.connection.leave().await)
+    }
+
+    /// See [`Connection::put_back`].
+    pub async fn put_back(&self, repair: Repair<'_>) -> Vec<Result<(), StoreError>> {
+        let ended = self.connection.put_back(repair).await;
+        ended.into_iter().map(|one| self.hidden(one)).collect()
     }
 
     /// See [`Connection::probe`].
@@ -185,7 +236,22 @@ pub(super) trait AnyConnection: Send + Sync {
     fn expel<'a>(&'a self, dead: &'a [String]) -> Answer<'a, ()>;
     fn before<'a>(&'a self, unit: &'a Unit, recorded: &'a Shape) -> Answer<'a, Before>;
     fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>>;
+    fn rehearses(&self) -> bool;
+    fn rehearse<'a>(
+        &'a self,
+        parts: &'a [Part<'a>],
+        pulse: &'a dyn Pulse,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Vec<Foreseen>>;
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        steps: (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered>;
+    fn leave(&self) -> Answer<'_, ()>;
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn unsealed(&self) -> BTreeMap<String, String>;
@@ -220,11 +286,45 @@ impl<C: Connection> AnyConnection for C {
         async { Connection::holds(self, step::<C>(unit)?).await }.boxed()
     }
 
+    fn rehearses(&self) -> bool {
+        Connection::rehearses(self)
+    }
+
+    fn rehearse<'a>(
+        &'a self,
+        parts: &'a [Part<'a>],
+        pulse: &'a dyn Pulse,
+        cancel: &'a CancellationToken,
+    ) -> Answer<'a, Vec<Foreseen>> {
+        Connection::rehearse(self, parts, pulse, cancel).boxed()
+    }
+
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>> {
         match step::<C>(job.unit) {
             Ok(step) => Connection::apply(self, step, job).boxed(),
             Err(error) => std::future::ready(Err(error.into())).boxed(),
         }
+    }
+
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        (units, done): (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered> {
+        async move {
+            let steps = units.iter().map(step::<C>).collect::<Result<Vec<_>, _>>()?;
+            Connection::enter(self, limits, (&steps, done), left).await
+        }
+        .boxed()
+    }
+
+    fn leave(&self) -> Answer<'_, ()> {
+        Connection::leave(self).boxed()
+    }
+
+    fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>> {
+        Connection::put_back(self, repair).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

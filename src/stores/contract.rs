@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::remedy::{Heal, Sql, Verdict};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::text::Span;
@@ -42,6 +43,11 @@ pub trait Operation: Any + Debug + Send + Sync {
 
     /// What is dangerous about it, as far as its text tells, in words for the plan.
     fn hazards(&self) -> Vec<String>;
+
+    /// What its author should know, each with its place in the file.
+    fn remarks(&self) -> Vec<(Span, &'static str)> {
+        Vec::new()
+    }
 
     /// What undoes it, once it was applied over `before`: native steps, in the order in which they
     /// are to be done; or why there is no inverse, in words.
@@ -122,7 +128,7 @@ pub struct Beside {
     pub schema: String,
     /// SQL that takes a run's share of the lock for a session, and is false where another run has begun.
     pub condition: Option<String>,
-    /// SQL that brings a session back to how it began; the share of the lock is kept.
+    /// SQL that brings a session back to how it began, but for its advisory locks.
     pub reset: Option<String>,
     /// SQL for the numbers of the transactions that were sealed.
     pub sealed: Option<String>,
@@ -151,11 +157,26 @@ pub trait Connection: Send + Sync + 'static {
         recorded: &Shape,
     ) -> impl Future<Output = Result<Before, StoreError>> + Send;
 
-    /// The data that `step` would lose now; nothing where it loses none.
+    /// The data that `step` would lose now, as far as its text tells; nothing where it loses none.
     fn holds(
         &self,
         step: &Self::Step,
     ) -> impl Future<Output = Result<Vec<Loss>, StoreError>> + Send;
+
+    /// Whether it can do the steps of a plan and take them back, and so tell by itself what they lose.
+    fn rehearses(&self) -> bool {
+        false
+    }
+
+    /// Does the `parts` of a plan in this order, looks what they lose, and takes all of it back.
+    fn rehearse(
+        &self,
+        _parts: &[Part<'_>],
+        _pulse: &dyn Pulse,
+        _cancel: &CancellationToken,
+    ) -> impl Future<Output = Result<Vec<Foreseen>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
 
     /// Applies `step`. Where `window` is above 1, what is to be sent is sent when this is called, not when
     /// the future is first polled.
@@ -164,6 +185,32 @@ pub trait Connection: Send + Sync + 'static {
         step: &'a Self::Step,
         job: Job<'a>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a;
+
+    /// Begins a migration whose steps are settled one by one: `steps` are all of it, and the first
+    /// `done` of them were settled by earlier runs, which left the session as `left` tells.
+    fn enter(
+        &self,
+        _limits: Limits,
+        (_steps, _done): (&[&Self::Step], usize),
+        _left: Option<&Value>,
+    ) -> impl Future<Output = Result<Entered, StoreError>> + Send {
+        std::future::ready(Ok(Entered::default()))
+    }
+
+    /// Ends it: nothing that it left in the session reaches the next migration.
+    fn leave(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Puts objects back by SQL, as many of them as can be; what became of each, in their order. Called only
+    /// for a store whose remedies are SQL.
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        let none = |_| Err(StoreError::refused("this store puts nothing back by SQL"));
+        std::future::ready(repair.pieces.iter().map(none).collect())
+    }
 
     /// What became of `step`, claimed by a run that ended without settling it.
     fn probe(
@@ -216,6 +263,9 @@ pub struct Before {
     /// What the step replaces, in the store's own form; `null` for nothing.
     #[serde(default, with = "ordered")]
     pub value: Value,
+    /// What the session was like, where the steps after it may depend on that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Value>,
 }
 
 /// How a store stands towards a step that has not been claimed yet.
@@ -255,23 +305,23 @@ mod ordered {
 impl Before {
     /// Nothing stands in the way and nothing is replaced.
     pub fn absent() -> Before {
-        Before { standing: Standing::Open, value: Value::Null }
+        Before::replaces(Value::Null)
     }
 
     /// The step replaces `value`.
     pub fn replaces(value: Value) -> Before {
-        Before { standing: Standing::Open, value }
+        Before { standing: Standing::Open, value, session: None }
     }
 
     /// The store is already as the step wants it.
     pub fn found() -> Before {
-        Before { standing: Standing::Found, value: Value::Null }
+        Before { standing: Standing::Found, ..Before::absent() }
     }
 
     /// Something else is there.
     pub fn differs(wanted: impl Into<String>, live: impl Into<String>) -> Before {
         let standing = Standing::Differs { wanted: wanted.into(), live: live.into() };
-        Before { standing, value: Value::Null }
+        Before { standing, ..Before::absent() }
     }
 }
 
@@ -284,23 +334,79 @@ pub struct Loss {
     pub known: bool,
 }
 
+/// What a plan does to one store by one migration.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The migration's steps.
+    pub units: &'a [Unit],
+    /// How many of them an earlier run did.
+    pub done: usize,
+    /// Its limits.
+    pub limits: Limits,
+}
+
+/// Something that the rehearsal of a plan found.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// The part of the plan, by its number.
+    pub part: usize,
+    /// The step of the part, by its number.
+    pub step: usize,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// What a rehearsal finds at a step.
+#[derive(Debug)]
+pub enum Finding {
+    /// It loses data.
+    Loss(Loss),
+    /// It fails, and nothing after it was looked at.
+    Failure(Failure),
+}
+
 /// Pieces of opaque SQL, made by the ledger: what opens a transaction and what closes it.
 /// Only the PostgreSQL store puts them around a file; it never reads them.
 #[derive(Clone, Debug)]
 pub struct Seal {
-    /// Goes right after BEGIN.
+    /// A statement that goes right after BEGIN, or right before `close`.
     pub open: String,
-    /// Goes right before COMMIT. It brings the session back to how it began, and the session knows by
-    /// it that this one is settled.
-    pub close: String,
+    /// Statements that go right before COMMIT, in the name of the tool's own role. Where a whole file is
+    /// sealed, they bring the session back to how it began, and the session knows by it that this one
+    /// is settled. Where a step is, they keep what stands in [`SESSION`].
+    pub close: Vec<String>,
     /// What tells it from every other, as a literal.
     pub token: String,
+}
+
+/// The setting in which a store leaves, before the seal of a step closes, what the session is like.
+pub const SESSION: &str = "aiplat_migrate.session";
+
+/// How a migration was begun in its session.
+#[derive(Clone, Debug, Default)]
+pub struct Entered {
+    /// What the session is like now; `None` where nothing depends on it.
+    pub session: Option<Value>,
+    /// What earlier runs left in the session and could not be brought back, in words.
+    pub missing: Vec<String>,
 }
 
 /// A position inside a long step, opaque to all but its store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);
+
+impl Position {
+    /// The place between two steps, with what the session is like there.
+    pub fn of_session(session: Value) -> Position {
+        Position(serde_json::json!({ "session": session }))
+    }
+
+    /// What the session was like, at a place between two steps.
+    pub fn session(&self) -> Option<&Value> {
+        self.0.get("session")
+    }
+}
 
 /// How far a long step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,6 +426,9 @@ pub struct Limits {
     pub statement_timeout: Option<Duration>,
     /// How many items (keys, documents) a long step may change per second; `None`: no limit.
     pub rate: Option<NonZeroU32>,
+    /// Whether it must not lose data: where the store sees in the step's own transaction that it does, the
+    /// transaction is rolled back.
+    pub keeps_data: bool,
 }
 
 /// One unit to apply.
@@ -340,6 +449,30 @@ pub struct Job<'a> {
     pub pulse: &'a dyn Pulse,
     /// When it fires, the store cancels the operation on the server and returns [`Why::Cancelled`].
     pub cancel: CancellationToken,
+}
+
+/// What is to be put back by SQL.
+pub struct Repair<'a> {
+    /// The objects, in an order that respects what needs what.
+    pub pieces: Vec<Piece<'a>>,
+    /// Judges by the pictures before and after.
+    pub judge: &'a (dyn Fn(&Shape, &Shape) -> Verdict + Sync),
+    /// Whether the lock is still held, and nobody wants the run to stop.
+    pub may_go_on: &'a (dyn Fn() -> bool + Sync),
+    /// Where notices go.
+    pub pulse: &'a dyn Pulse,
+    /// When it fires, the statement under way is cancelled on the server.
+    pub cancel: CancellationToken,
+}
+
+/// One object that is to be put back by SQL.
+pub struct Piece<'a> {
+    /// The object, and how it differs.
+    pub heal: &'a Heal,
+    /// What puts it back.
+    pub sql: &'a Sql,
+    /// Goes around it in its transaction, and writes its event.
+    pub seal: Seal,
 }
 
 /// Implemented by `execute`: journals a position, checks the lock, shows progress.
@@ -381,6 +514,17 @@ pub enum Probe {
 pub struct Done {
     /// Notices of the server and remarks (a setting that a restart forgets).
     pub notices: Vec<String>,
+    /// What the session is like now, where that has to be kept with the row and is not yet.
+    pub session: Option<Value>,
+    /// Whether the session has lost its share of the run's lock.
+    pub unlocked: bool,
+}
+
+impl Done {
+    /// A step that was applied, with `notices`.
+    pub fn noting(notices: Vec<String>) -> Done {
+        Done { notices, ..Done::default() }
+    }
 }
 
 /// Why a step did not succeed.
@@ -390,6 +534,9 @@ pub enum Why {
     Refused,
     /// Trying again may help: a lock not had in time, a deadlock.
     Retry,
+    /// It cannot share a transaction with its row, and nothing of it was done: it is to be claimed and
+    /// handed over without a seal.
+    Apart,
     /// It was not run, because one before it failed.
     NotRun,
     /// It was cancelled on the server, as asked.

@@ -66,8 +66,8 @@ pub struct Objects {
     /// The names that the object's owner may have, nearest first: a part made by hand in something
     /// that migrations made is drift.
     pub part_of: fn(&str, &Attributes) -> Vec<String>,
-    /// Where in a repair an object comes, from its kind and the script that puts it back.
-    pub rank: fn(&str, &str) -> usize,
+    /// Where in a repair an object comes.
+    pub rank: fn(&Drifted<'_>, &Remedy) -> usize,
     /// What puts a drifted object back as recorded.
     pub heal: fn(&Drifted<'_>) -> Remedy,
     /// How a recorded shape is held against a live one.
@@ -132,7 +132,7 @@ pub fn no_parts(_object: &str, _attributes: &Attributes) -> Vec<String> {
 }
 
 /// For [`Objects::rank`]: objects are put back in the order of their names.
-pub fn any_order(_kind: &str, _script: &str) -> usize {
+pub fn any_order(_object: &Drifted<'_>, _remedy: &Remedy) -> usize {
     0
 }
 

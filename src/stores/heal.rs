@@ -1,75 +1,97 @@
-//! What puts a drifted object back as recorded, in the store's own steps; or why a person must.
+//! What puts drifted objects back as recorded, in the store's own steps, or why a person must; and whether
+//! it did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::contract::Unit;
-use super::remedy::{Drifted, Remedy};
+use super::drift::{Ignored, drift};
+use super::remedy::{Drifted, Heal, Means, Remedy, Verdict};
 use super::table::StoreKind;
 use crate::shape::{Change, Shape};
 use crate::text::ScriptError;
-
-/// The way back for one object.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Heal {
-    /// The object.
-    pub object: String,
-    /// How it differs.
-    pub changes: Vec<Change>,
-    /// The migration that puts it back, as a file of its store would have it; empty where none does.
-    pub script: String,
-    /// Whether it is run outside a transaction, as its header says.
-    pub apart: bool,
-    /// What the script does besides: messages that expire, an index that is built again.
-    pub cautions: Vec<String>,
-    /// What a person must decide, and why.
-    pub person: Vec<String>,
-}
 
 /// What puts the `changes` of a store back, object by object, in an order that respects what needs
 /// what. Pure: every script is parsed here, and one that its store refuses is a person's to decide.
 pub fn heal(store: StoreKind, recorded: &Shape, changes: &[Change]) -> Vec<Heal> {
     let objects = &store.description().objects;
+    let mut heals = Vec::new();
+    let mut open: Vec<Change> = changes.to_vec();
+    while !open.is_empty() {
+        let found = heals_of(store, recorded, &open);
+        let back: BTreeSet<String> = found
+            .iter()
+            .filter(|(_, heal)| heal.is_possible() && is_absent(&heal.changes, recorded))
+            .map(|(_, heal)| heal.object.clone())
+            .collect();
+        open = recorded
+            .objects
+            .iter()
+            .filter(|(object, attributes)| {
+                (objects.part_of)(object, attributes).iter().any(|owner| back.contains(owner))
+            })
+            .filter(|(object, _)| !changes.iter().any(|change| change.object == **object))
+            .map(|(object, _)| Change::absent(object, recorded))
+            .collect();
+        heals.extend(found);
+    }
+    heals.sort_by_key(|(rank, _)| *rank);
+    heals.into_iter().map(|(_, heal)| heal).collect()
+}
+
+/// Whether the object as a whole is gone.
+fn is_absent(changes: &[Change], recorded: &Shape) -> bool {
+    changes
+        .iter()
+        .all(|change| change.attribute.is_none() && recorded.objects.contains_key(&change.object))
+}
+
+/// The way back of each object and its place in the order.
+fn heals_of(store: StoreKind, recorded: &Shape, changes: &[Change]) -> Vec<(usize, Heal)> {
+    let objects = &store.description().objects;
     let mut by_object: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
     for change in changes {
         by_object.entry(&change.object).or_default().push(change);
     }
-    let mut heals: Vec<Heal> = by_object
-        .into_iter()
-        .map(|(object, changes)| {
-            let whole = changes.iter().all(|change| change.attribute.is_none());
-            let (kind, name) = objects.kind_and_name(object);
-            let drifted = Drifted {
-                kind,
-                name,
-                recorded: recorded.objects.get(object),
-                changes: if whole { Vec::new() } else { changes.clone() },
-            };
-            let remedy = (objects.heal)(&drifted);
-            checked(store, object, changes.into_iter().cloned().collect(), remedy)
-        })
-        .collect();
-    heals.sort_by_key(|heal| (objects.rank)(objects.kind_and_name(&heal.object).0, &heal.script));
-    heals
+    let one = |(object, changes): (&str, Vec<&Change>)| {
+        let whole = changes.iter().all(|change| change.attribute.is_none());
+        let (kind, name) = objects.kind_and_name(object);
+        let drifted = Drifted {
+            kind,
+            name,
+            recorded: recorded.objects.get(object),
+            changes: if whole { Vec::new() } else { changes.clone() },
+            live: changes.first().and_then(|change| change.after.as_ref()).filter(|_| whole),
+            shape: recorded,
+        };
+        let remedy = (objects.heal)(&drifted);
+        let rank = (objects.rank)(&drifted, &remedy);
+        let there = drifted.live.and_then(|live| serde_json::from_value(live.clone()).ok());
+        let attributes = drifted.recorded.cloned().or(there).unwrap_or_default();
+        let mut heal = checked(store, object, changes.into_iter().cloned().collect(), remedy);
+        heal.part_of = (objects.part_of)(object, &attributes);
+        (rank, heal)
+    };
+    by_object.into_iter().map(one).collect()
 }
 
 fn checked(store: StoreKind, object: &str, changes: Vec<Change>, remedy: Remedy) -> Heal {
-    let script = match (remedy.sql.is_empty(), remedy.steps.is_empty()) {
-        (false, _) => remedy.sql,
-        (true, false) => document(&remedy.steps),
-        (true, true) => String::new(),
+    let means = match (remedy.sql.is_empty(), remedy.steps.is_empty()) {
+        (false, _) => Means::Sql(remedy.sql),
+        (true, false) => Means::Steps(document(&remedy.steps)),
+        (true, true) => Means::None,
     };
     let mut heal = Heal {
         object: object.to_string(),
         changes,
-        script,
-        apart: remedy.apart,
+        means,
         cautions: remedy.cautions,
         person: remedy.person,
+        part_of: Vec::new(),
     };
     if let Err(error) = heal.units(store) {
-        heal.script.clear();
+        heal.means = Means::None;
         heal.cautions.clear();
         let hint = error.hint.map(|hint| format!(": {hint}")).unwrap_or_default();
         heal.person.push(format!("{}{hint}", error.message));
@@ -82,12 +104,44 @@ fn document(steps: &[Value]) -> String {
 }
 
 impl Heal {
-    /// The script's units; none where it is empty.
+    /// The units of its steps; none where it has none.
     pub fn units(&self, store: StoreKind) -> Result<Vec<Unit>, ScriptError> {
-        if self.script.is_empty() {
-            return Ok(Vec::new());
+        match &self.means {
+            Means::None | Means::Sql(_) => Ok(Vec::new()),
+            Means::Steps(script) => store.parse(&store.read(script)?, false),
         }
-        let units = store.parse(&store.read(&self.script)?, self.apart)?;
-        Ok(units.iter().map(Unit::of_ours).collect())
     }
+}
+
+/// Judges by two pictures of a store, of which the second holds what a repair did and nothing that
+/// others did meanwhile. Whatever became different must be as recorded now.
+pub fn judge(
+    store: StoreKind,
+    recorded: &Shape,
+    ignored: &Ignored,
+    before: &Shape,
+    after: &Shape,
+) -> Verdict {
+    let left = drift(store, recorded, after, ignored).changes;
+    let was = drift(store, recorded, before, ignored).changes;
+    let optional = store.description().objects.optional;
+    let is_spoilt = |change: &Change| {
+        let known = recorded.objects.get(&change.object);
+        match (known, change.attribute.as_deref()) {
+            (Some(_), None) => {
+                change.after.is_none() || left.iter().any(|left| left.object == change.object)
+            }
+            (Some(known), Some(attribute)) => match known.get(attribute) {
+                Some(value) => change.after.as_ref() != Some(value),
+                None => optional.contains(&attribute) || change.after.is_some(),
+            },
+            (None, None) => {
+                let told = |was: &&Change| was.object == change.object && was.attribute.is_none();
+                change.after.is_some() || !was.iter().any(|was| told(&was))
+            }
+            (None, Some(_)) => true,
+        }
+    };
+    let spoilt = before.changes_to(after).into_iter().filter(is_spoilt).collect();
+    Verdict { left, spoilt }
 }

@@ -390,6 +390,7 @@ fn every_effect_has_failpoints() {
         ("src/ledger/", "client.execute_typed("),
         ("src/ledger/", "self.write_shape("),
         ("src/execute/", "store.apply("),
+        ("src/execute/", "store.put_back("),
     ];
     let mut seen = 0;
     for file in sources() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Postgres;
 use crate::postgres::{Purpose, Session};
-use crate::stores::contract::Job;
+use crate::stores::contract::Pulse;
 
 /// A statement that takes no longer is not looked after.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
@@ -47,8 +47,12 @@ impl Seen {
 }
 
 /// Looks now and then who is in the way of the store's session, and tells; never ends.
-pub(super) async fn watch(store: &Postgres, job: &Job<'_>) -> Infallible {
-    let pause = match job.limits.lock_timeout {
+pub(super) async fn watch(
+    store: &Postgres,
+    lock_timeout: Option<Duration>,
+    pulse: &dyn Pulse,
+) -> Infallible {
+    let pause = match lock_timeout {
         Some(limit) if !limit.is_zero() => (limit / 2).min(FIRST_LOOK),
         Some(_) | None => FIRST_LOOK,
     };
@@ -61,7 +65,7 @@ pub(super) async fn watch(store: &Postgres, job: &Job<'_>) -> Infallible {
             if let Some(blocker) = &found
                 && told.is_none_or(|at| at.elapsed() >= TELL_EVERY)
             {
-                job.pulse.notice(&format!("waits for {blocker}"));
+                pulse.notice(&format!("waits for {blocker}"));
                 told = Some(Instant::now());
             }
             // The one seen last is named even if it has just ended.

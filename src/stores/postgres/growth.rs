@@ -8,6 +8,14 @@ use crate::stores::description::Comparison;
 /// How shapes of PostgreSQL are compared.
 pub(super) const COMPARISON: Comparison = Comparison { version: 2, knew, leftover, same };
 
+/// Attributes that are there only where the settings ask for them, and then on every object; or where
+/// the role may see them: the options of user mappings.
+pub(super) const OPTIONAL: &[&str] =
+    &["owner", "grants", "comment", RIGHTS, "mapping options", "digest"];
+
+/// Who else than the owner may do what: in the pictures of a repair where grants are not asked for.
+pub(super) const RIGHTS: &str = "rights";
+
 /// The attributes of each kind of object that version 1 looked at. It never changes.
 const FIRST: &[(&str, &[&str])] = &[
     ("schema", &[]),

@@ -1,13 +1,18 @@
 //! What puts an object of a database back as recorded, and whose part an object is. Nothing here
 //! drops a table or a column, and nothing changes a value.
 
+mod guards;
+mod relations;
+pub(super) mod rights;
+mod routines;
+mod successors;
+
 use serde_json::Value;
 
-use super::growth::COMPARISON;
-use super::shape::OPTIONAL;
-use crate::postgres::literal;
-use crate::shape::{Attributes, Change};
-use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
+use super::growth::{COMPARISON, OPTIONAL};
+use crate::postgres::{identifier, literal};
+use crate::shape::{Attributes, Change, Shape};
+use crate::stores::remedy::{Drifted, Remedy, Sql};
 
 /// The kinds of object in the order in which they need each other.
 const ORDER: [&str; 17] = [
@@ -30,17 +35,36 @@ const ORDER: [&str; 17] = [
     "",
 ];
 
-/// Where in a repair an object comes; a foreign key needs the keys it refers to.
-pub(super) fn rank(kind: &str, script: &str) -> usize {
-    let place = ORDER.iter().position(|known| *known == kind).unwrap_or(ORDER.len());
-    2 * place + usize::from(script.contains("FOREIGN KEY"))
+/// Where in a repair an object comes: what was made by hand goes last, a foreign key needs the keys that
+/// it refers to, and a partition gets what its parent has from the parent.
+pub(super) fn rank(object: &Drifted<'_>, remedy: &Remedy) -> usize {
+    let place = ORDER.iter().position(|known| *known == object.kind).unwrap_or(ORDER.len());
+    let foreign = object.text("definition").starts_with("FOREIGN KEY");
+    let owner = owner_of(object);
+    let below =
+        [PARTITION_OF, PARTITIONED].map(|fact| owner.is_some_and(|owner| owner.contains_key(fact)));
+    let level = match below {
+        [false, _] => 0,
+        [true, true] => 1,
+        [true, false] => 2,
+    };
+    let place = 2 * place + usize::from(foreign);
+    (usize::from(remedy.sql.removes) * 100 + place) * 3 + level
 }
 
+/// What a partition, and what a partitioned table, has recorded.
+const PARTITION_OF: &str = "partition bound";
+const PARTITIONED: &str = "partition key";
+
 pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
-    // What the first version of the shape did not look at, nothing below knows how to put back.
+    // Of the kinds that the first version of the shape looked at, nothing below knows how to put back
+    // what it did not look at, but for the triggers of a foreign key.
+    let is_newer = !(COMPARISON.knew)(1, object.kind, None);
     let knows = |change: &&&Change| {
         let attribute = change.attribute.as_deref();
-        OPTIONAL.contains(&attribute.unwrap_or_default())
+        is_newer
+            || attribute == Some(guards::TRIGGERS)
+            || OPTIONAL.contains(&attribute.unwrap_or_default())
             || (COMPARISON.knew)(1, object.kind, attribute)
     };
     let (changes, newer): (Vec<_>, Vec<_>) = object.changes.iter().partition(knows);
@@ -58,25 +82,21 @@ pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
 
 fn of_kind(object: &Drifted<'_>) -> Remedy {
     match object.kind {
-        "schema" if object.is_absent() => Remedy::sql(format!("CREATE SCHEMA {};", object.name)),
+        "schema" => schema(object),
         "extension" => extension(object),
-        "table" => table(object),
-        "column" => column(object),
-        "constraint" => constraint(object),
-        "index" => index(object),
-        "view" => view(object),
-        "materialized view" => materialized_view(object),
-        "sequence" => sequence(object),
-        "function" | "procedure" if object.is_absent() || object.differs_in("definition") => {
-            Remedy::sql(format!("{};", object.text("definition").trim_end()))
-        }
-        "trigger" => trigger(object),
-        "policy" => policy(object),
+        "table" => relations::table(object),
+        "column" => relations::column(object),
+        "constraint" => guards::constraint(object),
+        "index" => successors::index(object),
+        "view" => relations::view(object),
+        "materialized view" => relations::materialized_view(object),
+        "sequence" => relations::sequence(object),
+        "function" | "procedure" => routines::routine(object),
+        "trigger" => guards::trigger(object),
+        "policy" => guards::policy(object),
         "domain" => domain(object),
-        "enum" => {
-            decide("labels of an enum are in use by rows, and PostgreSQL never takes one away")
-        }
-        _ => by_hand(object),
+        "enum" => enumeration(object),
+        _ => defined(object),
     }
 }
 
@@ -103,12 +123,41 @@ fn by_hand(object: &Drifted<'_>) -> Remedy {
     }
 }
 
+/// What has its whole definition recorded, as a statement. It is dropped without CASCADE, so that the
+/// server refuses where anything needs it.
+fn defined(object: &Drifted<'_>) -> Remedy {
+    let is_statement = |text: &str| text.starts_with("CREATE ");
+    let drop = format!("DROP {} {};\n", object.kind.to_uppercase(), object.name);
+    let live = object.live.and_then(|live| live.get("definition")).and_then(Value::as_str);
+    let recorded = object.text("definition");
+    match (object.recorded.is_some(), is_statement(recorded)) {
+        (false, _) if live.is_some_and(is_statement) => Remedy::sql(Sql::removing(drop)),
+        (true, true) if object.is_absent() => Remedy::sql(statement(recorded)),
+        (true, true) if object.differs_in("definition") => {
+            Remedy::sql(format!("{drop}{}", statement(recorded)))
+        }
+        (_, _) => by_hand(object),
+    }
+}
+
+fn statement(definition: &str) -> String {
+    format!("{};\n", definition.trim_end().trim_end_matches(';'))
+}
+
+fn schema(object: &Drifted<'_>) -> Remedy {
+    if object.is_absent() {
+        let create = format!("CREATE SCHEMA {};\n{}", object.name, rights::recorded(object));
+        return rights::unrecorded(object, Remedy::sql(create));
+    }
+    each(object, |attribute, change| rights::of(object, attribute, change))
+}
+
 fn extension(object: &Drifted<'_>) -> Remedy {
     match object.is_absent() {
         true => Remedy::sql(format!(
             "CREATE EXTENSION {} WITH SCHEMA {} VERSION {};",
             object.name,
-            object.text("schema"),
+            identifier(object.text("schema")),
             literal(object.text("version"))
         )),
         false => decide("an extension is updated by ALTER EXTENSION … UPDATE, and never back"),
@@ -117,22 +166,21 @@ fn extension(object: &Drifted<'_>) -> Remedy {
 
 /// SQL for each attribute that can be put back; a sentence for each that cannot.
 fn each(object: &Drifted<'_>, one: impl Fn(&str, &Change) -> Result<String, String>) -> Remedy {
-    let mut remedy = Remedy::default();
-    for change in &object.changes {
+    let (mut sql, mut person) = (String::new(), Vec::new());
+    let is_owner = |change: &&&Change| change.attribute.as_deref() == Some("owner");
+    let owner = object.changes.iter().filter(is_owner);
+    // Rights are given by the owner, and change with it.
+    for change in owner.chain(object.changes.iter().filter(|change| !is_owner(change))) {
         match one(change.attribute.as_deref().unwrap_or_default(), change) {
-            Ok(sql) => remedy.sql.push_str(&format!("{sql};\n")),
-            Err(why) => remedy.person.push(why),
+            Ok(statements) => sql.push_str(&format!("{statements};\n")),
+            Err(why) => person.push(why),
         }
     }
-    remedy
+    let sql = if sql.is_empty() { Sql::default() } else { Sql::from(sql) };
+    Remedy { person, ..Remedy::sql(sql) }
 }
 
 fn values(attribute: &str) -> String {
-    if OPTIONAL.contains(&attribute) {
-        return format!(
-            "{attribute}: who may do what is for a person to say: GRANT, REVOKE, ALTER … OWNER TO"
-        );
-    }
     format!(
         "{attribute}: putting it back would rewrite or lose values: write a migration, or record \
          what is there with repair --accept-drift"
@@ -143,61 +191,13 @@ fn is_true(value: &Option<Value>) -> bool {
     *value == Some(Value::Bool(true))
 }
 
-fn table(object: &Drifted<'_>) -> Remedy {
-    if object.is_absent() {
-        return gone_with_its_data(&format!("table {}", object.name));
-    }
-    each(object, |attribute, change| {
-        let table = object.name;
-        match (attribute, is_true(&change.before)) {
-            ("row security", true) => Ok(format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")),
-            ("row security", false) => {
-                Ok(format!("ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"))
-            }
-            ("forced row security", true) => {
-                Ok(format!("ALTER TABLE {table} FORCE ROW LEVEL SECURITY"))
-            }
-            ("forced row security", false) => {
-                Ok(format!("ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY"))
-            }
-            ("options", _) => Ok(options("TABLE", table, change)),
-            ("owner", _) => Ok(format!("ALTER TABLE {table} OWNER TO {}", plain(&change.before))),
-            ("comment", _) => Ok(format!("COMMENT ON TABLE {table} IS {}", quoted(&change.before))),
-            (attribute, _) => Err(values(attribute)),
-        }
-    })
-}
-
 fn plain(value: &Option<Value>) -> &str {
     value.as_ref().and_then(Value::as_str).unwrap_or_default()
 }
 
-fn quoted(value: &Option<Value>) -> String {
-    literal(plain(value))
-}
-
-/// Storage options: what is recorded is set, what else is there is reset.
-fn options(kind: &str, name: &str, change: &Change) -> String {
-    let list = |value: &Option<Value>| -> Vec<String> {
-        let items = value.as_ref().and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(Value::as_str).map(str::to_string).collect()
-    };
-    let key = |option: &str| option.split_once('=').map_or(option, |(key, _)| key).to_string();
-    let wanted = list(&change.before);
-    let kept: Vec<String> = wanted.iter().map(|option| key(option)).collect();
-    let extra: Vec<String> = list(&change.after)
-        .iter()
-        .map(|option| key(option))
-        .filter(|key| !kept.contains(key))
-        .collect();
-    let mut sql = Vec::new();
-    if !wanted.is_empty() {
-        sql.push(format!("ALTER {kind} {name} SET ({})", assignments(&wanted)));
-    }
-    if !extra.is_empty() {
-        sql.push(format!("ALTER {kind} {name} RESET ({})", extra.join(", ")));
-    }
-    sql.join(";\n")
+fn texts(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_string).collect()
 }
 
 fn assignments(options: &[String]) -> String {
@@ -222,237 +222,52 @@ pub(super) fn split_last(name: &str) -> (&str, &str) {
     at.map_or(("", name), |at| (&name[..at], &name[at + 1..]))
 }
 
-fn column(object: &Drifted<'_>) -> Remedy {
-    let (table, column) = split_last(object.name);
-    if object.recorded.is_none() {
-        return Remedy::person(format!(
-            "it was added by hand: keep it by a migration with ALTER TABLE {table} ADD COLUMN IF NOT \
-             EXISTS {column} … and then repair --accept-drift, or drop it with the values it holds"
-        ));
+fn named_on(name: &str) -> (&str, &str) {
+    name.rsplit_once(" on ").unwrap_or((name, ""))
+}
+
+fn enumeration(object: &Drifted<'_>) -> Remedy {
+    if !object.is_absent() {
+        return decide("labels of an enum are in use by rows, and PostgreSQL never takes one away");
     }
+    let labels = texts(object.recorded.and_then(|recorded| recorded.get("labels")));
+    let labels: Vec<String> = labels.iter().map(|label| literal(label)).collect();
+    Remedy::sql(format!("CREATE TYPE {} AS ENUM ({});", object.name, labels.join(", ")))
+}
+
+fn domain(object: &Drifted<'_>) -> Remedy {
+    let alter = format!("ALTER DOMAIN {}", object.name);
     if object.is_absent() {
-        return gone_with_its_data(&format!("column {}", object.name));
+        return Remedy::sql(create_domain(object, &alter));
     }
-    let alter = format!("ALTER TABLE {table} ALTER COLUMN {column}");
     each(object, |attribute, change| match (attribute, &change.before) {
         ("default", Some(Value::String(default))) => Ok(format!("{alter} SET DEFAULT {default}")),
         ("default", _) => Ok(format!("{alter} DROP DEFAULT")),
         ("not null", Some(Value::Bool(true))) => Ok(format!("{alter} SET NOT NULL")),
         ("not null", _) => Ok(format!("{alter} DROP NOT NULL")),
-        ("identity", None) => Ok(format!("{alter} DROP IDENTITY")),
-        ("identity", Some(Value::String(kind))) if change.after.is_some() => {
-            Ok(format!("{alter} SET GENERATED {}", kind.to_uppercase()))
-        }
-        ("identity", _) => {
-            Err("identity: where its sequence stood is lost: add it by a migration with START"
-                .to_string())
-        }
-        ("comment", before) => {
-            Ok(format!("COMMENT ON COLUMN {} IS {}", object.name, quoted(before)))
-        }
+        ("checks", _) => Ok(checks(&alter, &change.before, &change.after)),
         (attribute, _) => Err(values(attribute)),
     })
 }
 
-fn named_on(name: &str) -> (&str, &str) {
-    name.rsplit_once(" on ").unwrap_or((name, ""))
-}
-
-/// A check or a foreign key is added without looking at the rows and validated after: neither
-/// loses one, and the server refuses what the rows do not satisfy.
-fn constraint(object: &Drifted<'_>) -> Remedy {
-    let (name, table) = named_on(object.name);
-    let drop = format!("ALTER TABLE {table} DROP CONSTRAINT {name};\n");
-    if object.recorded.is_none() {
-        return Remedy::sql(drop);
+fn create_domain(object: &Drifted<'_>, alter: &str) -> String {
+    let recorded = |attribute| object.recorded.and_then(|recorded| recorded.get(attribute));
+    let mut sql = format!("CREATE DOMAIN {} AS {}", object.name, object.text("type"));
+    if recorded("default").is_some() {
+        sql.push_str(&format!(" DEFAULT {}", object.text("default")));
     }
-    let valid = |definition: &str| definition.trim_end_matches(" NOT VALID").to_string();
-    let wanted = valid(object.text("definition"));
-    let validate = match object.text("definition").ends_with(" NOT VALID") {
-        true => String::new(),
-        false => format!("ALTER TABLE {table} VALIDATE CONSTRAINT {name};\n"),
-    };
-    let live =
-        object.changes.iter().find(|change| change.attribute.as_deref() == Some("definition"));
-    if live.is_some_and(|change| valid(plain(&change.after)) == wanted) && !validate.is_empty() {
-        return Remedy::sql(validate);
+    if recorded("not null") == Some(&Value::Bool(true)) {
+        sql.push_str(" NOT NULL");
     }
-    let add = match wanted.starts_with("CHECK") || wanted.starts_with("FOREIGN KEY") {
-        true => {
-            format!("ALTER TABLE {table} ADD CONSTRAINT {name} {wanted} NOT VALID;\n{validate}")
-        }
-        false => format!("ALTER TABLE {table} ADD CONSTRAINT {name} {wanted};\n"),
-    };
-    match object.is_absent() {
-        true => Remedy::sql(add),
-        false => Remedy::sql(format!("{drop}{add}")),
-    }
-}
-
-/// Indexes are built and dropped beside the traffic, so not in a transaction.
-fn index(object: &Drifted<'_>) -> Remedy {
-    let drop = format!("DROP INDEX CONCURRENTLY {};\n", object.name);
-    let definition = object.text("definition");
-    if definition.contains(" ON ONLY ") {
-        return decide("an index of a partitioned table consists of one for each partition");
-    }
-    let create = definition.replacen(" INDEX ", " INDEX CONCURRENTLY ", 1);
-    let sql = match (object.recorded.is_some(), object.is_absent()) {
-        (false, _) => drop,
-        (true, true) => format!("{create};\n"),
-        (true, false) => format!("{drop}{create};\n"),
-    };
-    Remedy { apart: true, ..Remedy::sql(format!("-- transaction: off\n{sql}")) }
-}
-
-fn view(object: &Drifted<'_>) -> Remedy {
-    if object.is_absent() {
-        let options = object.recorded.and_then(|attributes| attributes.get("options"));
-        let options: Vec<String> = options
-            .and_then(|value| serde_json::from_value(value.clone()).ok())
-            .unwrap_or_default();
-        let with = match options.is_empty() {
-            true => String::new(),
-            false => format!(" WITH ({})", assignments(&options)),
-        };
-        return Remedy::sql(format!(
-            "CREATE VIEW {}{with} AS {}",
-            object.name,
-            object.text("definition")
-        ));
-    }
-    each(object, |attribute, change| match attribute {
-        "definition" => Ok(format!(
-            "CREATE OR REPLACE VIEW {} AS {}",
-            object.name,
-            object.text("definition").trim_end_matches(';')
-        )),
-        "options" => Ok(options("VIEW", object.name, change)),
-        "owner" => Ok(format!("ALTER VIEW {} OWNER TO {}", object.name, plain(&change.before))),
-        "comment" => Ok(format!("COMMENT ON VIEW {} IS {}", object.name, quoted(&change.before))),
-        attribute => Err(values(attribute)),
-    })
-}
-
-fn materialized_view(object: &Drifted<'_>) -> Remedy {
-    match object.is_absent() {
-        true => Remedy::sql(format!(
-            "CREATE MATERIALIZED VIEW {} AS {}",
-            object.name,
-            object.text("definition")
-        ))
-        .caution("it is filled again by its query"),
-        false => decide("a materialized view is changed by dropping it with its indexes"),
-    }
-}
-
-fn sequence(object: &Drifted<'_>) -> Remedy {
-    if object.is_absent() {
-        return decide("where the sequence stood is lost with it");
-    }
-    each(object, |attribute, change| {
-        let value = change.before.clone().unwrap_or_default().to_string();
-        let alter = format!("ALTER SEQUENCE {}", object.name);
-        match (attribute, is_true(&change.before)) {
-            ("start", _) => Ok(format!("{alter} START {value}")),
-            ("increment", _) => Ok(format!("{alter} INCREMENT {value}")),
-            ("minimum", _) => Ok(format!("{alter} MINVALUE {value}")),
-            ("maximum", _) => Ok(format!("{alter} MAXVALUE {value}")),
-            ("cycle", true) => Ok(format!("{alter} CYCLE")),
-            ("cycle", false) => Ok(format!("{alter} NO CYCLE")),
-            ("type", _) => Ok(format!("{alter} AS {}", plain(&change.before))),
-            (attribute, _) => Err(values(attribute)),
-        }
-    })
-}
-
-fn trigger(object: &Drifted<'_>) -> Remedy {
-    let (name, table) = named_on(object.name);
-    let drop = format!("DROP TRIGGER {name} ON {table};\n");
-    if object.recorded.is_none() {
-        return Remedy::sql(drop);
-    }
-    let firing = match object.text("enabled") {
-        "D" => "DISABLE",
-        "R" => "ENABLE REPLICA",
-        "A" => "ENABLE ALWAYS",
-        _ => "ENABLE",
-    };
-    let enable = format!("ALTER TABLE {table} {firing} TRIGGER {name};\n");
-    let create = format!("{};\n{enable}", object.text("definition"));
-    match (object.is_absent(), object.differs_in("definition")) {
-        (true, _) => Remedy::sql(create),
-        (false, true) => Remedy::sql(format!("{drop}{create}")),
-        (false, false) => Remedy::sql(enable),
-    }
-}
-
-fn policy(object: &Drifted<'_>) -> Remedy {
-    let (name, table) = named_on(object.name);
-    let drop = format!("DROP POLICY {name} ON {table};\n");
-    let Some(recorded) = object.recorded else { return Remedy::sql(drop) };
-    let create = create_policy(name, table, object, recorded);
-    match object.is_absent() {
-        true => Remedy::sql(create),
-        false => Remedy::sql(format!("{drop}{create}")),
-    }
-}
-
-fn create_policy(name: &str, table: &str, object: &Drifted<'_>, recorded: &Attributes) -> String {
-    let command = match object.text("command") {
-        "r" => "SELECT",
-        "a" => "INSERT",
-        "w" => "UPDATE",
-        "d" => "DELETE",
-        _ => "ALL",
-    };
-    let manner = match recorded.get("permissive") == Some(&Value::Bool(false)) {
-        true => "RESTRICTIVE",
-        false => "PERMISSIVE",
-    };
-    let roles = recorded.get("roles").and_then(Value::as_array).into_iter().flatten();
-    let roles: Vec<String> = roles
-        .filter_map(Value::as_str)
-        .map(|role| {
-            if role == "public" { "PUBLIC".to_string() } else { crate::postgres::identifier(role) }
-        })
-        .collect();
-    let roles = if roles.is_empty() { "PUBLIC".to_string() } else { roles.join(", ") };
-    let mut sql = format!("CREATE POLICY {name} ON {table} AS {manner} FOR {command} TO {roles}");
-    for (clause, attribute) in [("USING", "using"), ("WITH CHECK", "check")] {
-        if recorded.contains_key(attribute) {
-            sql.push_str(&format!(" {clause} ({})", object.text(attribute)));
-        }
-    }
-    format!("{sql};\n")
-}
-
-fn domain(object: &Drifted<'_>) -> Remedy {
-    if object.is_absent() {
-        return decide("the columns that had its type went with it or have another type now");
-    }
-    each(object, |attribute, change| {
-        let alter = format!("ALTER DOMAIN {}", object.name);
-        match (attribute, &change.before) {
-            ("default", Some(Value::String(default))) => {
-                Ok(format!("{alter} SET DEFAULT {default}"))
-            }
-            ("default", _) => Ok(format!("{alter} DROP DEFAULT")),
-            ("not null", Some(Value::Bool(true))) => Ok(format!("{alter} SET NOT NULL")),
-            ("not null", _) => Ok(format!("{alter} DROP NOT NULL")),
-            ("checks", _) => Ok(checks(&alter, change)),
-            (attribute, _) => Err(values(attribute)),
-        }
-    })
+    format!("{sql};\n{};", checks(alter, &recorded("checks").cloned(), &None))
 }
 
 /// Drops the checks that are not as recorded and adds those that then lack.
-fn checks(alter: &str, change: &Change) -> String {
+fn checks(alter: &str, before: &Option<Value>, after: &Option<Value>) -> String {
     let of = |value: &Option<Value>| {
         value.as_ref().and_then(Value::as_object).cloned().unwrap_or_default()
     };
-    let (wanted, live) = (of(&change.before), of(&change.after));
-    let identifier = crate::postgres::identifier;
+    let (wanted, live) = (of(before), of(after));
     let dropped = live
         .iter()
         .filter(|(name, check)| wanted.get(*name) != Some(check))
@@ -466,13 +281,12 @@ fn checks(alter: &str, change: &Change) -> String {
     dropped.chain(added).collect::<Vec<_>>().join(";\n")
 }
 
+/// The kinds of what holds columns.
+const RELATIONS: [&str; 4] = ["table", "foreign table", "materialized view", "view"];
+
 /// The names that the owner of an object may have.
 pub(super) fn part_of(object: &str, attributes: &Attributes) -> Vec<String> {
-    let of_relation = |name: &str| {
-        ["table", "foreign table", "materialized view", "view"]
-            .map(|kind| format!("{kind} {name}"))
-            .to_vec()
-    };
+    let of_relation = |name: &str| RELATIONS.map(|kind| format!("{kind} {name}")).to_vec();
     let text = |attribute: &str| attributes.get(attribute).and_then(Value::as_str);
     match object.split_once(' ') {
         Some(("column", name)) => of_relation(split_last(name).0),
@@ -487,6 +301,22 @@ pub(super) fn part_of(object: &str, attributes: &Attributes) -> Vec<String> {
         }
         Some(_) | None => Vec::new(),
     }
+}
+
+/// What is recorded of the relation whose part an object is.
+fn owner_of<'d>(object: &Drifted<'d>) -> Option<&'d Attributes> {
+    let name = format!("{} {}", object.kind, object.name);
+    let nothing = Attributes::default();
+    let owners = part_of(&name, object.recorded.unwrap_or(&nothing));
+    let shape: &'d Shape = object.shape;
+    owners.iter().find_map(|owner| shape.objects.get(owner))
+}
+
+/// Whether it is a part of a partitioned table or of a partition: these get and lose it together.
+fn is_shared(object: &Drifted<'_>) -> bool {
+    let has =
+        |owner: &Attributes| owner.contains_key(PARTITION_OF) || owner.contains_key(PARTITIONED);
+    owner_of(object).is_some_and(has)
 }
 
 #[cfg(test)]

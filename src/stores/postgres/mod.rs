@@ -1,17 +1,31 @@
 //! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
 
+mod alone;
 mod apply;
 mod blocker;
+mod blocks;
+mod compare;
+mod figures;
 mod growth;
 mod heal;
+mod hints;
+mod look;
+mod outside;
+mod picture;
 mod probe;
+mod put_back;
+mod rehearsal;
+mod session;
 mod shape;
 mod split;
 mod steps;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+use tokio_util::sync::CancellationToken;
 
 pub use steps::Step;
 
@@ -22,7 +36,8 @@ use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Foreseen, Job,
+    Limits, Loss, Part, Probe, Pulse, Repair,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -46,7 +61,7 @@ pub static STORE: Description = Description {
     ],
     objects: Objects {
         long_kinds: LONG_KINDS,
-        optional: shape::OPTIONAL,
+        optional: growth::OPTIONAL,
         // A setting concerns whoever made it, and may be of a role that has nothing to do with us.
         is_builtin: |object| object == "schema public" || object.starts_with("setting "),
         part_of: heal::part_of,
@@ -97,6 +112,8 @@ pub struct Postgres {
     /// The session on the server.
     pid: i32,
     identity: Option<String>,
+    /// Whether it takes a backslash in a plain literal for the beginning of an escape.
+    has_escapes: bool,
     /// The server's major version.
     version: u32,
     settings: Settings,
@@ -104,6 +121,18 @@ pub struct Postgres {
     written: shape::Written,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
+    /// What the session was like after the last statement of a file that has it for itself.
+    state: Mutex<Option<Value>>,
+}
+
+impl Postgres {
+    fn state(&self) -> Option<Value> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_state(&self, state: Option<&Value>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.cloned();
+    }
 }
 
 impl Endpoint for Settings {
@@ -152,17 +181,19 @@ impl Endpoint for Settings {
         Ok(Postgres {
             pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
             identity: text(2).map(str::to_string),
-            version: text(4).and_then(|number| number.parse().ok()).unwrap_or(u32::MAX) / 10_000,
+            has_escapes: text(4) == Some("off"),
+            version: text(5).and_then(|number| number.parse().ok()).unwrap_or(u32::MAX) / 10_000,
             session,
             settings: self.clone(),
             written: shape::Written::default(),
             blocker: blocker::Seen::default(),
+            state: Mutex::default(),
         })
     }
 }
 
-/// Whether the condition holds, the session's number, the identity, whether it had its options, and the
-/// server's version.
+/// Whether the condition holds, the session's number, the identity, whether it had its options, how it
+/// reads literals, and the server's version.
 async fn hello(
     session: &Session,
     condition: &str,
@@ -171,6 +202,7 @@ async fn hello(
     let sql = format!(
         "SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}, \
          pg_catalog.current_setting('{BEGAN}', true), \
+         pg_catalog.current_setting('standard_conforming_strings'), \
          pg_catalog.current_setting('server_version_num')"
     );
     let answer = session.client.simple_query(&sql).await?;
@@ -206,12 +238,45 @@ impl Connection for Postgres {
         probe::holds(self, step).await
     }
 
+    fn rehearses(&self) -> bool {
+        true
+    }
+
+    async fn rehearse(
+        &self,
+        parts: &[Part<'_>],
+        pulse: &dyn Pulse,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Foreseen>, StoreError> {
+        rehearsal::rehearse(self, parts, pulse, cancel).await
+    }
+
     fn apply<'a>(
         &'a self,
         step: &'a Step,
         job: Job<'a>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a {
         apply::apply(self, step, job)
+    }
+
+    async fn enter(
+        &self,
+        limits: Limits,
+        steps: (&[&Step], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        apply::enter(self, limits, steps, left).await
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        apply::leave(self).await
+    }
+
+    fn put_back<'a>(
+        &'a self,
+        repair: Repair<'a>,
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send + 'a {
+        put_back::put_back(self, repair)
     }
 
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {

@@ -14,10 +14,6 @@ use crate::postgres::{Names, Recorded, literal, store_error};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
 
-/// Attributes that are there only where the settings ask for them, and then on every object; or where
-/// the role may see them: the options of user mappings.
-pub(super) const OPTIONAL: &[&str] = &["owner", "grants", "comment", "mapping options", "digest"];
-
 /// What all parts stand in, and what they share.
 const FRAME: &str = include_str!("catalogs/frame.sql");
 
@@ -85,8 +81,10 @@ impl Written {
     }
 }
 
+/// The shape, with what the settings ask for besides.
 pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
-    let query = query(store);
+    let query = query(store, &store.settings.shape);
+    let query = format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{query}");
     let began = Instant::now();
     loop {
         match read(store, &query).await {
@@ -113,9 +111,15 @@ fn is_of_churn(error: &StoreError) -> bool {
     error.code.as_deref().is_some_and(|code| CODES.contains(&code))
 }
 
-fn query(store: &Postgres) -> String {
+/// The shape as the transaction under way has it, with those of the [`OPTIONAL`](super::growth::OPTIONAL) attributes that
+/// `recorded` asks for. An error ends that transaction, so that it is not tried again here.
+pub(super) async fn within(store: &Postgres, recorded: &[Recorded]) -> Result<Shape, StoreError> {
+    read(store, &query(store, recorded)).await
+}
+
+fn query(store: &Postgres, recorded: &[Recorded]) -> String {
     let hidden: Vec<String> = store.settings.hidden.iter().map(|schema| literal(schema)).collect();
-    let asked = |what| store.settings.shape.contains(&what).to_string();
+    let asked = |what| recorded.contains(&what).to_string();
     let query = FRAME
         .replace("$parts", &PARTS.join("\nUNION ALL\n"))
         .replace("$hidden", &format!("ARRAY[{}]::name[]", hidden.join(",")))
@@ -130,7 +134,7 @@ fn query(store: &Postgres) -> String {
         (_, _) => "false".to_string(),
     };
     let query = of_version(&query.replace("$others", &others), store.version);
-    format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n{SINCE};\n{query}")
+    format!("{SINCE};\n{query}")
 }
 
 /// The query without the lines that begin with a newer version, as `/* 15 */`: what they name is not

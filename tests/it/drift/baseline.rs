@@ -118,7 +118,7 @@ fn a_ledger_that_lacks_tables_is_damaged_and_not_empty() {
             _ => &commands[1..],
         };
         for command in readers {
-            env.run(command).expect(1).says(&["is damaged", "not there", table, "restore"]);
+            env.run(command).expect(1).says(&["were dropped", table, "restore its schema"]);
         }
     }
     let env = TestEnv::new();

@@ -10,6 +10,7 @@ mod mongo;
 mod outputs;
 mod page;
 mod postgres;
+mod reapply;
 mod redis;
 mod rules;
 mod weaviate;

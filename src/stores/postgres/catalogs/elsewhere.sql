@@ -66,6 +66,6 @@ SELECT 'subscription ' || pg_catalog.quote_ident(s.subname),
 /* 14 */ 'binary', s.subbinary, 'streaming', s.substream::text,
          'slot', s.subslotname, 'synchronous commit', s.subsynccommit,
          'publications', pg_catalog.to_jsonb(s.subpublications))),
-       'pg_subscription', s.oid, 0, s.subowner, NULL, NULL, s.xmin
+       'pg_subscription', s.oid, 0, s.subowner, NULL, NULL, NULL
 FROM pg_catalog.pg_subscription s
 WHERE s.subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())

@@ -32,7 +32,11 @@ SELECT object.name, object.attributes - 'concealed' || pg_catalog.jsonb_strip_nu
                object.name || ' ' || (object.attributes ->> 'concealed'), 'UTF8'))
              UNION ALL SELECT number + 1, pg_catalog.sha256(digest) FROM round WHERE number < 4096)
            SELECT pg_catalog.encode(digest, 'hex') FROM round WHERE number = 4096) END,
-         'owner', CASE WHEN $owners THEN pg_catalog.pg_get_userbyid(object.owner) END,
+         -- What belongs to a relation has the relation's owner, and no way to have another.
+         'owner', CASE WHEN $owners AND object.part = 0
+             AND object.class NOT IN ('pg_constraint', 'pg_trigger', 'pg_rewrite', 'pg_policy')
+             AND NOT (object.class = 'pg_class' AND object.rights IS NULL)
+           THEN pg_catalog.pg_get_userbyid(object.owner) END,
          'grants', CASE WHEN $grants AND object.rights IS NOT NULL THEN
            pg_catalog.to_jsonb(ARRAY(SELECT a::text FROM pg_catalog.unnest(
              COALESCE(object.acl, pg_catalog.acldefault(object.rights, object.owner))) a ORDER BY 1)) END,

@@ -1,0 +1,447 @@
+//! What steps lose, asked of the server: they are done in a transaction, the transaction is looked at,
+//! and rolled back.
+//!
+//! The catalogs tell what is gone, whatever dropped it; the transaction's own statistics, which rows
+//! were deleted or updated, by whatever rule, trigger or function; the files, what was rewritten or
+//! emptied; the locks, which foreign tables were written to. Figures are counted after the way back to
+//! the savepoint before the step. All of it is the same in the rehearsal of a plan, in a session of its
+//! own, and in the transaction of an undo just before its COMMIT.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::Postgres;
+use super::apply;
+use super::compare::Pair;
+use super::figures::{Afterwards, Figures, Known, names, subjects};
+use super::look::{Left, Look};
+use super::outside::{self, Reaching};
+use super::picture::{Change, Oid, Picture};
+use super::steps::Step;
+use crate::postgres::{Names, OWN_ROLE, identifier, store_error};
+use crate::store_error::{StoreError, StoreErrorKind};
+use crate::stores::contract::{
+    Before, Done, Effect, Endpoint, Failure, Finding, Foreseen, Job, Limits, Loss, Part, Pulse,
+    Seal, Why,
+};
+
+/// How long a rehearsal may take, with all its attempts, and how long its locks are held therefore.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a lock that somebody else has is waited for before the next attempt.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a step fails with because it is rehearsed: it must not be in a transaction with others, or
+/// takes too long.
+const OF_REHEARSAL: &[&str] = &["25001", "2D000", "55P04", "55006", "57014", "0A000", "53200"];
+
+const STEP: &str = "aiplat_migrate_step";
+
+/// A rehearsal under way: what it found so far, and where it is.
+struct Rehearsal<'a> {
+    store: Postgres,
+    parts: &'a [Part<'a>],
+    pulse: &'a dyn Pulse,
+    cancel: &'a CancellationToken,
+    until: Instant,
+    reaching: Reaching,
+    known: Known,
+    at: (usize, usize),
+    /// Whether a step before this one was left out or could not be seen.
+    is_cut: bool,
+    found: Vec<Foreseen>,
+    /// Where sequences stood that a function set back: a rollback does not.
+    set_back: BTreeMap<Oid, i64>,
+}
+
+/// Does the `parts` of a plan in a session of its own, and takes them back.
+pub(super) async fn rehearse(
+    store: &Postgres,
+    parts: &[Part<'_>],
+    pulse: &dyn Pulse,
+    cancel: &CancellationToken,
+) -> Result<Vec<Foreseen>, StoreError> {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let mut rehearsal = Rehearsal::begin(store, parts, pulse, cancel, until).await?;
+        let ended = tokio::time::timeout_at(until.into(), rehearsal.all()).await;
+        let failure = match ended {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => {
+                // The server holds the locks until it has heard of it.
+                let _ = rehearsal.store.session.cancel().await;
+                let seconds = LIMIT.as_secs();
+                Some(
+                    StoreError::refused(format!("it takes more than {seconds} s"))
+                        .code("57014")
+                        .into(),
+                )
+            }
+        };
+        rehearsal.end().await?;
+        match failure {
+            Some(failure) if failure.why == Why::Retry && Instant::now() + PAUSE < until => {
+                pulse.notice(&format!("the rehearsal is tried again: {}", failure.source));
+                tokio::time::sleep(PAUSE).await;
+            }
+            Some(failure) => return rehearsal.failed(failure),
+            None => return Ok(rehearsal.found),
+        }
+    }
+}
+
+impl<'a> Rehearsal<'a> {
+    async fn begin(
+        store: &Postgres,
+        parts: &'a [Part<'a>],
+        pulse: &'a dyn Pulse,
+        cancel: &'a CancellationToken,
+        until: Instant,
+    ) -> Result<Rehearsal<'a>, StoreError> {
+        let name = "SELECT pg_catalog.current_setting('application_name')";
+        let name =
+            store.session.ask_one(Names::Ours, name).await.map_err(|error| store_error(&error))?;
+        let name = name.as_ref().and_then(|row| row.get(0)).unwrap_or("aiplat-migrate");
+        let store = Endpoint::connect(&store.settings, name).await?;
+        let reaching = outside::reaching(&store, parts).await?;
+        Ok(Rehearsal {
+            store,
+            parts,
+            pulse,
+            cancel,
+            until,
+            reaching,
+            known: Known::new(),
+            at: (0, 0),
+            is_cut: false,
+            found: Vec::new(),
+            set_back: BTreeMap::new(),
+        })
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look { store: &self.store, left: Left::Until(self.until) }
+    }
+
+    async fn all(&mut self) -> Result<(), Failure> {
+        self.do_sql("BEGIN").await?;
+        self.known = names(self.look()).await.map_err(unseen)?;
+        let parts = self.parts;
+        for (at, part) in parts.iter().enumerate() {
+            self.open(at, part.limits).await?;
+            for step in part.done..part.units.len() {
+                self.at = (at, step);
+                self.step(part, step).await?;
+            }
+        }
+        self.do_sql("ROLLBACK").await
+    }
+
+    async fn do_sql(&self, sql: &str) -> Result<(), Failure> {
+        let done = self.store.session.client.batch_execute(sql).await;
+        done.map_err(|error| store_error(&error).into())
+    }
+
+    /// Brings the session back to how it began, as the end of a file does, and sets the limits of the next.
+    async fn open(&mut self, at: usize, limits: Limits) -> Result<(), Failure> {
+        let left = self.until.saturating_duration_since(Instant::now()).max(PAUSE);
+        let limit = limits.statement_timeout.unwrap_or(left).min(left);
+        let limits = Limits { statement_timeout: Some(limit), ..limits };
+        let limits = apply::limited("SET LOCAL", limits).join(";\n");
+        let again = self.store.session.set_again();
+        let reset = match at {
+            0 => String::new(),
+            _ => format!(
+                "{OWN_ROLE}; RESET ALL; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; \
+                 DISCARD SEQUENCES;\n{again}\n;"
+            ),
+        };
+        self.do_sql(&format!("{reset}{limits}")).await?;
+        if !counts_rows(self.look()).await.map_err(unseen)? {
+            self.tell(at, 0, unknown(NOT_COUNTED.to_string()));
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, part: &Part<'_>, at: usize) -> Result<(), Failure> {
+        let unit = &part.units[at];
+        let step: &Step =
+            unit.step.of_store().ok_or_else(|| StoreError::refused("another store's step"))?;
+        let left = outside::rehearsable(self.look(), step, &self.reaching).await;
+        let left = left.map_err(unseen)?;
+        self.is_cut |= left.is_cut;
+        for loss in left.unknown {
+            self.tell(self.at.0, at, loss);
+        }
+        let before = Before::absent();
+        let job = Job {
+            unit,
+            seal: None,
+            before: &before,
+            resume: None,
+            limits: part.limits,
+            run: "",
+            pulse: self.pulse,
+            cancel: self.cancel.clone(),
+        };
+        let positions = positions(self.look()).await.map_err(unseen)?;
+        let losses = examine(self.look(), &left.step, &job, &self.known).await?;
+        for loss in losses {
+            self.tell(self.at.0, at, loss);
+        }
+        self.compare_positions(positions).await
+    }
+
+    /// Finds the sequences that `setval` set back, which nobody could see in the text.
+    async fn compare_positions(&mut self, before: Positions) -> Result<(), Failure> {
+        let after = positions(self.look()).await.map_err(unseen)?;
+        for (oid, was) in before {
+            let Some(is) = after.get(&oid).filter(|is| is.file == was.file) else { continue };
+            if is.goes_back(&was) {
+                self.set_back.entry(oid).or_insert(was.at);
+                let name = self.known.get(&oid).cloned().unwrap_or_default();
+                let what = format!("sequence {name} goes back from {} to {}", was.at, is.at);
+                self.tell(self.at.0, self.at.1, Loss { what, known: true });
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, part: usize, step: usize, loss: Loss) {
+        self.found.push(Foreseen { part, step, finding: Finding::Loss(loss) });
+    }
+
+    /// Leaves nothing behind: what a rollback does not take back is put back.
+    async fn end(&self) -> Result<(), StoreError> {
+        if self.store.session.client.is_closed() {
+            return Ok(());
+        }
+        // After a failure there is no transaction any more, and that is only a warning.
+        let mut sql = format!("ROLLBACK; {OWN_ROLE}; RESET ALL");
+        for (oid, at) in &self.set_back {
+            sql.push_str(&format!(
+                "; SELECT pg_catalog.setval('{oid}'::pg_catalog.regclass, {at})"
+            ));
+        }
+        let ended = tokio::time::timeout(PAUSE * 10, self.store.session.client.batch_execute(&sql));
+        match ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if self.set_back.is_empty() => drop(error),
+            Ok(Err(error)) => return Err(store_error(&error)),
+            Err(_) => return Err(StoreError::unreachable("the rehearsal does not end")),
+        }
+        for (oid, at) in &self.set_back {
+            let name = self.known.get(oid).map_or("", String::as_str);
+            self.pulse.notice(&format!(
+                "the rehearsal ran a function that set the sequence {name} back, which no rollback undoes; \
+                 it stands at {at} again"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What a failure means: that the undo fails too, or that nobody knows.
+    fn failed(mut self, failure: Failure) -> Result<Vec<Foreseen>, StoreError> {
+        if failure.source.kind == StoreErrorKind::Unreachable {
+            return Err(failure.source);
+        }
+        let (part, step) = self.at;
+        let code = failure.source.code.as_deref().unwrap_or_default();
+        let is_ours = self.is_cut || code.is_empty() || OF_REHEARSAL.contains(&code);
+        let finding = match is_ours && failure.why == Why::Refused {
+            true => Finding::Loss(unknown(format!(
+                "what `{}` loses is not known, nor what comes after it: it cannot be rehearsed: {}",
+                self.parts[part].units.get(step).map_or("", |unit| unit.label.as_str()),
+                failure.source
+            ))),
+            false => Finding::Failure(failure),
+        };
+        self.found.push(Foreseen { part, step, finding });
+        Ok(self.found)
+    }
+}
+
+/// A question that the server did not answer says nothing of the step.
+fn unseen(error: StoreError) -> Failure {
+    let error = match error.kind {
+        StoreErrorKind::Unreachable => error,
+        StoreErrorKind::Credentials | StoreErrorKind::Settings | StoreErrorKind::Refused => {
+            StoreError::refused(format!("it cannot be looked at: {error}"))
+        }
+    };
+    error.into()
+}
+
+fn unknown(what: String) -> Loss {
+    Loss { what, known: false }
+}
+
+const NOT_COUNTED: &str = "the server counts no rows (track_counts is off), and this role may not switch it \
+                           on: which rows are deleted is not known";
+
+/// Whether the server counts the rows that this session deletes; makes it, where the role may.
+async fn counts_rows(look: Look<'_>) -> Result<bool, StoreError> {
+    let on = "SELECT pg_catalog.current_setting('track_counts')".to_string();
+    let rows = look.ask(Names::Ours, &[on]).await?;
+    if rows.first().and_then(|row| row.get(0)) == Some("on") {
+        return Ok(true);
+    }
+    let client = &look.store.session.client;
+    let set = "SAVEPOINT aiplat_migrate_counts; SET LOCAL track_counts = on";
+    let (set, back) = match client.batch_execute(set).await {
+        Ok(()) => (true, "RELEASE SAVEPOINT aiplat_migrate_counts"),
+        Err(_) => (
+            false,
+            "ROLLBACK TO SAVEPOINT aiplat_migrate_counts; RELEASE SAVEPOINT aiplat_migrate_counts",
+        ),
+    };
+    client.batch_execute(back).await.map_err(|error| store_error(&error))?;
+    Ok(set)
+}
+
+type Positions = BTreeMap<Oid, Position>;
+
+/// Where a sequence stands.
+struct Position {
+    at: i64,
+    upwards: bool,
+    /// Another one once it was changed in a way that a rollback undoes.
+    file: Oid,
+}
+
+impl Position {
+    fn goes_back(&self, was: &Position) -> bool {
+        if was.upwards { self.at < was.at } else { self.at > was.at }
+    }
+}
+
+async fn positions(look: Look<'_>) -> Result<Positions, StoreError> {
+    let sql = "SELECT c.oid, pg_sequence_last_value(c.oid), s.seqincrement > 0, c.relfilenode \
+               FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
+               WHERE c.relpersistence <> 't' \
+               AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT, USAGE') END";
+    let rows = look.ask(Names::Ours, &[sql.to_string()]).await?;
+    let read = |row: &tokio_postgres::SimpleQueryRow| {
+        let (at, file) = (row.get(1)?.parse().ok()?, row.get(3)?.parse().ok()?);
+        let position = Position { at, upwards: row.get(2) == Some("t"), file };
+        Some((row.get(0)?.parse().ok()?, position))
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// Does `step` in the transaction under way, and says what it loses. Where a step changed what may hold
+/// data, it is taken back, what is lost is counted, and it is done again.
+async fn examine(
+    look: Look<'_>,
+    step: &Step,
+    job: &Job<'_>,
+    known: &Known,
+) -> Result<Vec<Loss>, Failure> {
+    let store = look.store;
+    let before = Picture::take(look).await.map_err(unseen)?;
+    let prepared = prepared(look).await.map_err(unseen)?;
+    let savepoint = format!("SAVEPOINT {STEP}");
+    execute(store, &savepoint).await?;
+    apply::run(store, step, job).await?;
+    let changes = Picture::take(look).await.map_err(unseen)?.since(&before);
+    if changes.is_empty() {
+        execute(store, &format!("RELEASE SAVEPOINT {STEP}")).await?;
+        return Ok(Vec::new());
+    }
+    let afterwards = Afterwards::of(look, &changes).await.map_err(unseen)?;
+    execute(store, &format!("ROLLBACK TO SAVEPOINT {STEP}; RELEASE SAVEPOINT {STEP}")).await?;
+    forget(look, &prepared).await?;
+    let mut figures = Figures::default();
+    figures.count(look, known, &changes, &afterwards).await.map_err(unseen)?;
+    let pairs = copies(look, &changes, &afterwards).await.map_err(unseen)?;
+    apply::run(store, step, job).await?;
+    let now = subjects(look, &changes).await.map_err(unseen)?;
+    for pair in pairs {
+        let found = pair.compare(look, now.get(&pair.oid)).await.map_err(unseen)?;
+        figures.add_compared(known, (pair.oid, &pair.subject), found);
+    }
+    Ok(figures.losses())
+}
+
+/// The statements that the session has prepared.
+async fn prepared(look: Look<'_>) -> Result<BTreeSet<String>, StoreError> {
+    let sql = "SELECT name FROM pg_prepared_statements WHERE from_sql";
+    let rows = look.ask(Names::Ours, &[sql.to_string()]).await?;
+    Ok(rows.iter().filter_map(|row| row.get(0).map(str::to_string)).collect())
+}
+
+/// Takes back what a rollback does not: the statements that were prepared since, and what was noticed.
+async fn forget(look: Look<'_>, before: &BTreeSet<String>) -> Result<(), Failure> {
+    for name in prepared(look).await.map_err(unseen)?.difference(before) {
+        execute(look.store, &format!("DEALLOCATE {}", identifier(name))).await?;
+    }
+    look.store.session.take_notices();
+    Ok(())
+}
+
+async fn execute(store: &Postgres, sql: &str) -> Result<(), Failure> {
+    let done = store.session.client.batch_execute(sql).await;
+    done.map_err(|error| store_error(&error).into())
+}
+
+/// Copies of the tables whose values may be others afterwards.
+async fn copies(
+    look: Look<'_>,
+    changes: &[(Oid, Change)],
+    afterwards: &Afterwards,
+) -> Result<Vec<Pair>, StoreError> {
+    let mut pairs = Vec::new();
+    let mut before = subjects(look, changes).await?;
+    for (oid, change) in changes {
+        let Change::Changed(columns) = change else { continue };
+        if afterwards.is_emptied(*oid) {
+            continue;
+        }
+        if let Some(subject) = before.remove(oid) {
+            pairs.push(Pair::copy(look, *oid, subject, columns).await?);
+        }
+    }
+    Ok(pairs)
+}
+
+/// Applies a step that must lose nothing: its transaction is looked at before its COMMIT, since rows may
+/// have come after the rehearsal.
+pub(super) async fn guarded(
+    store: &Postgres,
+    step: &Step,
+    job: Job<'_>,
+    seal: Seal,
+) -> Result<Done, Failure> {
+    let losses = match losses_of(store, step, &job, &seal).await {
+        Ok(losses) => losses,
+        Err(failure) => return Err(apply::restored(store, step, failure).await),
+    };
+    if !losses.is_empty() {
+        let source = StoreError::refused("it would lose data, which was not there before");
+        let source = losses.into_iter().fold(source, |source, loss| source.detail(loss.what));
+        let source = source.hint("to lose it on purpose: --allow-data-loss");
+        let failure = Failure { why: Why::Refused, effect: Effect::None, at: None, source };
+        return Err(apply::restored(store, step, failure).await);
+    }
+    let notices = store.session.take_notices();
+    let done = apply::settle(store, step, &job, &seal).await?;
+    Ok(Done { notices, ..done })
+}
+
+async fn losses_of(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    seal: &Seal,
+) -> Result<Vec<Loss>, Failure> {
+    let look = Look { store, left: Left::Each(LIMIT) };
+    execute(store, &apply::opening(step, seal, job.limits).sql).await?;
+    if !counts_rows(look).await.map_err(unseen)? {
+        return Ok(vec![unknown(NOT_COUNTED.to_string())]);
+    }
+    let known = names(look).await.map_err(unseen)?;
+    examine(look, step, job, &known).await
+}
