@@ -23,6 +23,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::FutureExt;
 use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use tokio_util::sync::CancellationToken;
@@ -256,7 +257,10 @@ impl Connection for Postgres {
         step: &'a Step,
         job: Job<'a>,
     ) -> impl Future<Output = Result<Done, Failure>> + Send + 'a {
-        apply::apply(self, step, job)
+        match (job.limits.keeps_data, job.seal.clone()) {
+            (true, Some(seal)) => rehearsal::guarded(self, step, job, seal).boxed(),
+            (true, None) | (false, _) => apply::apply(self, step, job),
+        }
     }
 
     async fn enter(
