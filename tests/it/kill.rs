@@ -234,7 +234,7 @@ fn invalid_index_killed() -> (BTreeSet<String>, Tally) {
     let rows: [&[&str]; 3] = [&[], &["rebuild:before"], &["rebuild:after"]];
     for places in rows {
         project.reset();
-        env.sql("DROP TABLE IF EXISTS counted, other");
+        env.sql("DROP TABLE IF EXISTS counted, other; DROP SCHEMA IF EXISTS held CASCADE");
         killed_at(&project, UP, "postgres_alone:before@1");
         // What a killed build leaves behind.
         env.sql("CREATE INDEX other_t ON other (t)");

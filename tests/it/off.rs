@@ -347,3 +347,79 @@ fn what_cannot_be_brought_back_is_not_passed_over() {
     assert_eq!(env.sql("SELECT a FROM said"), ["1"]);
     env.run(&["validate"]).expect(0);
 }
+
+/// Statements that wait for another client, and are cut off there: the process killed, its session ended.
+const CUT_OFF: &[&str] = &[
+    "CREATE INDEX CONCURRENTLY ON t (h);",
+    "CREATE UNIQUE INDEX CONCURRENTLY named ON t (id, h);",
+    "CREATE INDEX CONCURRENTLY a_name_of_more_than_sixty_three_bytes_is_cut_by_the_server_at_its_end ON t (h);",
+    "SET search_path = app; CREATE INDEX CONCURRENTLY ON inner_t (h);",
+    "REINDEX INDEX CONCURRENTLY t_pkey;",
+    "REINDEX TABLE CONCURRENTLY t;",
+    "REINDEX TABLE CONCURRENTLY app.inner_t;",
+    "REINDEX SCHEMA CONCURRENTLY public;",
+    "DROP INDEX CONCURRENTLY t_id;",
+    "ALTER TABLE parted DETACH PARTITION part CONCURRENTLY;",
+];
+
+const CUT_OFF_ON: &str = "CREATE TABLE t (id int PRIMARY KEY, h text); CREATE INDEX t_id ON t (id); \
+     INSERT INTO t SELECT n, repeat('x', 3000) FROM generate_series(1, 20) n; \
+     CREATE SCHEMA app; CREATE TABLE app.inner_t (id int PRIMARY KEY, h text); \
+     CREATE TABLE parted (id int) PARTITION BY RANGE (id); \
+     CREATE TABLE part PARTITION OF parted FOR VALUES FROM (1) TO (10)";
+
+/// Indexes with their tables and whether they are of use, and the partitions.
+fn indexes(env: &TestEnv) -> Vec<String> {
+    env.sql(
+        "SELECT indexrelid::regclass, indisvalid, indisready FROM pg_index \
+         WHERE indrelid >= 16384 AND indrelid::regclass::text !~ 'aiplat|pg_toast' \
+         OR NOT indisvalid UNION ALL \
+         SELECT inhrelid::regclass, inhdetachpending, NULL FROM pg_inherits ORDER BY 1",
+    )
+}
+
+#[test]
+fn what_was_cut_off_between_its_transactions_is_finished() {
+    for statement in CUT_OFF {
+        let (ours, theirs) = (TestEnv::new(), TestEnv::new());
+        for env in [&ours, &theirs] {
+            env.sql(CUT_OFF_ON);
+        }
+        as_psql(&theirs, &statement.replace("; ", ";\n"));
+        ours.file("migrations/postgres/V1__a.sql", &format!("-- transaction: off\n{statement}\n"));
+        let url = ours.get("AIPLAT_MIGRATE_POSTGRES_URL");
+        block_on(async {
+            let (blocker, client) = (postgres(&url).await, postgres(&url).await);
+            let hold = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM parted; \
+                        LOCK TABLE t, app.inner_t IN ROW EXCLUSIVE MODE; SELECT pg_current_xact_id()";
+            blocker.simple_query(hold).await.expect("hold");
+            let mut run = ours.spawn(&["up"]);
+            let waits = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                         AND wait_event_type = 'Lock' AND application_name LIKE 'aiplat%'";
+            let pid = loop {
+                let found = client.query(waits, &[]).await.expect("activity");
+                match found.first() {
+                    Some(row) => break row.get::<_, i32>(0),
+                    None => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                }
+            };
+            // It has to have begun its second transaction: the first one waits for nobody.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            run.kill().expect("kill");
+            client
+                .query("SELECT pg_terminate_backend($1, 5000)", &[&pid])
+                .await
+                .expect("terminate");
+            blocker.simple_query("ROLLBACK").await.expect("rollback");
+            drop(finish(run));
+        });
+        ours.run(&["up"]).expect(0);
+        assert_eq!(indexes(&ours), indexes(&theirs), "{statement}");
+        assert_eq!(
+            ours.sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid"),
+            ["0"],
+            "{statement}"
+        );
+        ours.run(&["validate"]).expect(0);
+    }
+}

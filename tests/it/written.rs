@@ -609,7 +609,7 @@ fn an_index_that_is_not_what_the_file_makes() {
     let told = env.run(&["up"]).expect(1).says(&[
         "t has no index taken",
         "IF NOT EXISTS",
-        "taken by something else",
+        "another table's",
     ]);
     assert!(
         !told.stderr.contains("not valid") && !told.stderr.contains("DROP INDEX"),

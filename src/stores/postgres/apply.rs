@@ -231,7 +231,7 @@ fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
     let share = store.settings.condition.as_deref();
     let after = match step.keeps_session() {
         true => session::ask_state(share),
-        false => format!("{}{}", store.session.set_again(), session::ask_share(share)),
+        false => format!("{};\n{}", store.session.set_again(), session::ask_share(share)),
     };
     message.sql.push_str(&format!(";\n{};\n{after}", parts.join(";\n")));
 }
@@ -591,7 +591,7 @@ pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) ->
 async fn reset(store: &Postgres) -> Result<Told, Broken> {
     let Some(reset) = &store.settings.reset else { return Ok(Told::default()) };
     let free = session::free_locks(store.settings.condition.as_deref());
-    send(store, format!("{reset};\n{}{free}", store.session.set_again())).await
+    send(store, format!("{reset};\n{};\n{free}", store.session.set_again())).await
 }
 
 /// Ends a file of which each statement was run in the same session.

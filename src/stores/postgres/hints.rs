@@ -33,6 +33,10 @@ pub(super) fn way_out(
         }
         "25001" | "2D000" if step.manner == Manner::Transaction => OFF.to_string(),
         "25001" | "2D000" if step.is_block => "move it out of BEGIN … COMMIT".to_string(),
+        "AM003" => {
+            "where it did not: RESET ALL takes the mark of the transaction with it; reset each setting by its name"
+                .to_string()
+        }
         "42601" if sign == Some(':') => {
             "`:name` is a variable of psql: write `-- placeholders: on` on the first line and `${name}` in the \
              text"

@@ -91,7 +91,7 @@ fn what_a_restored_ledger_finds_done_is_recorded() {
     env.file("migrations/mongo/V3__c.json5", "{ steps: [ { create: 'third' } ] }");
     let client = block_on(mongodb::Client::with_uri_str(env.get("AIPLAT_MIGRATE_MONGO_URL")));
     let newer = client.expect("client").database(&env.name).collection::<Document>("newer");
-    block_on(newer.drop()).expect("drop");
+    block_on(async { newer.drop().await }).expect("drop");
     env.run(&["up"]).expect(0);
     env.run(&["validate"]).expect(3).says(&["collection newer: absent"]);
 }
