@@ -337,7 +337,8 @@ impl Look {
     /// Whether there is nothing to be accepted or put back; of a store that was not looked at there is not.
     pub fn is_settled(&self) -> bool {
         let was_looked_at = !self.is_missing && self.moved.is_none();
-        !was_looked_at || self.drift.changes.is_empty() && !self.has_no_shape()
+        let has_drift = !self.drift.changes.is_empty() || !self.drift.leftovers.is_empty();
+        !was_looked_at || !has_drift && !self.has_no_shape()
     }
 
     /// Whether it is another server than the ledger's, in words.
@@ -398,7 +399,9 @@ impl Look {
 
     /// The way back for each drifted object.
     pub fn heals(&self) -> Vec<Heal> {
-        stores::heal(self.kind, &self.recorded, &self.drift.changes)
+        let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
+        let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
+        stores::heal(self.kind, &self.recorded, &changes)
     }
 
     /// The differences, object by object.

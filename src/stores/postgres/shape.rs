@@ -105,7 +105,7 @@ pub(super) async fn inspect(store: &Postgres) -> Result<Shape, StoreError> {
 /// Whether it may be because others change the database meanwhile. The catalogs are read as of one
 /// moment, but the functions that write definitions look at the present: they do not find what was
 /// dropped since (XX000 from the caches, 42… where it is looked up), or wait for who drops it.
-fn is_of_churn(error: &StoreError) -> bool {
+pub(super) fn is_of_churn(error: &StoreError) -> bool {
     const CODES: [&str; 9] =
         ["XX000", "42P01", "42703", "42704", "42883", "3F000", "55P03", "40P01", "40001"];
     error.code.as_deref().is_some_and(|code| CODES.contains(&code))

@@ -36,7 +36,7 @@ const CHANGES: &[Row] = &[
     ("alter materialized view counted alter column n set statistics 7", &["materialized view public.counted: column statistics"], "alter materialized view counted alter column n set statistics -1"),
     ("refresh materialized view counted with no data", &["materialized view public.counted: populated"], "refresh materialized view counted"),
     // Constraints and indexes.
-    ("alter table refs disable trigger all", &["constraint refs_plain on public.refs: triggers"], "alter table refs enable trigger all"),
+    ("alter table refs disable trigger all", &["constraint refs_plain on public.refs: trigger state"], "alter table refs enable trigger all"),
     ("alter index refs_pkey set (fillfactor = 50)", &["constraint refs_pkey on public.refs: index options"], "alter index refs_pkey reset (fillfactor)"),
     ("alter index plain_expr alter column 1 set statistics 60", &["index public.plain_expr: column statistics"], "alter index plain_expr alter column 1 set statistics 50"),
     ("drop statistics together", &["statistics public.together: absent"], "create statistics together (dependencies) on id, note from plain"),

@@ -3,16 +3,18 @@ SELECT 'constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || r.name,
        CASE WHEN pg_catalog.has_table_privilege(r.oid, 'SELECT') IS NOT NULL THEN pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
          'definition', pg_catalog.pg_get_constraintdef(c.oid),
          'validated', c.convalidated,
-         -- When the triggers that enforce it fire; it has none where an index does.
-         'triggers', (SELECT CASE WHEN pg_catalog.count(DISTINCT t.tgenabled) > 1 THEN 'mixed' ELSE
-             CASE pg_catalog.min(t.tgenabled::text) WHEN 'O' THEN 'enabled' WHEN 'D' THEN 'disabled'
-                  WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always' END END
-           FROM pg_catalog.pg_trigger t WHERE t.tgconstraint = c.oid),
+         'trigger state', states.states,
          'index options', pg_catalog.to_jsonb(x.reloptions),
          'index tablespace', pg_catalog.quote_ident(s.spcname),
          'index valid', CASE WHEN i.indisvalid THEN NULL ELSE i.indisvalid END)) END,
        'pg_constraint', c.oid, 0, r.relowner, NULL::aclitem[], NULL::"char", c.xmin
 FROM pg_catalog.pg_constraint c JOIN relation r ON r.oid = c.conrelid
+-- The triggers that enforce it; all of them fire at the origin unless somebody switched them off.
+LEFT JOIN (SELECT t.tgconstraint, pg_catalog.jsonb_object_agg(
+                    pg_catalog.format('%s on %s', p.proname, t.tgrelid::regclass), t.tgenabled::text) AS states
+           FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+           WHERE t.tgisinternal AND t.tgenabled <> 'O'
+           GROUP BY t.tgconstraint) states ON states.tgconstraint = c.oid
 LEFT JOIN pg_catalog.pg_class x ON x.oid = c.conindid AND c.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid
 LEFT JOIN pg_catalog.pg_tablespace s ON s.oid = x.reltablespace
@@ -41,6 +43,7 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c
 -- An index that is being built CONCURRENTLY now is not there yet.
 AND (i.indisvalid OR r.relkind = 'I' OR NOT EXISTS (
   SELECT FROM pg_catalog.pg_locks l WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock'
+  AND l.pid <> pg_catalog.pg_backend_pid()
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())))
 UNION ALL
 -- A REINDEX CONCURRENTLY that was cut off leaves indexes of TOAST tables, too.
@@ -52,6 +55,7 @@ JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 WHERE NOT i.indisvalid AND NOT EXISTS (
   SELECT FROM pg_catalog.pg_locks l WHERE l.relation IN (i.indrelid, r.oid)
   AND l.mode = 'ShareUpdateExclusiveLock'
+  AND l.pid <> pg_catalog.pg_backend_pid()
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
 UNION ALL
 SELECT 'trigger ' || pg_catalog.quote_ident(t.tgname) || ' on ' || r.name,
