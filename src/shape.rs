@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use litemap::LiteMap;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 /// The attributes of one object, in the store's own words, sorted by name. Most objects have a few, and
@@ -16,11 +18,41 @@ pub type Attributes = LiteMap<String, Value>;
 
 /// The picture of one store: objects by name, the name beginning with the object's kind
 /// (`table auth.users`, `topic data-ingestion`, `keyspace session:*`).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shape {
+    /// The version of what was looked at; 0 where nobody has written it down.
+    pub version: u32,
     /// The objects.
     pub objects: BTreeMap<String, Attributes>,
+}
+
+/// Where the version stands, as if it were an object: `"shape version": {"is": 2}`.
+const VERSION: (&str, &str) = ("shape version", "is");
+
+impl Serialize for Shape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if self.version > 0 {
+            map.serialize_entry(VERSION.0, &BTreeMap::from([(VERSION.1, self.version)]))?;
+        }
+        for (object, attributes) in &self.objects {
+            map.serialize_entry(object, attributes)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shape, D::Error> {
+        let mut objects = BTreeMap::<String, Attributes>::deserialize(deserializer)?;
+        let Some(marker) = objects.remove(VERSION.0) else {
+            return Ok(Shape { version: 0, objects });
+        };
+        let version = marker.get(VERSION.1).and_then(Value::as_u64);
+        let version = version.and_then(|version| version.try_into().ok());
+        let version = version.ok_or_else(|| D::Error::custom("its shape version is no number"))?;
+        Ok(Shape { version, objects })
+    }
 }
 
 /// One difference between two shapes.
@@ -119,9 +151,9 @@ impl Shape {
     }
 
     /// This shape with what became different between `before` and `live`, of the objects that are
-    /// `ours`, and with the live objects that were `found` to be ours though nothing changed. The
-    /// same as [`Shape::with`] the changes, but what is new is moved, not copied: a run may have made
-    /// thousands of objects.
+    /// `ours` and known or new, and with the live objects that were `found` to be ours. The same as
+    /// [`Shape::with`] the changes, but what is new is moved, not copied: a run may have made thousands
+    /// of objects.
     pub fn with_effect(
         mut self,
         before: &Shape,
@@ -138,7 +170,9 @@ impl Shape {
                 None if ours(&name) => {
                     self.objects.insert(name, attributes);
                 }
-                Some(before) if *before != attributes && ours(&name) => {
+                Some(before)
+                    if *before != attributes && ours(&name) && self.objects.contains_key(&name) =>
+                {
                     let mut changes = Vec::new();
                     attribute_changes(&name, before, &attributes, &mut changes);
                     self = self.with(&changes);
@@ -221,6 +255,17 @@ mod tests {
     }
 
     #[test]
+    fn the_version_stands_beside_the_objects() {
+        let text = r#"{"shape version":{"is":2},"table a":{"x":1}}"#;
+        let read: Shape = serde_json::from_str(text).expect("shape");
+        assert_eq!((read.version, read.objects.len()), (2, 1));
+        assert_eq!(serde_json::to_string(&read).expect("text"), text);
+        assert_eq!(shape(json!({"table a": {"x": 1}})).version, 0);
+        let garbled = serde_json::from_str::<Shape>(r#"{"shape version":{"is":"x"}}"#);
+        assert!(garbled.is_err_and(|error| error.to_string().contains("no number")));
+    }
+
+    #[test]
     fn a_run_adds_its_own_change_and_keeps_earlier_drift_visible() {
         let recorded = shape(json!({"topic a": {"retention.ms": "1"}}));
         let before = shape(json!({"topic a": {"retention.ms": "9"}}));
@@ -248,6 +293,8 @@ mod tests {
         ) {
             let [recorded, before, live] = [0, 1, 2].map(|at| shape(json!(shapes[at])));
             let mut changes = before.changes_to(&live);
+            let is_known = |change: &Change| recorded.objects.contains_key(&change.object);
+            changes.retain(|change| change.attribute.is_none() || is_known(change));
             changes.retain(|change| change.object != "c");
             let effect = recorded.clone().with_effect(&before, live, |name| name != "c", |_| false);
             proptest::prop_assert_eq!(effect, recorded.with(&changes));

@@ -101,7 +101,7 @@ impl Migrator {
         let mut remarks = remarks(down, &snapshot, &tasks);
         remarks.extend(more);
         let mut plan = PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets());
-        plan.remarks = remarks;
+        plan.remarks.extend(remarks);
         let losses = self.look_for_losses(down, &tasks, &run, &mut plan).await?;
         if down.dry_run {
             report.plan = Some(plan);

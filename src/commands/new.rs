@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::error::{Error, Result};
-use crate::migration::sum;
+use crate::migration::{Version, sum};
 use crate::migrator::Migrator;
 use crate::report::Report;
 use crate::stores::StoreKind;
@@ -38,7 +38,8 @@ impl Migrator {
             true => chrono::Utc::now().format("%Y%m%d%H%M%S").to_string(),
             false => {
                 let versions = files.of(new.store).filter_map(|file| file.id.version());
-                format!("{:03}", versions.map(|version| version.major()).max().unwrap_or(0) + 1)
+                let newest = versions.max().cloned().unwrap_or_else(Version::zero);
+                format!("{:0>3}", newest.next_major().to_string())
             }
         };
         std::fs::create_dir_all(&folder.path).map_err(|error| cannot(&folder.path, &error))?;

@@ -312,8 +312,7 @@ impl Migrator {
         }
         let left = self.settle(repair, files, locked, &snapshot, &planned.asked).await?;
         let looks = self.drifted(repair, locked.reader()).await?;
-        let looks: Vec<Look> =
-            looks.into_iter().filter(|look| !look.drift.changes.is_empty()).collect();
+        let looks: Vec<Look> = looks.into_iter().filter(Look::has_drift).collect();
         match repair.accept_drift {
             true => self.accept(locked, &looks).await?,
             false => self.reapply(locked, &snapshot, &looks, &planned.heals).await?,

@@ -121,6 +121,7 @@ impl Migrator {
                 false => Ok(()),
             };
         }
+        self.warn_of_remarks(&tasks);
         let waits = Waits { stores: up.wait, lock: up.manner.lock_wait };
         let stores = self.touched(&tasks, &snapshot);
         let mut planned = Some((snapshot, tasks));
@@ -138,6 +139,13 @@ impl Migrator {
         let unfinished = snapshot.unfinished.iter().copied();
         let unfinished = unfinished.filter(|store| self.config.stores.contains_key(store));
         tasks.iter().map(|task| task.id().store).chain(unfinished).collect()
+    }
+
+    fn warn_of_remarks(&self, tasks: &[Task]) {
+        let secrets = self.config.placeholders.secrets();
+        for remark in tasks.iter().flat_map(|task| &task.remarks) {
+            self.warn(secrets.hide(remark));
+        }
     }
 
     /// Compares, plans, and parses every script that is about to run.

@@ -1,5 +1,6 @@
 //! `validate`: files against the sum file, files against the ledger, ledger against the live stores.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
 use crate::shape::{Change, Shape};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
-use crate::stores::{self, Audit, Beside, Depth, Drift, Heal, Ignored, Settings, Violation};
+use crate::stores::{
+    self, Audit, Beside, Depth, Drift, Heal, Ignored, Leftover, Settings, Violation,
+};
 use crate::text::Checksum;
 
 /// Hold files, ledger and live stores against each other.
@@ -54,7 +57,8 @@ impl Migrator {
             Ok(files)
         };
         if validate.offline {
-            self.parse_all(&checked(self)?)?;
+            let files = checked(self)?;
+            report.findings.extend(self.parse_all(&files)?);
             return Ok(Report::Validate(report.sorted()));
         }
         let ask = async |ledger: Ledger| {
@@ -71,6 +75,7 @@ impl Migrator {
             self.files_and_ledger(checked, &self.begin(), validate.wait, ask).await?;
         self.warn_of_newer(&snapshot);
         report.at_work = at_work;
+        report.findings.extend(of_undo_files(&files));
         let entries = self.compare(&files, &snapshot.rows);
         let contents = ledger.contents(&changed::rows(&entries)).await?;
         drop(ledger);
@@ -130,12 +135,17 @@ impl Migrator {
         Ok(())
     }
 
-    /// Parses every script as if all were pending.
-    fn parse_all(&self, files: &Files) -> Result<()> {
+    /// Parses every script as if all were pending, and tells what their authors should know.
+    fn parse_all(&self, files: &Files) -> Result<Vec<Finding>> {
         let nothing = Snapshot::default();
         let entries = plan::compare(files, &nothing.rows);
         let items = plan::up(&entries, &plan::UpOptions::default()).map_err(super::up::join)?;
-        execute::to_apply(&items, files, &nothing, &self.config.placeholders).map(|_| ())
+        let tasks = execute::to_apply(&items, files, &nothing, &self.config.placeholders)?;
+        let findings = tasks.iter().flat_map(|task| {
+            let remarks = task.remarks.iter();
+            remarks.map(|remark| Finding::remark(remark).of(task.id()).in_file(&task.source.file))
+        });
+        Ok(findings.collect())
     }
 
     /// Looks at every store that has a recorded shape, and at its live data as `depth` says; or,
@@ -192,7 +202,7 @@ impl Migrator {
             execute::store_words(Error::new(error.kind.exit(), message), &error)
         };
         let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
-        look.recorded = shape.as_of(&live);
+        look.recorded = shape.as_of(kind, &live);
         look.drift = stores::drift(kind, &look.recorded, &live, self.ignored(kind));
         self.tell_drift(kind, look.drift.changes.iter());
         look.audit = match depth {
@@ -266,13 +276,27 @@ impl Look {
         };
         // What goes with its owner is told with the owner alone.
         let told: BTreeSet<&str> = self.by_object().map(|(object, _)| object).collect();
+        let left = self.drift.leftovers.iter().map(|Leftover { change, end }| {
+            let mut finding = Finding::drift(self.kind, change, end);
+            finding.message =
+                format!("{}: {}: left by an operation that was cut off", self.kind, change.object);
+            finding
+        });
         let heals = self.heals();
-        heals.iter().filter(|heal| told.contains(heal.object.as_str())).flat_map(of).collect()
+        let told = heals.iter().filter(|heal| told.contains(heal.object.as_str()));
+        told.flat_map(of).chain(left).collect()
     }
 
     /// The way back for each drifted object.
     pub fn heals(&self) -> Vec<Heal> {
-        stores::heal(self.kind, &self.recorded, &self.drift.changes)
+        let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
+        let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
+        stores::heal(self.kind, &self.recorded, &changes)
+    }
+
+    /// Whether anything differs, or was left by what was cut off.
+    pub fn has_drift(&self) -> bool {
+        !self.drift.changes.is_empty() || !self.drift.leftovers.is_empty()
     }
 
     /// The differences, object by object.
@@ -287,7 +311,8 @@ impl Look {
     /// The record with what differs taken over, and what the settings newly ask for. What was told
     /// with its owner differs by itself once the owner is taken over.
     pub fn accepted(&self, ignored: &Ignored) -> Shape {
-        let mut shape = self.recorded.clone();
+        let recorded = Cow::Borrowed(&self.recorded);
+        let mut shape = stores::caught_up(self.kind, recorded, &self.live).into_owned();
         loop {
             let drift = stores::drift(self.kind, &shape, &self.live, ignored);
             if drift.changes.is_empty() {
@@ -337,6 +362,15 @@ fn hint_of(heal: &Heal) -> String {
         }
         (false, person) => person.join("; "),
     }
+}
+
+/// The U files that cannot be read.
+fn of_undo_files(files: &Files) -> impl Iterator<Item = Finding> {
+    files.migrations.iter().filter_map(|file| {
+        let undo = file.undo.as_deref()?;
+        let mistake = undo.mistake.as_ref()?;
+        Some(Finding::remark(&mistake.to_string()).of(&file.id).in_file(&undo.source.file))
+    })
 }
 
 /// What is to be said of a migration whose file and row do not agree.

@@ -15,9 +15,9 @@ use super::doubt::{self, Answer, Claimed, Unsettled, is_edited};
 use super::{
     Context, Direction, Event, StepEnd, Task, loss_error, sealed, step_error, store_words,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
-use crate::ledger::{LockedLedger, State};
+use crate::ledger::{LockedLedger, Row, State};
 use crate::migration::{Down, Inverse, MigrationId};
 use crate::shape::Shape;
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -58,8 +58,20 @@ const ATTEMPTS: u32 = 8;
 
 /// Applies or undoes `task`.
 pub(super) async fn apply(context: &Context<'_>, store: &Store, task: &Task) -> Result<End> {
+    let ended = apply_steps(context, store, task).await;
+    // After a failure, too: what the store holds is asked over the same session.
+    let left = store.leave().await.map_err(|error| {
+        let message =
+            format!("the session of {} cannot be brought back to how it began", task.id());
+        store_words(Error::new(Exit::Unreachable, message), &error)
+    });
+    ended.and_then(|end| left.map(|()| end))
+}
+
+async fn apply_steps(context: &Context<'_>, store: &Store, task: &Task) -> Result<End> {
     let began = Instant::now();
-    let row = claim(context, task).await?;
+    let position = enter(context, store, task).await?;
+    let row = claim(context, task, position.as_ref()).await?;
     let done = task.done_before();
     context.listener.event(Event::Started {
         id: task.id().clone(),
@@ -94,15 +106,68 @@ pub(super) async fn apply(context: &Context<'_>, store: &Store, task: &Task) -> 
     Ok(End::Settled)
 }
 
-async fn claim(context: &Context<'_>, task: &Task) -> Result<i64> {
+/// Brings the store's session to where the steps that are done left it; gives the position that the
+/// row is to have. What cannot be brought back is an error, unless the rest of the file was edited
+/// since: then its author knows.
+async fn enter(context: &Context<'_>, store: &Store, task: &Task) -> Result<Option<Position>> {
+    let done = task.done_before();
+    let row = task.row.as_ref().filter(|_| done > 0);
+    let left = row.and_then(|row| session_of(row));
+    let entered = store.enter(task.limits, (&task.units, done), left).await.map_err(|error| {
+        let message = format!("the session of {} cannot be set up", task.id());
+        store_words(Error::new(error.kind.exit(), message), &error).state("nothing was done")
+    })?;
+    let Some(row) = row else { return Ok(task.row.as_ref().and_then(|row| row.position.clone())) };
+    if !entered.missing.is_empty() {
+        if row.step_hashes.get(done..) == task.claim.step_hashes.get(done..) {
+            return Err(cannot_resume(task, row, &entered.missing));
+        }
+        for what in &entered.missing {
+            let text = format!("{what} of the session that was cut off is not there any more");
+            let (id, store) = (Some(task.id().clone()), task.id().store);
+            context.listener.event(Event::Notice { store, id, text });
+        }
+    }
+    let is_claimed = row.claimed.is_some() && !is_edited(task, row);
+    Ok(match entered.session {
+        Some(session) if !is_claimed => Some(Position::of_session(session)),
+        _ if is_edited(task, row) => None,
+        _ => row.position.clone(),
+    })
+}
+
+/// What an earlier run's session was like before the first step that is not done.
+fn session_of(row: &Row) -> Option<&serde_json::Value> {
+    let claimed = row.claimed.as_ref().and_then(|before| before.session.as_ref());
+    claimed.or_else(|| row.position.as_ref().and_then(Position::session))
+}
+
+fn cannot_resume(task: &Task, row: &Row, missing: &[String]) -> Error {
+    let (id, file, done) = (task.id(), &task.source.file, row.steps_done);
+    let error = Error::failed(format!(
+        "{id} ({file}) cannot be resumed: its first {done} steps left something in their session, \
+         and that session is gone"
+    ));
+    let error = missing.iter().fold(error, |error, what| error.because(format!("gone: {what}")));
+    error.state(format!("{done} of {} steps of {id} are done and recorded", row.steps_total)).hint(
+        format!(
+            "edit {file} from its step {} on, so that the rest makes what it needs, and run this \
+             again; the steps before it must stay as they are, and are not run again",
+            done + 1
+        ),
+    )
+}
+
+async fn claim(context: &Context<'_>, task: &Task, position: Option<&Position>) -> Result<i64> {
     match (task.direction, &task.row) {
         (Direction::Up, None) => context.ledger.begin(&task.claim, task.replaces).await,
         (Direction::Up, Some(row)) => {
-            context.ledger.resume(row, &task.claim, is_edited(task, row)).await?;
+            let edited = is_edited(task, row);
+            context.ledger.resume(row, &task.claim, edited, position).await?;
             Ok(row.row)
         }
         (Direction::Down, Some(row)) => {
-            context.ledger.begin_undo(row, &task.claim.step_hashes).await?;
+            context.ledger.begin_undo(row, &task.claim.step_hashes, position).await?;
             Ok(row.row)
         }
         (Direction::Down, None) => Err(Error::failed(format!("{} has no row to undo", task.id()))),
@@ -126,9 +191,9 @@ impl Work<'_> {
                 Err(error) => error,
             })?;
         }
-        let ended = match unit.atomic {
-            true => self.sealed_step(step, unit).await?,
-            false => self.claimed_step(step, unit, claimed).await?,
+        let ended = match (unit.atomic, &claimed) {
+            (true, None) => self.sealed_step(step, unit).await?,
+            (true, Some(_)) | (false, _) => self.claimed_step(step, unit, claimed).await?,
         };
         if let Ended::Well(end) = ended {
             self.context.listener.event(Event::StepEnded {
@@ -146,14 +211,22 @@ impl Work<'_> {
         let nothing = Before::absent();
         let mut attempt = 0;
         loop {
-            let seal = self.context.ledger.seal_step(self.row, step);
+            let seal = self.context.ledger.seal_step(self.row, step, !self.is_last(step));
             let pulse = self.pulse();
             let mut job = self.job(unit, &nothing, None, &pulse);
             job.seal = Some(seal);
             match effect!("sealed_step", self.store.apply(job)) {
                 Ok(done) => {
-                    self.tell(done);
+                    if let Some(session) = done.session.clone().filter(|_| !self.is_last(step)) {
+                        let position = Position::of_session(session);
+                        self.context.ledger.reached(self.row, &position).await?;
+                    }
+                    self.tell(done)?;
                     return Ok(Ended::Well(StepEnd::Done));
+                }
+                // The server itself says that it runs outside a transaction only.
+                Err(failure) if failure.why == Why::Apart => {
+                    return self.claimed_step(step, unit, None).await;
                 }
                 Err(failure) if failure.why == Why::Cancelled => return Ok(Ended::Stopped),
                 Err(failure) if failure.why == Why::Retry && attempt < ATTEMPTS => {
@@ -179,7 +252,7 @@ impl Work<'_> {
         let (before, mut resume) = match claimed {
             Some(claimed) => match self.ask(step, unit, &claimed).await? {
                 Answer::Done => {
-                    self.settle(step, unit).await?;
+                    self.settle(step, unit, claimed.before.session).await?;
                     return Ok(Ended::Well(StepEnd::DoneBefore));
                 }
                 Answer::GoOn(position) => (claimed.before, position),
@@ -188,7 +261,7 @@ impl Work<'_> {
             None => (self.claim(step, unit).await?, None),
         };
         if before.standing == Standing::Found {
-            self.settle(step, unit).await?;
+            self.settle(step, unit, None).await?;
             return Ok(Ended::Well(StepEnd::Found));
         }
         let mut attempt = 0;
@@ -200,8 +273,8 @@ impl Work<'_> {
             let job = self.job(unit, &before, resume.clone(), &pulse);
             let failure = match effect!("apply", self.store.apply(job)) {
                 Ok(done) => {
-                    self.tell(done);
-                    self.settle(step, unit).await?;
+                    self.settle(step, unit, done.session.clone()).await?;
+                    self.tell(done)?;
                     return Ok(Ended::Well(StepEnd::Done));
                 }
                 Err(failure) => failure,
@@ -230,7 +303,7 @@ impl Work<'_> {
                 let left = Claimed { before: before.clone(), position };
                 match self.ask_again(step, unit, &left, &mut attempt, failure).await? {
                     Answer::Done => {
-                        self.settle(step, unit).await?;
+                        self.settle(step, unit, before.session).await?;
                         return Ok(Ended::Well(StepEnd::Done));
                     }
                     Answer::GoOn(position) => resume = position,
@@ -341,9 +414,20 @@ impl Work<'_> {
         }
     }
 
-    async fn settle(&self, step: usize, unit: &Unit) -> Result<()> {
-        let declares = unit.step.declares();
-        self.context.ledger.settle_step(self.row, step, self.task.id().store, &declares).await
+    async fn settle(
+        &self,
+        step: usize,
+        unit: &Unit,
+        session: Option<serde_json::Value>,
+    ) -> Result<()> {
+        let (declares, store) = (unit.step.declares(), self.task.id().store);
+        let position = session.filter(|_| !self.is_last(step)).map(Position::of_session);
+        let step = (self.row, step);
+        self.context.ledger.settle_step(step, store, &declares, position.as_ref()).await
+    }
+
+    fn is_last(&self, step: usize) -> bool {
+        step + 1 == self.task.units.len()
     }
 
     fn job<'j>(
@@ -375,9 +459,17 @@ impl Work<'_> {
         }
     }
 
-    fn tell(&self, done: Done) {
+    /// Tells what a step that is done has to say; the run ends where its session lost the lock.
+    fn tell(&self, done: Done) -> Result<()> {
         for notice in done.notices {
             self.pulse().notice(&notice);
+        }
+        match done.unlocked {
+            true => {
+                self.context.ledger.lose();
+                Err(LockedLedger::lost())
+            }
+            false => Ok(()),
         }
     }
 

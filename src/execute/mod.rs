@@ -68,7 +68,7 @@ fn step_error(task: &Task, step: usize, failure: &Failure) -> Error {
     };
     let exit = match failure.why {
         Why::Unreachable => Exit::Unreachable,
-        Why::Refused | Why::Retry | Why::NotRun | Why::Cancelled => Exit::Failed,
+        Why::Refused | Why::Retry | Why::Apart | Why::NotRun | Why::Cancelled => Exit::Failed,
     };
     let span = failure.at.clone().unwrap_or(unit.span.clone());
     let error = store_words(Error::new(exit, message), &failure.source);

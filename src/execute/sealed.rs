@@ -128,6 +128,9 @@ pub(super) async fn apply(
                     }
                 }
                 // Whatever stood before it was confirmed: even "not run" is a failure of its own here.
+                if failure.why == Why::NotRun && context.ledger.is_lost() {
+                    return Err(Ended);
+                }
                 if failure.why != Why::Cancelled {
                     let error = failed(context, flight.task, &failure).await;
                     lanes.failed(context, flight.task.id(), error);
@@ -213,6 +216,9 @@ fn tell_started(context: &Context<'_>, task: &Task) {
 }
 
 fn settled(context: &Context<'_>, lanes: &Lanes, task: &Task, began: Instant, done: Done) {
+    if done.unlocked {
+        context.ledger.lose();
+    }
     for text in done.notices {
         let id = Some(task.id().clone());
         context.listener.event(Event::Notice { store: task.id().store, id, text });

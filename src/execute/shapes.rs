@@ -88,7 +88,7 @@ pub async fn record(
             let recorded = live.map(|live| {
                 // What an applied migration found there already, equal, is its own from now on.
                 let found = |object: &str| made.iter().any(|unit| unit.step.makes(object));
-                recorded.with_effect(&before, live, ours, found)
+                stores::effect(*kind, recorded, &before, live, (&ours, &found))
             });
             (*kind, recorded)
         })

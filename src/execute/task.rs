@@ -12,7 +12,7 @@ use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Source};
 use crate::plan::Item;
 use crate::stores::{Limits, Unit};
-use crate::text::Placeholders;
+use crate::text::{Placeholders, ScriptError};
 
 use super::Direction;
 
@@ -36,6 +36,8 @@ pub struct Task {
     pub replaces: Option<i64>,
     /// Whether the row is written in the migration's own transaction.
     pub sealed: bool,
+    /// What its author should know.
+    pub remarks: Vec<String>,
 }
 
 impl Task {
@@ -77,11 +79,10 @@ fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
             }
             Ok(units)
         }
-        Ok(Err(mut mistake)) => {
+        Ok(Err(mistake)) => Err(script.source.error(mistake.map(&|mistake: &mut ScriptError| {
             mistake.message = secrets.hide(&mistake.message);
-            mistake.hint = mistake.hint.map(|hint| secrets.hide(&hint));
-            Err(script.source.error(mistake))
-        }
+            mistake.hint = mistake.hint.as_ref().map(|hint| secrets.hide(hint));
+        }))),
         Err(_) => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
     }
 }
@@ -134,13 +135,16 @@ fn apply_task(
     if let Some(row) = &row {
         check_finished_part(row, &step_hashes, &file.source, "applied")?;
     }
+    let mut remarks = remarks(&file.source, &units);
+    let (down, mistake) = down_of(file, placeholders);
+    remarks.extend(mistake.map(|mistake| cannot_undo(&item.id, &mistake)));
     let claim = Claim {
         id: item.id.clone(),
         description: file.description.clone(),
         script: file.source.file.clone(),
         checksum: file.checksum.clone(),
         content: file.source.content(),
-        down: down_of(file, placeholders)?,
+        down,
         requires: file.header.requires.iter().map(|(requirement, _)| requirement.clone()).collect(),
         step_hashes,
     };
@@ -154,7 +158,18 @@ fn apply_task(
         after: item.after.clone(),
         row,
         replaces,
+        remarks,
     })
+}
+
+/// What the author of a file should know, with the places.
+fn remarks(source: &Source, units: &[Unit]) -> Vec<String> {
+    let all = units.iter().flat_map(|unit| unit.step.remarks());
+    all.map(|(span, remark)| format!("{}: {remark}", source.place(span))).collect()
+}
+
+fn cannot_undo(id: &MigrationId, mistake: &Error) -> String {
+    format!("{id} could not be undone: {mistake}; `down` refuses it until that is corrected")
 }
 
 fn is_one_transaction(script: &Script, units: &[Unit]) -> bool {
@@ -198,24 +213,33 @@ fn check_finished_part(row: &Row, now: &[String], source: &Source, verb: &str) -
 }
 
 /// What undoes a migration, as far as it is known before its first step. A U file is parsed now, so
-/// that its mistakes come to light before the migration is applied.
-fn down_of(file: &Migration, placeholders: &Placeholders) -> Result<Down> {
+/// that its mistakes come to light when the migration is applied, which does not need it: its text is
+/// kept with them, and `down` finds them again.
+fn down_of(file: &Migration, placeholders: &Placeholders) -> (Down, Option<Error>) {
     if let Some(reason) = &file.header.irreversible {
-        return Ok(Down::Irreversible { reason: reason.clone() });
+        return (Down::Irreversible { reason: reason.clone() }, None);
     }
-    match &file.undo {
-        Some(undo) => {
-            let script = undo.source.script(placeholders)?;
-            parse(&script, placeholders)?;
-            Ok(Down::File {
-                script: undo.source.file.clone(),
-                text: undo.source.text.clone(),
-                placeholders: placeholders.storable(&script.names),
-                secret: placeholders.secret(&script.names),
-            })
-        }
-        None if file.id.store.needs_undo_file() => Ok(Down::None),
-        None => Ok(Down::Steps { steps: Vec::new() }),
+    let Some(undo) = &file.undo else {
+        let nothing = match file.id.store.needs_undo_file() {
+            true => Down::None,
+            false => Down::Steps { steps: Vec::new() },
+        };
+        return (nothing, None);
+    };
+    let script = undo.readable().and_then(|source| source.script(placeholders));
+    let parsed = script.as_ref().map_err(Error::clone).and_then(|one| parse(one, placeholders));
+    let names = script.as_ref().map(|script| script.names.clone()).unwrap_or_default();
+    let down = Down::File {
+        script: undo.source.file.clone(),
+        text: undo.source.text.clone(),
+        placeholders: placeholders.storable(&names),
+        secret: placeholders.secret(&names),
+    };
+    match parsed {
+        Ok(_) => (down, None),
+        // Of a file that cannot be read there is nothing to keep.
+        Err(mistake) if undo.source.text.is_empty() => (Down::None, Some(mistake)),
+        Err(mistake) => (down, Some(mistake)),
     }
 }
 
@@ -291,6 +315,7 @@ fn undo_task(
             (Some(script), units)
         }
     };
+    let said = self::remarks(&source, &units);
     let step_hashes = hashes(&source, &units);
     if row.state == State::Undoing {
         check_finished_part(row, &step_hashes, &source, "undone")?;
@@ -315,6 +340,7 @@ fn undo_task(
         sealed: one && row.state == State::Applied,
         row: Some(Box::new(row.clone())),
         replaces: None,
+        remarks: said,
     })
 }
 
@@ -353,7 +379,8 @@ fn undo_source(
         if half {
             remarks.push(whole(&undo.source.file, row));
         }
-        return Ok((undo.source.clone(), as_applied(placeholders, &stored, id, remarks)));
+        let source = undo.readable().map_err(|mistake| mistake.state("nothing was undone"))?;
+        return Ok((source.clone(), as_applied(placeholders, &stored, id, remarks)));
     }
     match &undoing.down {
         Down::File { script, text, placeholders: stored, secret } => {

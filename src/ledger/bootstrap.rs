@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Client;
 
+use super::errors::{MAY_NOT, may_not_create};
 use super::{LedgerSettings, absent, before_first_release, ledger_error};
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
@@ -51,6 +52,15 @@ pub(super) async fn bootstrap(session: &Session, settings: &LedgerSettings) -> R
                     .state("no migration was applied; no store was touched");
             let usual = "the ledger's role must own the ledger's schema".to_string();
             match said(&error).map(store_error) {
+                // The right to make a schema is another one than those to one that is there.
+                Some(said) if !there && said.code.as_deref() == Some(MAY_NOT) => {
+                    let hint = may_not_create(&settings.schema);
+                    Err(ledger_error(&said.hint(hint), settings))
+                }
+                // Its tables are there, and what was noted beside them is gone.
+                Some(said) if there && said.code.as_deref() == Some("42P07") => {
+                    Err(ledger_error(&said.code("42P01"), settings))
+                }
                 Some(said) if !there || said.kind == StoreErrorKind::Unreachable => {
                     Err(ledger_error(&said, settings))
                 }

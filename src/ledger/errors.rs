@@ -1,6 +1,7 @@
 //! What the ledger has against going on: each cause has a message of its own.
 
 use crate::error::{Error, Exit};
+use crate::postgres::DAMAGED;
 use crate::store_error::{StoreError, StoreErrorKind};
 
 use super::LedgerSettings;
@@ -55,7 +56,7 @@ impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Error {
         match error {
             LedgerError::LockLost => {
-                Error::new(Exit::Busy, "the lock was lost: its connection to PostgreSQL broke")
+                Error::new(Exit::Busy, "the lock was lost: a connection to PostgreSQL broke, or another run has it")
                     .state(STOPPED)
                     .hint("run the same command again: it goes on where this run stopped")
             }
@@ -93,7 +94,7 @@ impl From<LedgerError> for Error {
 }
 
 /// PostgreSQL's code for a right that the role does not have.
-const MAY_NOT: &str = "42501";
+pub(super) const MAY_NOT: &str = "42501";
 
 /// An error of the ledger's own database.
 pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
@@ -111,6 +112,13 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
         StoreErrorKind::Refused if error.code.as_deref() == Some(MAY_NOT) => {
             (Exit::Usage, format!("the ledger's role lacks a right in PostgreSQL at {address}"))
         }
+        StoreErrorKind::Refused if is_damaged(error) => {
+            let schema = &settings.schema;
+            (Exit::Failed, format!("the ledger in the schema {schema} at {address} is damaged"))
+        }
+        StoreErrorKind::Refused if lacks_plpgsql(error) => {
+            (Exit::Failed, format!("the ledger at {address} needs the language plpgsql"))
+        }
         StoreErrorKind::Refused => {
             (Exit::Failed, format!("the ledger in PostgreSQL at {address} failed"))
         }
@@ -119,13 +127,38 @@ pub fn ledger_error(error: &StoreError, settings: &LedgerSettings) -> Error {
     for detail in &error.details {
         result = result.because(detail);
     }
+    if is_damaged(error) {
+        return result.hint(DAMAGED);
+    }
+    if lacks_plpgsql(error) {
+        return result
+            .hint("have an administrator run, in that database: CREATE EXTENSION plpgsql");
+    }
     match (&error.hint, error.code.as_deref()) {
         (Some(hint), _) => result.hint(hint),
         (None, Some(MAY_NOT)) => result.hint(format!(
-            "the ledger's role needs the schema `{0}`: have an administrator run \
-             CREATE SCHEMA {0} AUTHORIZATION <role>",
+            "the ledger's role has to own the schema `{0}`: have an administrator run \
+             ALTER SCHEMA {0} OWNER TO <role>. To read it alone: \
+             GRANT USAGE ON SCHEMA {0} TO <role>; GRANT SELECT ON ALL TABLES IN SCHEMA {0} TO <role>",
             settings.schema
         )),
         (None, _) => result,
     }
+}
+
+/// The hint for a role that may not make the schema.
+pub(super) fn may_not_create(schema: &str) -> String {
+    format!(
+        "the ledger's role needs the schema `{schema}`: have an administrator run \
+         CREATE SCHEMA {schema} AUTHORIZATION <role>"
+    )
+}
+
+/// Whether something of the ledger is gone: nobody asks for it before it is made.
+fn is_damaged(error: &StoreError) -> bool {
+    matches!(error.code.as_deref(), Some("42P01" | "42883" | "3F000"))
+}
+
+fn lacks_plpgsql(error: &StoreError) -> bool {
+    error.code.as_deref() == Some("42704") && error.message.contains("plpgsql")
 }

@@ -154,8 +154,16 @@ impl LockedLedger {
     /// Goes on with a journalled migration that an earlier run left; its file may have changed from
     /// the first unfinished step on. Where that very step was claimed and its text was changed, what
     /// stood before the old text means nothing to the new one (`edited`): it is claimed anew.
-    pub async fn resume(&self, row: &Row, claim: &Claim, edited: bool) -> Result<()> {
-        let parameters: [&(dyn ToSql + Sync); 12] = [
+    /// `position` is where it goes on.
+    pub async fn resume(
+        &self,
+        row: &Row,
+        claim: &Claim,
+        edited: bool,
+        position: Option<&Position>,
+    ) -> Result<()> {
+        let position = position.map(|position| &position.0);
+        let parameters: [&(dyn ToSql + Sync); 13] = [
             &row.row,
             &self.run.id,
             &self.owner,
@@ -168,6 +176,7 @@ impl LockedLedger {
             &edited,
             &self.run.tool,
             &json!({ "steps_done": row.steps_done, "run": row.run }),
+            &position,
         ];
         let sql = include_str!("sql/resume.sql");
         let demand = Demand::of(row.row, "running or failed");
@@ -176,14 +185,21 @@ impl LockedLedger {
 
     /// Begins, or goes on with, the undoing of a journalled migration. A fresh one starts at its
     /// first inverse step; one that an earlier run left keeps its place.
-    pub async fn begin_undo(&self, row: &Row, step_hashes: &[String]) -> Result<()> {
-        let parameters: [&(dyn ToSql + Sync); 6] = [
+    pub async fn begin_undo(
+        &self,
+        row: &Row,
+        step_hashes: &[String],
+        position: Option<&Position>,
+    ) -> Result<()> {
+        let position = position.map(|position| &position.0);
+        let parameters: [&(dyn ToSql + Sync); 7] = [
             &row.row,
             &self.run.id,
             &self.owner,
             &self.run.host,
             &number(step_hashes.len()),
             &json!(step_hashes),
+            &position,
         ];
         let sql = include_str!("sql/begin_undo.sql");
         let demand = Demand::of(row.row, "applied, running, failed or undoing");
@@ -216,15 +232,17 @@ impl LockedLedger {
     }
 
     /// Settles step number `step`; what it declares reaches the recorded shape at the same moment.
+    /// `position` is what is to be kept with the row from now on.
     pub async fn settle_step(
         &self,
-        row: i64,
-        step: usize,
+        (row, step): (i64, usize),
         store: StoreKind,
         declares: &[(String, Option<Attributes>)],
+        position: Option<&Position>,
     ) -> Result<()> {
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&row, &self.run.id, &number(step), &store.name(), &json!(declares)];
+        let (declares, position) = (json!(declares), position.map(|position| &position.0));
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&row, &self.run.id, &number(step), &store.name(), &declares, &position];
         let sql = include_str!("sql/settle_step.sql");
         effect!("settle_step", self.one(sql, &parameters, Demand::at_step(row, step))).map(|_| ())
     }

@@ -342,6 +342,11 @@ impl LockedLedger {
         self.lost.load(Ordering::Relaxed) || self.leader.client.is_closed()
     }
 
+    /// Takes it that the lock is lost: a session of this run could not have its share any more.
+    pub fn lose(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
     /// The error for a lock that was lost in the middle of a run.
     pub fn lost() -> Error {
         LedgerError::LockLost.into()

@@ -29,7 +29,7 @@ use record::{Record, Table};
 
 use crate::error::{Error, Result};
 use crate::migration::{Down, MigrationId};
-use crate::postgres::{Purpose, Session, Settings, identifier, store_error};
+use crate::postgres::{Purpose, Session, Settings, identifier, literal, store_error};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
 use crate::text::Checksum;
@@ -203,16 +203,33 @@ impl Ledger {
             client.query_typed(&identities, &[]),
             client.query_typed(&tags, &[]),
         );
-        let ((_, rows, shapes, identities, tags), ended) =
-            futures_util::future::join(read, client.batch_execute("COMMIT")).await;
-        let rows = match rows {
-            Err(error) if absent(&error) => return Ok((Snapshot::default(), Vec::new())),
-            rows => rows.map_err(|error| self.error(&error))?,
-        };
+        let (begun, (_, rows, shapes, identities, tags), ended) =
+            futures_util::future::join3(self.is_begun(), read, client.batch_execute("COMMIT"))
+                .await;
         let failed = |error: tokio_postgres::Error| self.error(&error);
-        ended.map_err(failed)?;
+        let rows = match rows {
+            Err(error) if absent(&error) && !begun.map_err(failed)? => {
+                return Ok((Snapshot::default(), Vec::new()));
+            }
+            rows => rows.map_err(failed)?,
+        };
+        // What is wrong with the first of them is told, not that the others came after it.
+        let shapes = shapes.map_err(failed)?;
         let answers = (rows, identities.map_err(failed)?, tags.map_err(failed)?);
-        Ok((snapshot(answers)?, shapes.map_err(failed)?))
+        ended.map_err(failed)?;
+        Ok((snapshot(answers)?, shapes))
+    }
+
+    /// Whether anything of the ledger is there. Where a table is missing that tells one that is not made yet
+    /// from one that is damaged.
+    async fn is_begun(&self) -> Result<bool, tokio_postgres::Error> {
+        let question = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
+             WHERE relnamespace = pg_catalog.to_regnamespace({}) AND relname IN \
+             ('refinery_schema_history', 'ledger', 'event', 'shape', 'tag', 'identity'))",
+            literal(&self.schema_sql())
+        );
+        self.session.client.query_typed_one(&question, &[]).await?.try_get(0)
     }
 
     /// What undoes each of `rows`, as it was recorded when they were applied.
@@ -264,7 +281,11 @@ impl Ledger {
         ];
         let sql = self.sql(include_str!("sql/events.sql"));
         match self.session.client.query(&sql, &parameters).await {
-            Err(error) if absent(&error) => Ok(Vec::new()),
+            Err(error) if absent(&error) => match self.is_begun().await {
+                Ok(false) => Ok(Vec::new()),
+                Ok(true) => Err(self.error(&error)),
+                Err(error) => Err(self.error(&error)),
+            },
             found => {
                 let rows = found.map_err(|error| self.error(&error))?;
                 let events = rows.iter().map(|row| row.try_get(0));

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use super::journal::Claim;
 use super::{Ledger, LockedLedger};
 use crate::postgres::literal;
-use crate::stores::Seal;
-use crate::stores::StoreKind;
+use crate::stores::{SESSION, Seal, StoreKind};
 
 impl LockedLedger {
     /// Seals the application of a migration. `after` is the seal sent before it in the same session,
@@ -26,7 +25,7 @@ impl LockedLedger {
         row["steps_done"] = json!(1);
         let replaces = replaces.map_or("NULL".to_string(), |row| row.to_string());
         let close = include_str!("sql/close_applied.sql");
-        self.seal(close, after, &[jsonb(&row), replaces, lazy.to_string()])
+        self.seal(OWN_ROLE, close, after, &[jsonb(&row), replaces, lazy.to_string()])
     }
 
     /// Seals the undoing of the migration in `row`.
@@ -34,7 +33,7 @@ impl LockedLedger {
         let run = &self.run;
         let (id, owner) = (literal(&run.id), jsonb(&self.owner));
         let arguments = [row.to_string(), id, owner, literal(&run.host), literal(run.tool)];
-        self.seal(include_str!("sql/close_undone.sql"), after, &arguments)
+        self.seal(OWN_ROLE, include_str!("sql/close_undone.sql"), after, &arguments)
     }
 
     /// Seals a repair of `store`: its event is written in the repair's own transaction.
@@ -42,18 +41,26 @@ impl LockedLedger {
         let run = &self.run;
         let (id, store) = (literal(&run.id), literal(store.name()));
         let arguments = [id, store, literal(&run.host), literal(run.tool), jsonb(details)];
-        self.seal(include_str!("sql/close_repair.sql"), None, &arguments)
+        self.seal(OWN_ROLE, include_str!("sql/close_repair.sql"), None, &arguments)
     }
 
-    /// Seals step number `step` of the journalled migration in `row`.
-    pub fn seal_step(&self, row: i64, step: usize) -> Seal {
+    /// Seals step number `step` of the journalled migration in `row`: what the file has set in the
+    /// session is as it was once the transaction has ended; what the session is like is kept with the
+    /// row, where that is of use to a run that goes on (`keeps_session`).
+    pub fn seal_step(&self, row: i64, step: usize, keeps_session: bool) -> Seal {
         let arguments = [row.to_string(), literal(&self.run.id), step.to_string()];
-        self.seal(include_str!("sql/close_step.sql"), None, &arguments)
+        let close = include_str!("sql/close_step.sql");
+        let mut seal = self.seal(OWN_ROLE_UNTIL_COMMIT, close, None, &arguments);
+        if keeps_session {
+            let keep = self.sql(include_str!("sql/keep_session.sql"));
+            seal.close.push(with_values(&keep, &[&row.to_string(), &literal(SESSION)]));
+        }
+        seal
     }
 
-    /// `close` is a call of one of the ledger's functions: with the seal's token, the token of the one
-    /// before it, and `arguments`, which are SQL.
-    fn seal(&self, close: &str, after: Option<&Seal>, arguments: &[String]) -> Seal {
+    /// `close` is a call of one of the ledger's functions, as the `own` role: with the seal's token, the
+    /// token of the one before it, and `arguments`, which are SQL.
+    fn seal(&self, own: &str, close: &str, after: Option<&Seal>, arguments: &[String]) -> Seal {
         // Nobody can guess it, so no file can set it by accident.
         let token = literal(&format!("{:016x}", rand::random::<u64>()));
         let after = after.map_or("NULL", |seal| &seal.token);
@@ -61,7 +68,7 @@ impl LockedLedger {
             [&token, after].into_iter().chain(arguments.iter().map(String::as_str)).collect();
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
-            close: format!("{OWN_ROLE};\n{}", with_values(&self.sql(close), &values)),
+            close: vec![own.to_string(), with_values(&self.sql(close), &values)],
             token,
         }
     }
@@ -78,11 +85,22 @@ impl Ledger {
     }
 }
 
+/// The ledger's statements run as the role that connected, however short the time that the file has
+/// given to a statement.
+///
 /// Another role may not even look into the ledger's schema, so this cannot be part of a function there.
 /// To reset the session's authorization resets the role to none, and not to what `ALTER ROLE … SET role`
-/// says: it comes first.
+/// says: it comes first. A statement_timeout that the file has set is for its own statements.
 const OWN_ROLE: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, false), \
-                        pg_catalog.set_config('role', NULL, false)";
+                        pg_catalog.set_config('role', NULL, false), \
+                        pg_catalog.set_config('statement_timeout', '0', true), \
+                        pg_catalog.set_config('lock_timeout', '0', true)";
+
+/// The same in a file's own session, which goes on as the file has set it.
+const OWN_ROLE_UNTIL_COMMIT: &str = "SELECT pg_catalog.set_config('session_authorization', NULL, true), \
+                                     pg_catalog.set_config('role', NULL, true), \
+                                     pg_catalog.set_config('statement_timeout', '0', true), \
+                                     pg_catalog.set_config('lock_timeout', '0', true)";
 
 fn jsonb(value: &Value) -> String {
     literal(&value.to_string())

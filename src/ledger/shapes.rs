@@ -6,11 +6,11 @@ use serde_json::Value;
 use tokio_postgres::types::{Json, ToSql, Type};
 
 use super::record::{Record, Table};
-use super::{Ledger, LedgerError, LockedLedger};
+use super::{Ledger, LedgerError, LockedLedger, absent};
 use crate::error::{Error, Result};
 use crate::failpoint::effect;
 use crate::shape::Shape;
-use crate::stores::StoreKind;
+use crate::stores::{self, StoreKind};
 
 /// What the ledger holds of one store's shape.
 #[derive(Clone, Debug, Default)]
@@ -24,10 +24,13 @@ pub struct StoredShape {
 impl StoredShape {
     /// What is recorded, with what a run changed that died before it could record it: the next run
     /// will record it so.
-    pub fn as_of(&self, live: &Shape) -> Shape {
+    pub fn as_of(&self, store: StoreKind, live: &Shape) -> Shape {
+        let recorded = self.recorded.clone();
         match &self.before {
-            None => self.recorded.clone(),
-            Some(before) => self.recorded.clone().with(&before.changes_to(live)),
+            None => recorded,
+            Some(before) => {
+                stores::effect(store, recorded, before, live.clone(), (&|_| true, &|_| false))
+            }
         }
     }
 }
@@ -42,6 +45,10 @@ impl Ledger {
     /// The recorded shapes.
     pub async fn shapes(&self) -> Result<Shapes> {
         let rows = self.session.client.query_typed(&self.sql(SELECT), &[]).await;
+        let is_none = rows.as_ref().err().is_some_and(absent);
+        if is_none && !self.is_begun().await.map_err(|error| self.error(&error))? {
+            return Ok(Shapes::new());
+        }
         // Which stores it does not know, a command has heard when it read the rows.
         Ok(read(&rows.map_err(|error| self.error(&error))?, &mut BTreeSet::new())?)
     }

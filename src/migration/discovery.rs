@@ -13,6 +13,7 @@ use super::{Key, Migration, MigrationId, Source, Undo, Version};
 use crate::error::{Error, Result};
 use crate::stores::StoreKind;
 use crate::text::copy_data::{HELD, InPart, read_in_part};
+use crate::text::encoding::{Trouble, decode, for_iconv};
 use crate::text::{Checksum, normalized};
 
 /// Where the migrations of one store are.
@@ -79,6 +80,15 @@ impl Files {
 struct Text {
     source: Source,
     checksum: Checksum,
+    /// Why it is not the text: only of a U file, which `up` does not need.
+    mistake: Option<Error>,
+}
+
+impl Text {
+    fn of(source: Source) -> Text {
+        let checksum = Checksum::of(&source.text);
+        Text { source, checksum, mistake: None }
+    }
 }
 
 struct Found {
@@ -117,7 +127,17 @@ impl Found {
             match FileName::parse(&name, folder.store) {
                 Ok(parsed) => match reader.read(&name, &shown, &parsed) {
                     Ok(read) => found.add(parsed, read),
-                    Err(error) => found.errors.push(error),
+                    Err(error) => match parsed {
+                        FileName::Undo(..) => {
+                            let bytes = fs::read(folder.path.join(&name)).unwrap_or_default();
+                            let source = Source::new(folder.store, &shown, "");
+                            let checksum = Checksum::of_bytes(&bytes);
+                            found.add(parsed, Text { source, checksum, mistake: Some(error) });
+                        }
+                        FileName::Versioned(..) | FileName::Repeatable(_) => {
+                            found.errors.push(error);
+                        }
+                    },
                 },
                 Err(why) => found.errors.push(
                     Error::usage(format!("{shown} is not a migration: {why}"))
@@ -172,7 +192,7 @@ fn push(
     store: StoreKind,
     key: Key,
     description: String,
-    Text { source, checksum }: Text,
+    Text { source, checksum, .. }: Text,
     undo: Option<Text>,
     files: &mut Files,
     errors: &mut Vec<Error>,
@@ -181,13 +201,10 @@ fn push(
         Ok(header) => header,
         Err(error) => return errors.push(error),
     };
-    let undo = undo.map(|Text { source, checksum }| {
-        Ok::<_, Error>(Box::new(Undo { header: source.header()?, source, checksum }))
+    let undo = undo.map(|Text { source, checksum, mistake }| {
+        let mistake = mistake.or_else(|| source.check_undo_header().err());
+        Box::new(Undo { source, checksum, mistake })
     });
-    let undo = match undo.transpose() {
-        Ok(undo) => undo,
-        Err(error) => return errors.push(error),
-    };
     let id = MigrationId { store, key };
     files.migrations.push(Migration { id, description, source, checksum, header, undo });
 }
@@ -231,24 +248,27 @@ impl<'f> Reader<'f> {
             let read = read_in_part(&path).map_err(|error| failed(&error))?;
             if let Some(InPart { text, checksum, large }) = read {
                 let source = Source { large, ..Source::new(store, shown, text) };
-                if source.large.is_empty() || source.header()?.placeholders != Some(true) {
-                    return Ok(Text { source, checksum });
+                let is_whole = source.large.is_empty();
+                if !is_whole && source.header()?.placeholders != Some(true) {
+                    decoded(source.text.as_bytes(), shown)?;
+                    return Ok(Text { source, checksum, mistake: None });
                 }
             }
         }
         let bytes = self.whole(file, size).map_err(|error| failed(&error))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let valid = error.valid_up_to();
-            let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-            Error::usage(format!("{shown} is not UTF-8: byte {} on line {line}", valid + 1))
-                .hint("save the file as UTF-8")
-        })?;
+        let text = match store.is_sql() {
+            true => decoded(&bytes, shown)?,
+            false => std::str::from_utf8(&bytes)
+                .map_err(|error| {
+                    in_no_encoding(Trouble::NotUtf8(error.valid_up_to()), &bytes, shown)
+                })?
+                .into(),
+        };
         if text.contains('\0') {
             return Err(Error::usage(format!("{shown} holds a NUL byte"))
                 .hint("save the file as UTF-8 (UTF-16 has NUL bytes)"));
         }
-        let text = normalized(text);
-        Ok(Text { checksum: Checksum::of(&text), source: Source::new(store, shown, text) })
+        Ok(Text::of(Source::new(store, shown, normalized(&text))))
     }
 
     /// All of a file of `size` bytes: what fits into the buffer by one call.
@@ -263,6 +283,36 @@ impl<'f> Reader<'f> {
         let mut bytes = self.buffer[..read].to_vec();
         file.read_to_end(&mut bytes)?;
         Ok(Cow::Owned(bytes))
+    }
+}
+
+fn decoded<'b>(bytes: &'b [u8], shown: &str) -> Result<Cow<'b, str>> {
+    decode(bytes).map_err(|trouble| in_no_encoding(trouble, bytes, shown))
+}
+
+fn in_no_encoding(trouble: Trouble, bytes: &[u8], shown: &str) -> Error {
+    match trouble {
+        Trouble::NotUtf8(valid) => {
+            let line = bytes[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Error::usage(format!("{shown} is not UTF-8: byte {} on line {line}", valid + 1))
+                .hint("save the file as UTF-8")
+        }
+        Trouble::Other(name) => Error::usage(format!("{shown} is in {name}, as it says itself"))
+            .because("a migration is UTF-8, or LATIN1 where it says so")
+            .hint(format!(
+                "convert it, and delete what it says of client_encoding: \
+                 iconv -f {} -t UTF-8 {shown} > utf8.sql && mv utf8.sql {shown}",
+                for_iconv(&name)
+            )),
+        Trouble::Contradicted(name) => {
+            Error::usage(format!("{shown} says that it is in {name}, and is UTF-8"))
+                .because("psql would store other characters than an editor shows")
+                .hint("delete what it says of client_encoding, or write 'UTF8'")
+        }
+        Trouble::Several(one, other) => {
+            Error::usage(format!("{shown} says that it is in {one}, and further down in {other}"))
+                .hint("save the file as UTF-8, and delete what it says of client_encoding")
+        }
     }
 }
 

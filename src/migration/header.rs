@@ -109,6 +109,31 @@ pub fn of_document(root: &Node) -> Result<(Header, &[Node]), ScriptError> {
     Ok((header, steps))
 }
 
+/// PostgreSQL counts the milliseconds of a timeout in 31 bits.
+const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// The keys that are about a migration, and so are no U file's to say.
+const NOT_OF_UNDO: [&str; 2] = ["requires", "irreversible"];
+
+/// Refuses what the header of an SQL U file may not say.
+pub fn refuse_in_undo_sql(text: &str) -> Result<(), ScriptError> {
+    let said = directive::at_top(text)?;
+    let found = said.iter().find(|one| NOT_OF_UNDO.contains(&one.key.name));
+    found.map_or(Ok(()), |one| Err(not_of_undo(one.key.name, one.span.clone())))
+}
+
+/// Refuses what the header of a JSON5 U file may not say.
+pub fn refuse_in_undo_document(root: &Node) -> Result<(), ScriptError> {
+    let mut keys = root.object("a migration")?.iter().map(|(key, _)| key);
+    let found = keys.find(|key| NOT_OF_UNDO.contains(&key.name.as_str()));
+    found.map_or(Ok(()), |key| Err(not_of_undo(&key.name, key.span.clone())))
+}
+
+fn not_of_undo(name: &str, span: Span) -> ScriptError {
+    ScriptError::new(span, format!("`{name}` in a U file would not be heeded"))
+        .hint("it is about the migration: write it in the V file")
+}
+
 impl Header {
     /// What the header says, however it is written.
     pub fn canonical(&self) -> String {
@@ -145,6 +170,7 @@ impl Header {
             ("irreversible", _) if value.is_empty() => return wrong("a reason, in words"),
             ("irreversible", _) => self.irreversible = Some(value.to_string()),
             ("lock_timeout" | "statement_timeout", _) => match parse_duration(value) {
+                Some(time) if time > LONGEST => return wrong("at most 24 days"),
                 Some(time) if key == "lock_timeout" => self.lock_timeout = Some(time),
                 Some(time) => self.statement_timeout = Some(time),
                 None => return wrong("a time such as `500ms`, `5s` or `10m`"),
@@ -210,6 +236,11 @@ mod tests {
         assert!(of_sql("-- transaction: maybe\n").is_err());
         assert!(of_sql("-- transaction: off\n-- transaction: on\n").is_err());
         assert!(of_sql("-- requires: oracle@1\n").is_err());
+        assert!(of_sql("-- lock_timeout: 24d\n").is_ok());
+        for key in ["lock_timeout", "statement_timeout"] {
+            let error = of_sql(&format!("-- {key}: 25d\n")).expect_err("too long");
+            assert!(error.message.contains("at most 24 days"), "{}", error.message);
+        }
     }
 
     #[test]

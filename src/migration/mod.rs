@@ -14,6 +14,7 @@ pub use header::{Header, Requirement};
 pub use script::{Down, Inverse, Script, Source};
 pub use version::Version;
 
+use crate::error::Error;
 use crate::stores::StoreKind;
 use crate::text::Checksum;
 
@@ -41,8 +42,18 @@ pub struct Undo {
     pub source: Source,
     /// The checksum of its text.
     pub checksum: Checksum,
-    /// Its header.
-    pub header: Header,
+    /// Why it cannot be read, if it cannot.
+    pub mistake: Option<Error>,
+}
+
+impl Undo {
+    /// Its text, where it can be read.
+    pub fn readable(&self) -> Result<&Source, Error> {
+        match &self.mistake {
+            Some(mistake) => Err(mistake.clone()),
+            None => Ok(&self.source),
+        }
+    }
 }
 
 /// Which migration: its store and its version, or its description if it is repeatable.

@@ -112,13 +112,15 @@ impl Source {
         place
     }
 
-    /// Turns a mistake in this text into an error (exit 2) with its place.
+    /// Turns a mistake in this text, and those told with it, into an error (exit 2) with their places.
     pub fn error(&self, mistake: ScriptError) -> Error {
         let error = Error::usage(mistake.message).at(self.place(mistake.span));
-        match mistake.hint {
+        let error = match mistake.hint {
             Some(hint) => error.hint(hint),
             None => error,
-        }
+        };
+        let others = mistake.also.into_iter().map(|other| self.error(other));
+        Error::all(std::iter::once(error.clone()).chain(others)).unwrap_or(error)
     }
 
     /// Reads the header, and with it the syntax of a JSON5 file.
@@ -129,6 +131,18 @@ impl Source {
                 .and_then(|root| header::of_document(&root).map(|(header, _)| header)),
         };
         header.map_err(|mistake| self.error(mistake))
+    }
+
+    /// Checks the header of a U file, which has less to say than that of what it undoes.
+    pub fn check_undo_header(&self) -> Result<(), Error> {
+        self.header()?;
+        let refused = match self.store.is_sql() {
+            true => header::refuse_in_undo_sql(&self.text),
+            false => {
+                Node::parse(&self.text).and_then(|root| header::refuse_in_undo_document(&root))
+            }
+        };
+        refused.map_err(|mistake| self.error(mistake))
     }
 
     /// The checksum of what the text does, apart from comments and white space, but with its directives;

@@ -117,10 +117,11 @@ pub fn until_reset() -> String {
 
 /// The same as [`until_commit`], for a question: whatever is asked then writes nothing.
 pub(super) fn of_question(names: Names) -> String {
-    select(fixed(names).chain(&READ_ONLY), true)
+    select(fixed(names).chain(&OF_QUESTION), true)
 }
 
-const READ_ONLY: [(&str, &str); 1] = [("transaction_read_only", "on")];
+/// A question of many parts has a high estimate and takes little time: compiling it would take more.
+const OF_QUESTION: [(&str, &str); 2] = [("transaction_read_only", "on"), ("jit", "off")];
 
 fn fixed(names: Names) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     FIXED.iter().filter(move |(name, _)| names == Names::Ours || *name != SEARCH_PATH)

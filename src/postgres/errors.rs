@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity};
 
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, TlsFiles};
@@ -48,7 +48,7 @@ pub fn store_error(error: &tokio_postgres::Error) -> StoreError {
     let Some(db) = error.as_db_error() else {
         return StoreError::unreachable(chain(error));
     };
-    let mut result = StoreError::new(kind(db.code()), db.message()).code(db.code().code());
+    let mut result = StoreError::new(kind(db), db.message()).code(db.code().code());
     let more = [("detail", db.detail()), ("context", db.where_())];
     for (what, text) in more {
         if let Some(text) = text {
@@ -78,9 +78,16 @@ fn our_hint(db: &DbError) -> Option<&'static str> {
     }
 }
 
-fn kind(code: &SqlState) -> StoreErrorKind {
-    let code = code.code();
+/// Whether the session goes on after this error. A connection that the server itself made for a statement
+/// (a subscription, a foreign table, dblink) breaks with the same codes, and ours is as good as before.
+pub fn spares_the_session(db: &DbError) -> bool {
+    db.parsed_severity() == Some(Severity::Error) || db.severity() == "ERROR"
+}
+
+fn kind(db: &DbError) -> StoreErrorKind {
+    let code = db.code().code();
     match code {
+        _ if code.starts_with("08") && spares_the_session(db) => StoreErrorKind::Refused,
         // The server is starting, stopping, full, or ended this session.
         "57P03" | "57P01" | "57P02" | "53300" => StoreErrorKind::Unreachable,
         "3D000" => StoreErrorKind::Settings,

@@ -16,10 +16,14 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use environment::{BEGAN, Names, Purpose, until_commit, until_reset};
-pub use errors::{connection_error, store_error};
+pub use errors::{connection_error, spares_the_session, store_error};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
 use crate::store_error::StoreError;
+
+/// What to do about a ledger of which tables or functions are gone.
+pub const DAMAGED: &str = "tables or functions of the ledger were dropped: restore its schema from a backup \
+                           (pg_restore --schema), then: aiplat-migrate status";
 
 /// One session of the server: its client, its notices, and what it takes to cancel a statement.
 pub struct Session {

@@ -52,7 +52,8 @@ impl PlanReport {
     /// The plan of `tasks`, with none of `secrets` in it.
     pub fn of_tasks(tasks: &[Task], secrets: &Secrets) -> PlanReport {
         let migrations = tasks.iter().map(|task| planned(task, secrets)).collect();
-        PlanReport { migrations, remarks: Vec::new() }
+        let remarks = tasks.iter().flat_map(|task| &task.remarks);
+        PlanReport { migrations, remarks: remarks.map(|remark| secrets.hide(remark)).collect() }
     }
 }
 

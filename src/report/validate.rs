@@ -77,6 +77,8 @@ pub enum FindingKind {
     Unmanaged,
     /// A migration that nothing undoes.
     NoUndo,
+    /// Something in a file that its author should know.
+    Remark,
 }
 
 /// One finding.
@@ -104,13 +106,14 @@ pub struct Finding {
 
 impl FindingKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [FindingKind; 6] = [
+    pub const ALL: [FindingKind; 7] = [
         FindingKind::Migration,
         FindingKind::Drift,
         FindingKind::SumFile,
         FindingKind::Data,
         FindingKind::Unmanaged,
         FindingKind::NoUndo,
+        FindingKind::Remark,
     ];
 
     /// Its name, as JSON has it.
@@ -122,6 +125,7 @@ impl FindingKind {
             FindingKind::Data => "data",
             FindingKind::Unmanaged => "unmanaged",
             FindingKind::NoUndo => "no-undo",
+            FindingKind::Remark => "remark",
         }
     }
 
@@ -134,6 +138,7 @@ impl FindingKind {
             FindingKind::Data => "Live data breaks a contract.",
             FindingKind::Unmanaged => "An object that no migration made.",
             FindingKind::NoUndo => "A migration that nothing undoes.",
+            FindingKind::Remark => "Something in a file that its author should know.",
         }
     }
 }
@@ -162,6 +167,12 @@ impl Finding {
     /// Something worth knowing.
     pub fn warning(kind: FindingKind, message: String, hint: &str) -> Finding {
         Finding::new(Severity::Warning, kind, message, hint)
+    }
+
+    /// Something in a file that its author should know.
+    pub fn remark(message: &str) -> Finding {
+        let hint = "nothing has to be done for `up`; `plan` shows what it would do";
+        Finding::warning(FindingKind::Remark, message.to_string(), hint)
     }
 
     /// A difference between what the ledger recorded and what `store` holds.

@@ -10,10 +10,11 @@ use std::fmt::Debug;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 use super::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Repair,
-    Standing, Unit,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
+    Probe, Repair, Standing, Unit,
 };
 use crate::secret::Secrets;
 use crate::shape::Shape;
@@ -86,7 +87,7 @@ impl Store {
             match ended.await {
                 Ok(done) => {
                     let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
-                    Ok(Done { notices: notices.collect() })
+                    Ok(Done { notices: notices.collect(), ..done })
                 }
                 Err(mut failure) => {
                     failure.source = without(&self.secrets, failure.source);
@@ -101,6 +102,25 @@ impl Store {
     pub async fn put_back(&self, repair: Repair<'_>) -> Vec<Result<(), StoreError>> {
         let ended = self.connection.put_back(repair).await;
         ended.into_iter().map(|one| self.hidden(one)).collect()
+    }
+
+    /// See [`Connection::enter`].
+    pub async fn enter(
+        &self,
+        limits: Limits,
+        (units, done): (&[Unit], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        let mut entered = self.hidden(self.connection.enter(limits, (units, done), left).await)?;
+        for what in &mut entered.missing {
+            *what = self.secrets.hide(what);
+        }
+        Ok(entered)
+    }
+
+    /// See [`Connection::leave`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.hidden(self.connection.leave().await)
     }
 
     /// See [`Connection::probe`].
@@ -187,6 +207,13 @@ pub(super) trait AnyConnection: Send + Sync {
     fn holds<'a>(&'a self, unit: &'a Unit) -> Answer<'a, Vec<Loss>>;
     fn apply<'a>(&'a self, job: Job<'a>) -> BoxFuture<'a, Result<Done, Failure>>;
     fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>>;
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        steps: (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered>;
+    fn leave(&self) -> Answer<'_, ()>;
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
@@ -229,6 +256,23 @@ impl<C: Connection> AnyConnection for C {
 
     fn put_back<'a>(&'a self, repair: Repair<'a>) -> BoxFuture<'a, Vec<Result<(), StoreError>>> {
         Connection::put_back(self, repair).boxed()
+    }
+
+    fn enter<'a>(
+        &'a self,
+        limits: Limits,
+        (units, done): (&'a [Unit], usize),
+        left: Option<&'a Value>,
+    ) -> Answer<'a, Entered> {
+        async move {
+            let steps = units.iter().map(step::<C>).collect::<Result<Vec<_>, _>>()?;
+            Connection::enter(self, limits, (&steps, done), left).await
+        }
+        .boxed()
+    }
+
+    fn leave(&self) -> Answer<'_, ()> {
+        Connection::leave(self).boxed()
     }
 
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe> {

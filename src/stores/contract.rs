@@ -43,6 +43,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// What is dangerous about it, as far as its text tells, in words for the plan.
     fn hazards(&self) -> Vec<String>;
 
+    /// What its author should know, each with its place in the file.
+    fn remarks(&self) -> Vec<(Span, &'static str)> {
+        Vec::new()
+    }
+
     /// What undoes it, once it was applied over `before`: native steps, in the order in which they
     /// are to be done; or why there is no inverse, in words.
     fn inverse(&self, before: &Value) -> Result<Vec<Value>, String>;
@@ -116,7 +121,7 @@ pub struct Beside {
     pub schema: String,
     /// SQL that takes a run's share of the lock for a session, and is false where another run has begun.
     pub condition: Option<String>,
-    /// SQL that brings a session back to how it began; the share of the lock is kept.
+    /// SQL that brings a session back to how it began, but for its advisory locks.
     pub reset: Option<String>,
 }
 
@@ -167,6 +172,22 @@ pub trait Connection: Send + Sync + 'static {
         std::future::ready(repair.pieces.iter().map(none).collect())
     }
 
+    /// Begins a migration whose steps are settled one by one: `steps` are all of it, and the first
+    /// `done` of them were settled by earlier runs, which left the session as `left` tells.
+    fn enter(
+        &self,
+        _limits: Limits,
+        (_steps, _done): (&[&Self::Step], usize),
+        _left: Option<&Value>,
+    ) -> impl Future<Output = Result<Entered, StoreError>> + Send {
+        std::future::ready(Ok(Entered::default()))
+    }
+
+    /// Ends it: nothing that it left in the session reaches the next migration.
+    fn leave(&self) -> impl Future<Output = Result<(), StoreError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// What became of `step`, claimed by a run that ended without settling it.
     fn probe(
         &self,
@@ -212,6 +233,9 @@ pub struct Before {
     /// What the step replaces, in the store's own form; `null` for nothing.
     #[serde(default, with = "ordered")]
     pub value: Value,
+    /// What the session was like, where the steps after it may depend on that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Value>,
 }
 
 /// How a store stands towards a step that has not been claimed yet.
@@ -251,23 +275,23 @@ mod ordered {
 impl Before {
     /// Nothing stands in the way and nothing is replaced.
     pub fn absent() -> Before {
-        Before { standing: Standing::Open, value: Value::Null }
+        Before::replaces(Value::Null)
     }
 
     /// The step replaces `value`.
     pub fn replaces(value: Value) -> Before {
-        Before { standing: Standing::Open, value }
+        Before { standing: Standing::Open, value, session: None }
     }
 
     /// The store is already as the step wants it.
     pub fn found() -> Before {
-        Before { standing: Standing::Found, value: Value::Null }
+        Before { standing: Standing::Found, ..Before::absent() }
     }
 
     /// Something else is there.
     pub fn differs(wanted: impl Into<String>, live: impl Into<String>) -> Before {
         let standing = Standing::Differs { wanted: wanted.into(), live: live.into() };
-        Before { standing, value: Value::Null }
+        Before { standing, ..Before::absent() }
     }
 }
 
@@ -284,19 +308,44 @@ pub struct Loss {
 /// Only the PostgreSQL store puts them around a file; it never reads them.
 #[derive(Clone, Debug)]
 pub struct Seal {
-    /// Goes right after BEGIN.
+    /// A statement that goes right after BEGIN, or right before `close`.
     pub open: String,
-    /// Goes right before COMMIT. It brings the session back to how it began, and the session knows by
-    /// it that this one is settled.
-    pub close: String,
+    /// Statements that go right before COMMIT, in the name of the tool's own role. Where a whole file is
+    /// sealed, they bring the session back to how it began, and the session knows by it that this one
+    /// is settled. Where a step is, they keep what stands in [`SESSION`].
+    pub close: Vec<String>,
     /// What tells it from every other, as a literal.
     pub token: String,
+}
+
+/// The setting in which a store leaves, before the seal of a step closes, what the session is like.
+pub const SESSION: &str = "aiplat_migrate.session";
+
+/// How a migration was begun in its session.
+#[derive(Clone, Debug, Default)]
+pub struct Entered {
+    /// What the session is like now; `None` where nothing depends on it.
+    pub session: Option<Value>,
+    /// What earlier runs left in the session and could not be brought back, in words.
+    pub missing: Vec<String>,
 }
 
 /// A position inside a long step, opaque to all but its store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);
+
+impl Position {
+    /// The place between two steps, with what the session is like there.
+    pub fn of_session(session: Value) -> Position {
+        Position(serde_json::json!({ "session": session }))
+    }
+
+    /// What the session was like, at a place between two steps.
+    pub fn session(&self) -> Option<&Value> {
+        self.0.get("session")
+    }
+}
 
 /// How far a long step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,6 +450,17 @@ pub enum Probe {
 pub struct Done {
     /// Notices of the server and remarks (a setting that a restart forgets).
     pub notices: Vec<String>,
+    /// What the session is like now, where that has to be kept with the row and is not yet.
+    pub session: Option<Value>,
+    /// Whether the session has lost its share of the run's lock.
+    pub unlocked: bool,
+}
+
+impl Done {
+    /// A step that was applied, with `notices`.
+    pub fn noting(notices: Vec<String>) -> Done {
+        Done { notices, ..Done::default() }
+    }
 }
 
 /// Why a step did not succeed.
@@ -410,6 +470,9 @@ pub enum Why {
     Refused,
     /// Trying again may help: a lock not had in time, a deadlock.
     Retry,
+    /// It cannot share a transaction with its row, and nothing of it was done: it is to be claimed and
+    /// handed over without a seal.
+    Apart,
     /// It was not run, because one before it failed.
     NotRun,
     /// It was cancelled on the server, as asked.

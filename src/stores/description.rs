@@ -1,5 +1,7 @@
 //! What is known of a store without a connection: one description each, in its folder.
 
+use serde_json::Value;
+
 use super::adapter::AnyEndpoint;
 use super::contract::{Endpoint, Operation, Unit};
 use super::remedy::{Drifted, Remedy};
@@ -68,6 +70,32 @@ pub struct Objects {
     pub rank: fn(&Drifted<'_>, &Remedy) -> usize,
     /// What puts a drifted object back as recorded.
     pub heal: fn(&Drifted<'_>) -> Remedy,
+    /// How a recorded shape is held against a live one.
+    pub comparison: Comparison,
+}
+
+/// How a recorded shape is held against a live one.
+pub struct Comparison {
+    /// Counts up whenever more is looked at: a shape says by which version it was recorded.
+    pub version: u32,
+    /// Whether a version looked at this kind of object, and at this attribute of it. What it did not
+    /// look at is no drift, and is taken over by the next run that records a shape.
+    pub knew: fn(u32, &str, Option<&str>) -> bool,
+    /// What ends an object that an operation left which was cut off; it is never recorded. `None` for
+    /// any other object.
+    pub leftover: fn(&str, &Attributes) -> Option<String>,
+    /// Whether two values of an attribute, recorded and live, say the same though they are not equal.
+    pub same: fn(&str, &Value, &Value) -> bool,
+}
+
+impl Comparison {
+    /// Whatever is there was looked at from the beginning, and differs where it is not equal.
+    pub const PLAIN: Comparison = Comparison {
+        version: 1,
+        knew: |_, _, _| true,
+        leftover: |_, _| None,
+        same: |_, _, _| false,
+    };
 }
 
 impl Objects {

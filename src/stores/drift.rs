@@ -10,6 +10,17 @@ pub struct Drift {
     pub changes: Vec<Change>,
     /// The objects that no migration touched.
     pub unmanaged: Vec<String>,
+    /// What operations that were cut off left beside what migrations made: it is never recorded.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// What an operation left that was cut off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leftover {
+    /// The object: there, and not recorded.
+    pub change: Change,
+    /// What ends it.
+    pub end: String,
 }
 
 /// Patterns of objects that are not looked at: `table public.tmp_*`, where `*` stands for anything.
@@ -18,8 +29,8 @@ pub struct Ignored(pub Vec<String>);
 
 impl Ignored {
     /// Whether `object` is one of them; a pattern without the kind of object matches every kind.
-    fn covers(&self, object: &str) -> bool {
-        let bare = object.split_once(' ').map_or(object, |(_, name)| name);
+    fn covers(&self, store: StoreKind, object: &str) -> bool {
+        let bare = store.description().objects.kind_and_name(object).1;
         self.0.iter().any(|pattern| matches(pattern, object) || matches(pattern, bare))
     }
 }
@@ -39,22 +50,30 @@ fn matches(pattern: &str, text: &str) -> bool {
 pub fn drift(store: StoreKind, recorded: &Shape, live: &Shape, ignored: &Ignored) -> Drift {
     let mut drift = Drift::default();
     let is_builtin = store.description().objects.is_builtin;
+    let leftover = store.description().objects.comparison.leftover;
     for change in recorded.changes_to(live) {
         let object = change.object.as_str();
         let known = recorded.objects.get(object);
         let Some(attributes) = known.or_else(|| live.objects.get(object)) else { continue };
         let owners = owners(store, object, attributes, recorded, live);
-        if ignored.covers(object) || owners.iter().any(|owner| ignored.covers(owner)) {
+        let is_ignored = |object: &str| ignored.covers(store, object);
+        if is_ignored(object) || owners.iter().any(|owner| is_ignored(owner)) {
             continue;
         }
         let there = |shape: &Shape| owners.iter().any(|owner| shape.objects.contains_key(owner));
         match (known.is_some(), change.attribute.is_some() || change.after.is_some()) {
-            (true, true) if unasked(store, &change) => {}
+            (_, true) if unlooked_at(store, recorded, &change) => {}
+            (true, true) if unasked(store, &change) || is_same(store, &change) => {}
             (true, true) if of_upgrade(known, live.objects.get(object), &change) => {}
             (true, true) => drift.changes.push(change),
             (true, false) if there(recorded) && !there(live) => {}
+            // An older version recorded it; that it is gone is as it should be.
+            (true, false) if leftover(object, attributes).is_some() => {}
             (true, false) => drift.changes.push(change),
-            (false, _) if there(recorded) => drift.changes.push(change),
+            (false, _) if there(recorded) => match leftover(object, attributes) {
+                Some(end) => drift.leftovers.push(Leftover { change, end }),
+                None => drift.changes.push(change),
+            },
             (false, _) if owners.is_empty() && !is_builtin(object) => {
                 drift.unmanaged.push(object.to_string());
             }
@@ -83,6 +102,24 @@ fn unasked(store: StoreKind, change: &Change) -> bool {
     let optional = store.description().objects.optional;
     let one_sided = change.before.is_none() || change.after.is_none();
     one_sided && change.attribute.as_deref().is_some_and(|name| optional.contains(&name))
+}
+
+/// What the version that recorded the shape did not look at.
+fn unlooked_at(store: StoreKind, recorded: &Shape, change: &Change) -> bool {
+    let objects = &store.description().objects;
+    let kind = objects.kind_and_name(&change.object).0;
+    change.before.is_none()
+        && recorded.version < objects.comparison.version
+        && !(objects.comparison.knew)(recorded.version, kind, change.attribute.as_deref())
+}
+
+/// Two values that say the same.
+fn is_same(store: StoreKind, change: &Change) -> bool {
+    let same = store.description().objects.comparison.same;
+    match (&change.attribute, &change.before, &change.after) {
+        (Some(attribute), Some(before), Some(after)) => same(attribute, before, after),
+        (_, _, _) => false,
+    }
 }
 
 /// What a newer server says of an object by itself: its own version, and keys that it alone knows.

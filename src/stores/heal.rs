@@ -122,8 +122,12 @@ pub fn judge(
     before: &Shape,
     after: &Shape,
 ) -> Verdict {
-    let left = drift(store, recorded, after, ignored).changes;
-    let was = drift(store, recorded, before, ignored).changes;
+    let all = |live: &Shape| {
+        let found = drift(store, recorded, live, ignored);
+        let leftovers = found.leftovers.into_iter().map(|leftover| leftover.change);
+        found.changes.into_iter().chain(leftovers).collect::<Vec<Change>>()
+    };
+    let (was, left) = (all(before), all(after));
     let optional = store.description().objects.optional;
     let is_spoilt = |change: &Change| {
         let known = recorded.objects.get(&change.object);

@@ -6,6 +6,7 @@ pub mod adapter;
 pub mod contract;
 pub mod description;
 mod drift;
+mod effect;
 mod heal;
 pub mod kafka;
 pub mod mongo;
@@ -19,10 +20,11 @@ pub mod weaviate;
 
 pub use adapter::Store;
 pub use contract::{
-    Audit, Before, Beside, Depth, Done, Effect, Failure, Job, Limits, Loss, Piece, Position, Probe,
-    Progress, Pulse, Repair, Seal, Standing, Stop, Unit, Violation, Why,
+    Audit, Before, Beside, Depth, Done, Effect, Entered, Failure, Job, Limits, Loss, Piece,
+    Position, Probe, Progress, Pulse, Repair, SESSION, Seal, Standing, Stop, Unit, Violation, Why,
 };
-pub use drift::{Drift, Ignored, drift};
+pub use drift::{Drift, Ignored, Leftover, drift};
+pub use effect::{caught_up, effect};
 pub use heal::{heal, judge};
 pub use remedy::{Heal, Means, Verdict};
 pub use settings::Settings;

@@ -77,6 +77,8 @@ pub struct Way {
     /// A question for the statements that give an object which is made anew what the one before it had
     /// and no record holds: owner, rights, comments.
     pub carried: Option<String>,
+    /// What is done last: owner, rights and comment as recorded.
+    pub then: String,
 }
 
 /// What takes the place of an object once it stands.
@@ -88,6 +90,8 @@ pub struct Successor {
     pub stands: String,
     /// Drops it; it must stand.
     pub discard: String,
+    /// Whether it refers to the keys of others, which go back before.
+    pub refers: bool,
 }
 
 /// How one object differs from its record.
@@ -182,7 +186,8 @@ impl Sql {
                 None => "",
             };
             let or = if at > 0 { "-- or, where that cannot be done:\n" } else { "" };
-            format!("{or}{}{note}", way.sql.trim_end())
+            let sql = format!("{}{}", way.sql, way.then);
+            format!("{or}{}{note}", sql.trim_end())
         };
         build.chain(self.ways.iter().enumerate().map(way)).collect()
     }
@@ -196,7 +201,7 @@ impl<S: Into<String>> From<S> for Sql {
 
 impl Way {
     pub fn new(sql: impl Into<String>) -> Way {
-        Way { sql: sql.into(), carried: None }
+        Way { sql: sql.into(), ..Way::default() }
     }
 }
 

@@ -13,8 +13,13 @@ pub struct Checksum(String);
 impl Checksum {
     /// SHA-256 of `text`, which has been [`normalized`].
     pub fn of(text: &str) -> Checksum {
+        Checksum::of_bytes(text.as_bytes())
+    }
+
+    /// SHA-256 of what is no text.
+    pub fn of_bytes(bytes: &[u8]) -> Checksum {
         let mut hasher = Hasher::default();
-        hasher.update(text.as_bytes());
+        hasher.update(bytes);
         hasher.finish()
     }
 

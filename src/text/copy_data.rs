@@ -1,4 +1,4 @@
-//! The data of `COPY … FROM stdin`: where it lies in a SQL file, and how large data stays there.
+//! Large data of `COPY … FROM stdin` stays in its file.
 //!
 //! A file is held in memory, but for the COPY data in it that is larger than [`HELD`]: of that, the
 //! text has an empty block, and a [`LargeData`] says where in the file it is. It is read again when
@@ -9,10 +9,8 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use squawk_lexer::{LiteralKind, TokenKind, tokenize};
-
 use super::checksum::{Checksum, Hasher};
-use super::document::ScriptError;
+use super::psql::Scanner;
 
 /// COPY data up to this many bytes is part of its file's text.
 pub const HELD: usize = 256 << 10;
@@ -28,121 +26,6 @@ pub struct LargeData {
     pub checksum: Checksum,
     path: PathBuf,
     bytes: Range<u64>,
-}
-
-/// Past this depth no human wrote the file.
-const DEEPEST: usize = 500;
-
-/// Where the COPY data that begins at `start` ends: its last byte, and the byte after its `\\.` line.
-fn end_of_data(text: &str, start: usize) -> Option<(usize, usize)> {
-    let mut at = start;
-    for line in text[start..].split_inclusive('\n') {
-        if line.trim_end_matches(['\n', '\r']) == "\\." {
-            return Some((at, at + line.len()));
-        }
-        at += line.len();
-    }
-    None
-}
-
-/// A `COPY … FROM stdin` with its data in the text.
-pub struct Copy {
-    /// The semicolon that ends the statement.
-    pub semicolon: usize,
-    /// The data, without the closing `\.`.
-    pub data: Range<usize>,
-}
-
-/// Blanks out COPY data, which no SQL lexer can read, and refuses what no server would accept; what is
-/// left keeps its place.
-pub fn mask_copy_data(text: &str) -> Result<(String, Vec<Copy>), ScriptError> {
-    let mut masked = String::new();
-    let mut copies = Vec::new();
-    let mut from = 0;
-    while let Some(semicolon) = next_copy(&text[from..], from)? {
-        let data_start = text[semicolon..].find('\n').map_or(text.len(), |at| semicolon + at + 1);
-        let (data_end, next) = end_of_data(text, data_start).ok_or_else(|| {
-            ScriptError::new(
-                semicolon..semicolon + 1,
-                "the data of this COPY … FROM stdin never ends",
-            )
-            .hint("close it with a line that holds only `\\.`")
-        })?;
-        masked.push_str(&text[from..data_start]);
-        masked.extend(std::iter::repeat_n(' ', next - data_start));
-        copies.push(Copy { semicolon, data: data_start..data_end });
-        from = next;
-    }
-    masked.push_str(&text[from..]);
-    Ok((masked, copies))
-}
-
-/// The offset of the semicolon that ends the next `COPY … FROM stdin` in `text`, which begins at byte
-/// `base` of its file.
-///
-/// Errors: an unterminated quote, comment or dollar quote; a psql meta-command; nesting past 500
-/// levels.
-fn next_copy(text: &str, base: usize) -> Result<Option<usize>, ScriptError> {
-    let mut at = 0;
-    let mut depth = 0usize;
-    let (mut first, mut saw_from, mut from_stdin) = (None::<bool>, false, false);
-    for token in tokenize(text) {
-        let span = at..at + token.len as usize;
-        at = span.end;
-        check(token.kind, &text[span.clone()], base + span.start)?;
-        match token.kind {
-            TokenKind::OpenParen | TokenKind::OpenBracket => depth += 1,
-            TokenKind::CloseParen | TokenKind::CloseBracket => depth = depth.saturating_sub(1),
-            TokenKind::Semi if first == Some(true) && from_stdin => {
-                return Ok(Some(base + span.start));
-            }
-            TokenKind::Semi => (first, saw_from, from_stdin) = (None, false, false),
-            TokenKind::Ident => {
-                let word = &text[span.clone()];
-                match first {
-                    None => first = Some(word.eq_ignore_ascii_case("copy")),
-                    Some(true) if saw_from && word.eq_ignore_ascii_case("stdin") => {
-                        from_stdin = true
-                    }
-                    Some(_) => {}
-                }
-                saw_from = word.eq_ignore_ascii_case("from");
-            }
-            TokenKind::Eof => break,
-            _ => {}
-        }
-        if depth > DEEPEST {
-            return Err(ScriptError::new(
-                base + span.start..base + span.end,
-                format!("nested more than {DEEPEST} levels deep"),
-            ));
-        }
-    }
-    Ok(None)
-}
-
-fn check(kind: TokenKind, text: &str, at: usize) -> Result<(), ScriptError> {
-    let open =
-        |what: &str| Err(ScriptError::new(at..at + 1, format!("this {what} is never closed")));
-    match kind {
-        TokenKind::BlockComment { terminated: false } => open("comment"),
-        TokenKind::QuotedIdent { terminated: false, .. } => open("quoted name"),
-        TokenKind::Literal { kind } => match kind {
-            LiteralKind::Str { terminated: false }
-            | LiteralKind::ByteStr { terminated: false }
-            | LiteralKind::BitStr { terminated: false }
-            | LiteralKind::UnicodeEscStr { terminated: false }
-            | LiteralKind::EscStr { terminated: false } => open("quote"),
-            LiteralKind::DollarQuotedString { terminated: false } => open("dollar quote"),
-            _ => Ok(()),
-        },
-        TokenKind::Unknown if text.starts_with('\\') => Err(ScriptError::new(
-            at..at + text.len(),
-            "this is a psql meta-command, which only psql understands",
-        )
-        .hint("delete the line; for data use COPY … FROM stdin, closed with `\\.`")),
-        _ => Ok(()),
-    }
 }
 
 /// A file's text without the COPY data that is too large to hold.
@@ -197,7 +80,7 @@ pub fn read_in_part(path: &Path) -> std::io::Result<Option<InPart>> {
                 watched = watched || names_stdin(&line);
                 if watched && piece.contains(';') {
                     attempts += 1;
-                    if let Ok(Some(_)) = next_copy(&text[from..], from) {
+                    if let Ok(Some(_)) = Scanner::of(&text[from..]).next_copy() {
                         block = Some(Block::at(text.len(), offset));
                     } else if attempts > ATTEMPTS {
                         return Ok(None);

@@ -9,9 +9,9 @@
 
 use squawk_lexer::{TokenKind, tokenize};
 
-use super::copy_data::mask_copy_data;
 use super::document::{ScriptError, Span};
 use super::duration::parse_duration;
+use super::psql::{mask, passed_line};
 
 /// A key that a directive may have.
 #[derive(Debug, PartialEq, Eq)]
@@ -246,10 +246,15 @@ impl Directive {
 
 /// The directives above the first statement of `text`; nothing below is read.
 pub fn at_top(text: &str) -> Result<Vec<Directive>, ScriptError> {
-    let mut found = Vec::new();
+    let (mut found, mut passed) = (Vec::new(), 0);
     for (kind, span) in tokens(text) {
         match kind {
             TokenKind::Whitespace => {}
+            _ if span.start < passed => {}
+            TokenKind::Unknown => match passed_line(text, span.start) {
+                Some(line) => passed = line.end,
+                None => break,
+            },
             TokenKind::LineComment => found.extend(read(&text[span.clone()], span.start)?),
             TokenKind::BlockComment { terminated: true } => {
                 refuse_in_block(&text[span.clone()], span.start)?;
@@ -331,8 +336,8 @@ pub fn content(comment: &str) -> Option<String> {
 /// `text` without the lines of directives that do not count.
 pub fn counted(text: &str) -> std::borrow::Cow<'_, str> {
     let has_one = |text: &str| KEYS.iter().any(|key| !key.counts() && text.contains(key.name));
-    let masked = has_one(text).then(|| mask_copy_data(text).ok()).flatten();
-    let Some((masked, _)) = masked else { return text.into() };
+    let masked = has_one(text).then(|| mask(text).ok()).flatten();
+    let Some(masked) = masked.map(|masked| masked.text) else { return text.into() };
     let (mut kept, mut from) = (String::new(), 0);
     for (_, span) in tokens(&masked).filter(|(kind, _)| *kind == TokenKind::LineComment) {
         let directive = exact(&masked[span.clone()], 0);

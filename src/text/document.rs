@@ -21,12 +21,30 @@ pub struct ScriptError {
     pub message: String,
     /// What to write instead.
     pub hint: Option<String>,
+    /// Further mistakes in the same script.
+    pub also: Vec<ScriptError>,
 }
 
 impl ScriptError {
     /// A mistake at `span`.
     pub fn new(span: Span, message: impl Into<String>) -> ScriptError {
-        ScriptError { span, message: message.into(), hint: None }
+        ScriptError { span, message: message.into(), hint: None, also: Vec::new() }
+    }
+
+    /// All `mistakes` as one, in the order of the script; `None` of none.
+    pub fn all(mut mistakes: Vec<ScriptError>) -> Option<ScriptError> {
+        mistakes.sort_by_key(|mistake| mistake.span.start);
+        let mut mistakes = mistakes.into_iter();
+        let mut first = mistakes.next()?;
+        first.also.extend(mistakes);
+        Some(first)
+    }
+
+    /// The same with `change` done to each of the mistakes.
+    pub fn map(mut self, change: &impl Fn(&mut ScriptError)) -> ScriptError {
+        change(&mut self);
+        self.also = self.also.into_iter().map(|other| other.map(change)).collect();
+        self
     }
 
     /// Adds what to write instead.

@@ -1,4 +1,4 @@
-//! The text of a migration: JSON5 with places, SQL with placeholders, COPY data, checksums. Knows no
+//! The text of a migration: JSON5 with places, SQL with placeholders and what psql reads of it, checksums. Knows no
 //! store and no migration.
 
 pub mod checksum;
@@ -6,8 +6,11 @@ pub mod copy_data;
 pub mod directive;
 pub mod document;
 pub mod duration;
+pub mod encoding;
+mod meta_command;
 pub mod ordered;
 pub mod placeholders;
+pub mod psql;
 
 pub use checksum::{Checksum, normalized};
 pub use copy_data::LargeData;

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::copy_data::LargeData;
 use super::document::{ScriptError, Span, nearest};
+use super::psql;
 use crate::secret::Secrets;
 
 /// A value that a migration may name.
@@ -57,6 +58,11 @@ impl Rendered {
     pub fn with_large(mut self, large: &[LargeData]) -> Rendered {
         self.large = large.to_vec();
         self
+    }
+
+    /// The same with blanks in these places of the text.
+    pub fn blanked<'s>(&self, places: impl Iterator<Item = &'s Span>) -> Rendered {
+        Rendered { text: psql::blanked(&self.text, places), ..self.clone() }
     }
 
     /// The offset in the file of the byte `at` of the rendered text.

@@ -333,7 +333,6 @@ fn sql_that_never_ends() {
 fn transaction_control_in_a_file() {
     let project = offline();
     for (text, place) in [
-        ("begin;\ncreate table t ();\ncommit;", ":1:1"),
         ("create table t ();\n  COMMIT;\ncreate table u ();", ":2:3"),
         ("create table t ();\nrollback", ":2:1"),
         ("create table t ();\n/* a */ START TRANSACTION;", ":2:9"),
@@ -344,7 +343,7 @@ fn transaction_control_in_a_file() {
         ("create table t (); prepare transaction 'x';", ":1:20"),
     ] {
         let place = format!("migrations/postgres/V1__a.sql{place}");
-        let words = ["may not begin or end a transaction", "hint:", &place];
+        let words = ["hint:", &place];
         project.refuses(&[("migrations/postgres/V1__a.sql", text)], &words);
     }
 }

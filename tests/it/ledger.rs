@@ -226,7 +226,7 @@ fn a_lost_lock_is_told_as_such() {
                AND mode = 'ExclusiveLock' AND database = \
                (SELECT oid FROM pg_database WHERE datname = current_database())";
     let (env, finished) = disturbed(end);
-    finished.expect(0).says(&["the lock was lost: its connection to PostgreSQL broke"]);
+    finished.expect(0).says(&["the lock was lost: a connection to PostgreSQL broke"]);
     assert_eq!(env.ledger(), ["postgres 1 applied"]);
     // One that never had it writes nothing.
     env.file(

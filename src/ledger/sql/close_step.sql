@@ -1,1 +1,1 @@
-SELECT $schema.close_step($1, $2, $3, $4, $5), $schema.settled($1)
+SELECT $schema.close_step($1, $2, $3, $4, $5)

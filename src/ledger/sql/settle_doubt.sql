@@ -5,7 +5,7 @@ WITH settled AS (
         steps_done = steps_done + CASE $4 WHEN 'done' THEN 1 ELSE 0 END,
         down = CASE $4 WHEN 'not done' THEN $schema.down_unclaimed(l) ELSE down END,
         before = CASE $4 WHEN 'done in part' THEN before END,
-        position = $5
+        position = coalesce($5, CASE WHEN before ? 'session' THEN jsonb_build_object('session', before->'session') END)
     WHERE id = $1 AND state IN ('running', 'failed', 'undoing', 'in doubt') AND $held
     RETURNING id
 )

@@ -26,7 +26,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Description, Language, Objects, Undo, any_order, begins_empty, journalled, no_parts,
+    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled, no_parts,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -51,6 +51,7 @@ pub static STORE: Description = Description {
         part_of: no_parts,
         rank: any_order,
         heal: heal::heal,
+        comparison: Comparison::PLAIN,
     },
 };
 

@@ -128,7 +128,7 @@ async fn sent(
 ) -> Result<Done, Failure> {
     let reply = send(store, db, command, job).await?;
     let note = reply.get_str("note").ok().filter(|note| !note.is_empty());
-    Ok(Done { notices: note.into_iter().map(str::to_string).collect() })
+    Ok(Done::noting(note.into_iter().map(str::to_string).collect()))
 }
 
 /// Sends one command for `job` and holds its reply against all the ways in which it can fail.

@@ -77,7 +77,7 @@ pub(super) async fn walk(
         return Err(Failure { effect, ..failure });
     }
     let notice = format!("{}: {} documents changed", step.collection, at.changed);
-    Ok(Done { notices: vec![notice] })
+    Ok(Done::noting(vec![notice]))
 }
 
 async fn to_the_end(

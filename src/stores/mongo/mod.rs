@@ -42,7 +42,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled,
 };
 
 /// What is known of MongoDB without a connection.
@@ -66,6 +66,7 @@ pub static STORE: Description = Description {
         part_of: |object, _| heal::part_of(object),
         rank: any_order,
         heal: heal::heal,
+        comparison: Comparison::PLAIN,
     },
 };
 

@@ -5,20 +5,31 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio_postgres::SimpleQueryMessage;
+use serde_json::Value;
 use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::Postgres;
-use super::split::Index;
+use super::alone::Work;
+use super::hints::way_out;
+use super::session;
 use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
+use crate::postgres::DAMAGED;
 use crate::postgres::{self, Names, store_error};
 use crate::store_error::StoreError;
-use crate::stores::contract::{Done, Effect, Failure, Job, Limits, Seal, Why};
+use crate::stores::contract::{Done, Effect, Entered, Failure, Job, Limits, Operation, Seal, Why};
 use crate::text::{LargeData, Span};
 
 /// The class of the ledger's own assertions: the one sent before is not settled.
 const PREDECESSOR_MISSING: &str = "AM001";
+
+/// The server's codes for a statement that runs outside a transaction block only, and for a procedure
+/// or DO block that ends a transaction inside one. It has undone what the statement did.
+const NOT_IN_A_BLOCK: [&str; 2] = ["25001", "2D000"];
+
+/// The server's code for a write in a read-only transaction.
+const READ_ONLY: &str = "25006";
 
 /// A message and where in it the step's own text lies.
 struct Message {
@@ -31,6 +42,17 @@ struct Message {
     base: usize,
     /// Which of the step's statements is the first in this message.
     first: usize,
+    /// How many statements are complete once the COMMIT in it is, if there is one.
+    committed: Option<usize>,
+}
+
+/// What a message that was carried out told, apart from what the step's own statements gave.
+#[derive(Default)]
+struct Told {
+    /// The session's state, each time that it was asked.
+    states: Vec<Value>,
+    /// Whether the session has lost its share of the run's lock.
+    unlocked: bool,
 }
 
 /// A message that failed: how many statements were complete, and the error.
@@ -44,8 +66,11 @@ pub(super) fn apply<'a>(
     step: &'a Step,
     job: Job<'a>,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
+    if let Some(failure) = other_text(store, step) {
+        return std::future::ready(Err(failure)).boxed();
+    }
     match (&step.manner, job.seal.clone()) {
-        (Manner::Transaction, Some(seal)) => match step.streams() {
+        (Manner::Transaction | Manner::Statement { .. }, Some(seal)) => match step.streams() {
             false => whole(store, step, job, &seal),
             true => with_copy(store, step, job, seal).boxed(),
         },
@@ -53,10 +78,22 @@ pub(super) fn apply<'a>(
             let message = "a transactional step was not sealed";
             std::future::ready(Err(Failure::from(StoreError::refused(message)))).boxed()
         }
-        (Manner::Alone { concurrently, index }, _) => {
-            alone(store, step, job, *concurrently, index.as_ref()).boxed()
-        }
+        (Manner::Statement { .. }, None) | (Manner::Alone, _) => bare(store, step, job).boxed(),
     }
+}
+
+/// Refuses a text that this session would take for another one than was parsed.
+fn other_text(store: &Postgres, step: &Step) -> Option<Failure> {
+    let place = step.backslash.clone().filter(|_| store.has_escapes && !step.is_ours)?;
+    let source = StoreError::refused(
+        "a text with a backslash, and `standard_conforming_strings` is off for this role, database or URL",
+    )
+    .hint(
+        "write it as E'…', which means the same everywhere; or, where the backslash stands for itself, set \
+         `options=-c%20standard_conforming_strings%3Don` in the URL",
+    );
+    let at = Some(step.text.span(place));
+    Some(Failure { why: Why::Refused, effect: Effect::None, at, source })
 }
 
 /// The whole step in one message. It is sent before this function returns, so that messages reach
@@ -67,56 +104,112 @@ fn whole<'a>(
     job: Job<'a>,
     seal: &Seal,
 ) -> BoxFuture<'a, Result<Done, Failure>> {
-    let (opening, statements_before) = opening(step, seal, job.limits);
-    let closing = closing(store, seal);
-    let message = Message {
-        prefix: opening.len(),
-        sql: format!("{opening}{}{closing}", step.sql()),
-        statements_before,
-        base: step.span.start,
-        first: 0,
-    };
+    let mut message = opening(step, seal, job.limits);
+    message.sql.push_str(step.sql());
+    close(store, step, seal, &mut message);
     let mut sent = send(store, message.sql.clone()).boxed();
     if let Some(answer) = (&mut sent).now_or_never() {
         sent = std::future::ready(answer).boxed();
     }
     async move {
         let answer = cancellable(store, &job, sent).await;
-        match answer {
-            Ok(()) => Ok(Done { notices: store.session.take_notices() }),
-            Err(broken) => Err(fail(store, step, &job, &message, broken).await),
-        }
+        ended(store, step, &job, &message, answer).await
     }
     .boxed()
 }
 
-fn opening(step: &Step, seal: &Seal, limits: Limits) -> (String, usize) {
-    let mut sql = format!("BEGIN;\n{};\n", seal.open);
-    let mut statements = 2;
-    if step.is_ours {
-        sql.push_str(&format!("{};\n", postgres::until_commit(Names::Ours)));
-        statements += 1;
-    }
-    let settings =
-        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
-    for (name, value) in settings {
-        if let Some(value) = value {
-            sql.push_str(&format!("SET LOCAL {name} = {};\n", value.as_millis()));
-            statements += 1;
+/// What the end of the message that holds the step's COMMIT says of it.
+async fn ended(
+    store: &Postgres,
+    step: &Step,
+    job: &Job<'_>,
+    message: &Message,
+    answer: Result<Told, Broken>,
+) -> Result<Done, Failure> {
+    match answer {
+        Ok(told) => {
+            let notices = store.session.take_notices();
+            // What was only until the end of the transaction, and what begins with it, has changed it.
+            let session = match told.states.as_slice() {
+                [inside, after] if inside != after => Some(after.clone()),
+                _ => None,
+            };
+            store.keep_state(told.states.last());
+            Ok(Done { notices, session, unlocked: told.unlocked })
         }
+        // What failed only put the session in order: the step is settled, and the session is no use.
+        Err(broken) if message.committed.is_some_and(|count| broken.completed >= count) => {
+            let notices =
+                vec![format!("WARNING: after the COMMIT: {}", store_error(&broken.error))];
+            Ok(Done { notices, session: None, unlocked: true })
+        }
+        Err(broken) => Err(fail(store, step, job, message, broken).await),
     }
-    (sql, statements)
 }
 
-/// The newline ends a comment at the end of the file, the semicolon its last statement. Deferred
-/// triggers fire in the file's own environment.
-fn closing(store: &Postgres, seal: &Seal) -> String {
-    let (close, again) = (&seal.close, store.session.set_again());
-    format!("\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{close};\nCOMMIT;\n{again}")
+/// What comes before the step's own text. A statement in a file's session has a savepoint in front of
+/// it, which is gone if the statement ended the transaction: RESET ALL would take the seal's own mark.
+fn opening(step: &Step, seal: &Seal, limits: Limits) -> Message {
+    let mut parts = vec!["BEGIN".to_string()];
+    match step.is_guarded() {
+        true => parts.push(format!("SAVEPOINT {}", savepoint(seal))),
+        false => parts.push(seal.open.clone()),
+    }
+    if step.is_ours {
+        parts.push(postgres::until_commit(Names::Ours));
+    }
+    if step.manner == Manner::Transaction {
+        let settings = [
+            ("lock_timeout", limits.lock_timeout),
+            ("statement_timeout", limits.statement_timeout),
+        ];
+        let set = |(name, value): (&str, Option<Duration>)| Some(limit("SET LOCAL", name, value?));
+        parts.extend(settings.into_iter().filter_map(set));
+    }
+    let sql = format!("{};\n", parts.join(";\n"));
+    Message {
+        prefix: sql.len(),
+        sql,
+        statements_before: parts.len(),
+        base: step.span.start,
+        first: 0,
+        committed: None,
+    }
 }
 
-async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
-    let mut completed = 0;
+fn limit(set: &str, name: &str, value: Duration) -> String {
+    format!("{set} {name} = {}", value.as_millis())
+}
+
+fn savepoint(seal: &Seal) -> String {
+    format!("aiplat_migrate_{}", seal.token.trim_matches('\''))
+}
+
+/// Ends `message`, which holds the last of the step's own text. The newline ends a comment at the end of
+/// the file, the semicolon its last statement. Deferred triggers fire in the file's own environment.
+fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
+    let mut parts = vec!["SET CONSTRAINTS ALL IMMEDIATE".to_string()];
+    if step.is_guarded() {
+        parts.push(format!("RELEASE SAVEPOINT {}", savepoint(seal)));
+        parts.push(seal.open.clone());
+    }
+    if step.keeps_session() {
+        parts.extend(session::leave_state());
+    }
+    parts.extend(seal.close.iter().cloned());
+    parts.push("COMMIT".to_string());
+    let own = step.statements.len().saturating_sub(message.first);
+    message.committed = Some(message.statements_before + own + parts.len());
+    let share = store.settings.condition.as_deref();
+    let after = match step.keeps_session() {
+        true => session::ask_state(share),
+        false => format!("{}{}", store.session.set_again(), session::ask_share(share)),
+    };
+    message.sql.push_str(&format!("\n;\n{};\n{after}", parts.join(";\n")));
+}
+
+async fn send(store: &Postgres, sql: String) -> Result<Told, Broken> {
+    let (mut completed, mut told) = (0, Told::default());
     let broken = |completed, error| Broken { completed, error };
     let answers =
         store.session.client.simple_query_raw(&sql).await.map_err(|error| broken(0, error))?;
@@ -124,11 +217,28 @@ async fn send(store: &Postgres, sql: String) -> Result<(), Broken> {
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(SimpleQueryMessage::CommandComplete(_)) => completed += 1,
+            Ok(SimpleQueryMessage::Row(row)) => told.take(&row),
             Ok(_) => {}
             Err(error) => return Err(broken(completed, error)),
         }
     }
-    Ok(())
+    Ok(told)
+}
+
+impl Told {
+    /// Takes what is told in columns of our own names; rows of the step's statements have none.
+    fn take(&mut self, row: &SimpleQueryRow) {
+        for (at, column) in row.columns().iter().enumerate() {
+            match column.name() {
+                session::SHARE_COLUMN => self.unlocked = row.get(at) != Some("t"),
+                session::STATE_COLUMN => {
+                    let state = row.get(at).and_then(|text| serde_json::from_str(text).ok());
+                    self.states.push(state.unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Waits for `sent`; cancels it on the server when the job is cancelled.
@@ -156,14 +266,7 @@ async fn with_copy(
     job: Job<'_>,
     seal: Seal,
 ) -> Result<Done, Failure> {
-    let (opening, statements_before) = opening(step, &seal, job.limits);
-    let mut message = Message {
-        prefix: opening.len(),
-        sql: opening,
-        statements_before,
-        base: step.span.start,
-        first: 0,
-    };
+    let mut message = opening(step, &seal, job.limits);
     for (at, statement) in step.statements.iter().enumerate() {
         let Some(data) = statement.copy_data.clone() else { continue };
         message.sql.push_str(&step.text.text[message.base..statement.span.start]);
@@ -176,15 +279,16 @@ async fn with_copy(
             statements_before: 0,
             base: statement.span.start,
             first: at,
+            committed: None,
         };
         match cancellable(store, &job, copied).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let why = format!("the data of this COPY cannot be read again: {error}");
                 let at = Some(step.text.span(statement.span.clone()));
-                restore(store).await;
                 let source = StoreError::refused(why);
-                return Err(Failure { why: Why::Refused, effect: Effect::None, at, source });
+                let failure = Failure { why: Why::Refused, effect: Effect::None, at, source };
+                return Err(restored(store, step, failure).await);
             }
             Err(broken) => return Err(fail(store, step, &job, &message, broken).await),
         }
@@ -205,9 +309,9 @@ async fn with_copy(
     }
     let rest = step.text.text.get(message.base..step.span.end).unwrap_or_default();
     message.sql.push_str(rest);
-    message.sql.push_str(&closing(store, &seal));
-    deliver(store, step, &job, &message).await?;
-    Ok(Done { notices: store.session.take_notices() })
+    close(store, step, &seal, &mut message);
+    let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
+    ended(store, step, &job, &message, answer).await
 }
 
 /// Sends a part of a step and waits for its end.
@@ -218,7 +322,7 @@ async fn deliver(
     message: &Message,
 ) -> Result<(), Failure> {
     match cancellable(store, job, send(store, message.sql.clone())).await {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(broken) => Err(fail(store, step, job, message, broken).await),
     }
 }
@@ -256,28 +360,17 @@ async fn copy(
     Ok(Ok(()))
 }
 
-async fn alone(
-    store: &Postgres,
-    step: &Step,
-    job: Job<'_>,
-    concurrently: bool,
-    index: Option<&Index>,
-) -> Result<Done, Failure> {
-    let lock = match concurrently {
-        true => Some(Duration::ZERO),
-        false => job.limits.lock_timeout,
+/// A statement without a transaction around it.
+async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failure> {
+    let client = &store.session.client;
+    let waits = step.work.as_ref().is_some_and(Work::waits);
+    let set = match (step.keeps_session(), waits) {
+        (false, _) => Some(format!("{};\nSET lock_timeout = 0", postgres::until_reset())),
+        (true, true) => unlimited(store, &job.limits).await?,
+        (true, false) => None,
     };
-    let statement = job.limits.statement_timeout;
-    if step.is_ours {
-        let set = store.session.client.batch_execute(&postgres::until_reset()).await;
-        set.map_err(|error| Failure::from(store_error(&error)))?;
-    }
-    for (name, value) in [("lock_timeout", lock), ("statement_timeout", statement)] {
-        if let Some(value) = value {
-            let set = format!("SET {name} = {}", value.as_millis());
-            let set = store.session.client.batch_execute(&set).await;
-            set.map_err(|error| Failure::from(store_error(&error)))?;
-        }
+    if let Some(set) = &set {
+        client.batch_execute(set).await.map_err(|error| Failure::from(store_error(&error)))?;
     }
     let message = Message {
         sql: step.sql().to_string(),
@@ -285,6 +378,7 @@ async fn alone(
         statements_before: 0,
         base: step.span.start,
         first: 0,
+        committed: None,
     };
     failpoint!("postgres_alone:before");
     let answer = cancellable(store, &job, send(store, message.sql.clone())).await;
@@ -294,26 +388,47 @@ async fn alone(
         let mut failure = fail(store, step, &job, &message, broken).await;
         // It may have left an invalid index; `probe` has to look before it is tried again.
         failure.effect = Effect::Unknown;
+        // Of any other statement nobody could tell what a second attempt would meet.
+        if step.work.is_none() && failure.why == Why::Retry {
+            failure.why = Why::Refused;
+        }
         return Err(failure);
     }
-    reset(store).await;
-    if let Some(Index::Create { name: Some(name), table }) = index {
-        match super::probe::index_state(store, name, table).await? {
-            super::probe::IndexState::Valid => {}
-            super::probe::IndexState::Absent | super::probe::IndexState::Invalid(_) => {
-                let error = StoreError::refused(format!("the index {name} is there and not valid"))
-                    .detail("IF NOT EXISTS takes an index that an earlier attempt left invalid")
-                    .hint(format!("DROP INDEX CONCURRENTLY {name}, then run `up` again"));
-                return Err(Failure {
-                    why: Why::Refused,
-                    effect: Effect::Unknown,
-                    at: None,
-                    source: error,
-                });
-            }
+    let told = match (step.keeps_session(), set.is_some(), job.limits.lock_timeout) {
+        (false, _, _) => reset(store).await,
+        (true, false, _) => ask_state(store, "").await,
+        // As it was: the file's header has set it, or the session began with it.
+        (true, true, Some(of_header)) => {
+            ask_state(store, &limit("SET", "lock_timeout", of_header)).await
         }
-    }
-    Ok(Done { notices })
+        (true, true, None) => ask_state(store, "RESET lock_timeout").await,
+    };
+    let told = told.map_err(|broken| Failure {
+        effect: Effect::Unknown,
+        ..Failure::from(store_error(&broken.error))
+    })?;
+    store.keep_state(told.states.last());
+    super::probe::check(store, step, job.before).await?;
+    Ok(Done { notices, session: told.states.into_iter().next_back(), unlocked: told.unlocked })
+}
+
+/// The session's state after `first`; its share of the lock is taken again.
+async fn ask_state(store: &Postgres, first: &str) -> Result<Told, Broken> {
+    let ask = session::ask_state(store.settings.condition.as_deref());
+    send(store, format!("{first};\n{ask}")).await
+}
+
+/// SQL that lifts the limit on waiting for a lock, which CONCURRENTLY waits for by nature, unless the file
+/// itself has set one.
+async fn unlimited(store: &Postgres, limits: &Limits) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT setting, source FROM pg_catalog.pg_settings \
+               WHERE name OPERATOR(pg_catalog.=) 'lock_timeout'";
+    let row = store.session.ask_one(Names::Users, sql).await;
+    let row = row.map_err(|error| store_error(&error))?;
+    let column = |at| row.as_ref().and_then(|row| row.get(at));
+    let of_header = limits.lock_timeout.map(|limit| limit.as_millis().to_string());
+    let is_files = column(1) == Some("session") && column(0) != of_header.as_deref();
+    Ok((!is_files).then(|| "SET lock_timeout = 0".to_string()))
 }
 
 /// Ends what the message left open and says what went wrong, and where.
@@ -334,28 +449,139 @@ async fn fail(
     let Some(code) = broken.error.code() else {
         return Failure { why: Why::Unreachable, effect: Effect::Unknown, at: None, source };
     };
-    let why = why(code, job.cancel.is_cancelled());
+    let spared = broken.error.as_db_error().is_some_and(postgres::spares_the_session);
+    let why = match why(code, job.cancel.is_cancelled()) {
+        Why::Unreachable if spared => Why::Refused,
+        why => why,
+    };
     if why == Why::Unreachable {
         return Failure { why, effect: Effect::Unknown, at: None, source };
     }
+    let why = if is_apart(step, job, message, &broken) { Why::Apart } else { why };
     let at = place(step, message, &broken);
-    restore(store).await;
-    Failure { why, effect: Effect::None, at, source }
+    if is_behind(step, message, &broken) {
+        source = behind(source);
+    }
+    if let Some(hint) = broken.error.as_db_error().and_then(|db| way_out(step, db, at.as_ref())) {
+        source.details.extend(source.hint.map(|server| format!("hint: {server}")));
+        source.hint = Some(hint);
+    }
+    restored(store, step, Failure { why, effect: Effect::None, at, source }).await
 }
 
-/// Ends what is open in the session, and brings it back to order.
-async fn restore(store: &Postgres) {
-    let _ = store.session.client.batch_execute("ROLLBACK").await;
-    reset(store).await;
+/// Whether the server refused only that the statement shares a transaction with its row.
+fn is_apart(step: &Step, job: &Job<'_>, message: &Message, broken: &Broken) -> bool {
+    let Some(code) = broken.error.code().map(SqlState::code) else { return false };
+    let of_ours = broken.completed > message.statements_before;
+    step.is_guarded()
+        && job.seal.is_some()
+        && !step.streams()
+        && if of_ours { code == READ_ONLY } else { NOT_IN_A_BLOCK.contains(&code) }
+}
+
+/// Whether it is not the file that failed, but what the tool writes behind it.
+fn is_behind(step: &Step, message: &Message, broken: &Broken) -> bool {
+    let left = step.statements.len().saturating_sub(message.first);
+    // The first behind them checks the file's own deferred constraints.
+    let behind = message.statements_before + left + 1;
+    match broken.error.as_db_error().and_then(|db| db.position()) {
+        Some(ErrorPosition::Original(position)) => {
+            let end = message.prefix + step.span.end.saturating_sub(message.base);
+            let start = message.sql.char_indices().nth((*position as usize).saturating_sub(1));
+            start.is_some_and(|(at, _)| at > end)
+        }
+        Some(ErrorPosition::Internal { .. }) | None => broken.completed >= behind,
+    }
+}
+
+/// What is told of that: none of the tool's own SQL.
+fn behind(mut source: StoreError) -> StoreError {
+    source.details.retain(|detail| !detail.starts_with("context: "));
+    source.details.insert(0, "that was the row which the tool writes behind the file".to_string());
+    source.hint = match source.code.as_deref() {
+        Some("42P01" | "42883" | "42703" | "3F000") => Some(DAMAGED.to_string()),
+        Some("57014") => Some(
+            "a statement_timeout that a file sets itself holds for that row as well: write it in the header, \
+             `-- statement_timeout: …`"
+                .to_string(),
+        ),
+        _ => source.hint,
+    };
+    source
+}
+
+/// Ends what is open in the session; after a whole file, and after a statement of our own, brings it back
+/// to how it began. Where that cannot be done, nothing more may run there.
+async fn restored(store: &Postgres, step: &Step, failure: Failure) -> Failure {
+    let ended = match store.session.client.batch_execute("ROLLBACK").await {
+        Ok(()) if step.keeps_session() => Ok(()),
+        Ok(()) => reset(store).await.map(|_| ()).map_err(|broken| broken.error),
+        Err(error) => Err(error),
+    };
     store.session.take_notices();
+    match ended {
+        Ok(()) => failure,
+        Err(error) => {
+            let source = StoreError::unreachable("the session cannot be brought back to order")
+                .detail(store_error(&error).to_string())
+                .detail(failure.source.to_string());
+            Failure { why: Why::Unreachable, source, ..failure }
+        }
+    }
 }
 
 /// Brings the session back to how it began, outside a transaction.
-pub(super) async fn reset(store: &Postgres) {
-    if let Some(reset) = &store.settings.reset {
-        let sql = format!("{reset};\n{}", store.session.set_again());
-        let _ = store.session.client.batch_execute(&sql).await;
+async fn reset(store: &Postgres) -> Result<Told, Broken> {
+    let Some(reset) = &store.settings.reset else { return Ok(Told::default()) };
+    let free = session::free_locks(store.settings.condition.as_deref());
+    send(store, format!("{reset};\n{}{free}", store.session.set_again())).await
+}
+
+/// Ends a file of which each statement was run in the same session.
+pub(super) async fn leave(store: &Postgres) -> Result<(), StoreError> {
+    store.keep_state(None);
+    match reset(store).await {
+        Ok(Told { unlocked: false, .. }) => Ok(()),
+        Ok(_) => Err(StoreError::unreachable("another run has begun")),
+        Err(broken) => Err(store_error(&broken.error)),
     }
+}
+
+/// Begins a file of which each statement is run in the same session, and brings that to where `left`
+/// tells: the statements that set it up are sent again.
+pub(super) async fn enter(
+    store: &Postgres,
+    limits: Limits,
+    (steps, done): (&[&Step], usize),
+    left: Option<&Value>,
+) -> Result<Entered, StoreError> {
+    if steps.iter().all(|step| step.manner == Manner::Transaction) {
+        return Ok(Entered::default());
+    }
+    let settings =
+        [("lock_timeout", limits.lock_timeout), ("statement_timeout", limits.statement_timeout)];
+    for (name, value) in settings {
+        if let Some(value) = value {
+            let set = send(store, limit("SET", name, value)).await;
+            set.map_err(|broken| store_error(&broken.error))?;
+        }
+    }
+    if done == 0 {
+        return Ok(Entered::default());
+    }
+    for step in steps[..done].iter().filter(|step| step.sets_up()) {
+        send(store, step.sql().to_string()).await.map_err(|broken| {
+            store_error(&broken.error)
+                .detail(format!("`{}`, which was done before, was to be done again", step.label()))
+        })?;
+    }
+    let told = ask_state(store, "").await;
+    let told = told.map_err(|broken| store_error(&broken.error))?;
+    store.session.take_notices();
+    let now = told.states.into_iter().next_back().unwrap_or_default();
+    store.keep_state(Some(&now));
+    let missing = left.map(|left| session::missing(left, &now)).unwrap_or_default();
+    Ok(Entered { session: Some(now), missing })
 }
 
 fn why(code: &SqlState, cancelled: bool) -> Why {

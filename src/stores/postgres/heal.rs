@@ -9,9 +9,10 @@ mod successors;
 
 use serde_json::Value;
 
+use super::shape::OPTIONAL;
 use crate::postgres::{identifier, literal};
 use crate::shape::{Attributes, Change, Shape};
-use crate::stores::remedy::{Drifted, Remedy, Sql};
+use crate::stores::remedy::{Drifted, Remedy, Sql, Way};
 
 /// The kinds of object in the order in which they need each other.
 const ORDER: [&str; 17] = [
@@ -56,6 +57,32 @@ const PARTITION_OF: &str = "partition bound";
 const PARTITIONED: &str = "partition key";
 
 pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
+    let optional = |change: &&&Change| {
+        change.attribute.as_deref().is_some_and(|attribute| OPTIONAL.contains(&attribute))
+    };
+    let (of_it, others): (Vec<&Change>, Vec<&Change>) = object.changes.iter().partition(optional);
+    let mut remedy = match others.is_empty() && !of_it.is_empty() {
+        true => Remedy::default(),
+        false => of_kind(&Drifted { changes: others, ..*object }),
+    };
+    let then = match object.is_absent() {
+        true => Ok(rights::recorded(object)),
+        false => rights::of(object, &of_it),
+    };
+    match then {
+        Err(why) => remedy.person.push(why),
+        Ok(then) if remedy.sql.is_empty() && !of_it.is_empty() => {
+            remedy.sql = Sql::ways([Way { then, ..Way::default() }]);
+        }
+        Ok(then) => remedy.sql.ways.iter_mut().for_each(|way| way.then.clone_from(&then)),
+    }
+    match object.is_absent() && !remedy.sql.is_empty() {
+        true => rights::unrecorded(object, remedy),
+        false => remedy,
+    }
+}
+
+fn of_kind(object: &Drifted<'_>) -> Remedy {
     match object.kind {
         "schema" => schema(object),
         "extension" => extension(object),
@@ -90,11 +117,49 @@ fn defined(object: &Drifted<'_>) -> Remedy {
     let recorded = object.text("definition");
     match (object.recorded.is_some(), is_statement(recorded)) {
         (false, _) if live.is_some_and(is_statement) => Remedy::sql(Sql::removing(drop)),
-        (true, true) if object.is_absent() => Remedy::sql(statement(recorded)),
-        (true, true) if object.differs_in("definition") => {
-            Remedy::sql(format!("{drop}{}", statement(recorded)))
+        (true, true) if object.is_absent() => {
+            Remedy::sql(format!("{}{}", statement(recorded), after(object)))
         }
-        (_, _) => decide("what it is cannot be made again from its record"),
+        (true, true) if object.differs_in("definition") => {
+            let replace = recorded.replacen("CREATE ", "CREATE OR REPLACE ", 1);
+            let replace = Way::new(format!("{}{}", statement(&replace), after(object)));
+            let anew = format!("{drop}{}{}", statement(recorded), after(object));
+            let carried = rights::carried(object);
+            Remedy::sql(Sql::ways([replace, Way { sql: anew, carried, ..Way::default() }]))
+        }
+        (_, _) => by_hand(object),
+    }
+}
+
+/// What a definition does not say of a rule or of statistics.
+fn after(object: &Drifted<'_>) -> String {
+    let recorded = |attribute| object.recorded.and_then(|recorded| recorded.get(attribute));
+    let target = |target| format!("ALTER STATISTICS {} SET STATISTICS {target};\n", object.name);
+    match (object.kind, object.text("enabled")) {
+        ("rule", state) if state != "O" || object.differs_in("enabled") => {
+            guards::enable(object, "RULE")
+        }
+        ("statistics", _) => recorded("target").map(target).unwrap_or_default(),
+        (_, _) => String::new(),
+    }
+}
+
+/// What a person puts back, or takes away.
+fn by_hand(object: &Drifted<'_>) -> Remedy {
+    let what = format!("{} {}", object.kind, object.name);
+    match (object.recorded.is_some(), object.is_absent()) {
+        (false, _) => decide(&format!("{what} was made by hand: DROP it, where nobody needs it")),
+        (true, true) => {
+            decide(&format!("{what} is gone: put it back by hand, as its migration made it"))
+        }
+        (true, false) => each(object, |attribute, change| match (object.kind, attribute) {
+            ("rule", "enabled") => Ok(guards::enable(object, "RULE")),
+            ("statistics", "target") => {
+                let target = change.before.clone().unwrap_or(Value::from(-1));
+                Ok(format!("ALTER STATISTICS {} SET STATISTICS {target}", object.name))
+            }
+            (_, attribute) => Err(values(attribute)),
+        }),
     }
 }
 
@@ -103,11 +168,10 @@ fn statement(definition: &str) -> String {
 }
 
 fn schema(object: &Drifted<'_>) -> Remedy {
-    if object.is_absent() {
-        let create = format!("CREATE SCHEMA {};\n{}", object.name, rights::recorded(object));
-        return rights::unrecorded(object, Remedy::sql(create));
+    match object.is_absent() {
+        true => Remedy::sql(format!("CREATE SCHEMA {};\n", object.name)),
+        false => each(object, |attribute, _| Err(values(attribute))),
     }
-    each(object, |attribute, change| rights::of(object, attribute, change))
 }
 
 fn extension(object: &Drifted<'_>) -> Remedy {
@@ -125,10 +189,7 @@ fn extension(object: &Drifted<'_>) -> Remedy {
 /// SQL for each attribute that can be put back; a sentence for each that cannot.
 fn each(object: &Drifted<'_>, one: impl Fn(&str, &Change) -> Result<String, String>) -> Remedy {
     let (mut sql, mut person) = (String::new(), Vec::new());
-    let is_owner = |change: &&&Change| change.attribute.as_deref() == Some("owner");
-    let owner = object.changes.iter().filter(is_owner);
-    // Rights are given by the owner, and change with it.
-    for change in owner.chain(object.changes.iter().filter(|change| !is_owner(change))) {
+    for change in &object.changes {
         match one(change.attribute.as_deref().unwrap_or_default(), change) {
             Ok(statements) => sql.push_str(&format!("{statements};\n")),
             Err(why) => person.push(why),
@@ -138,11 +199,16 @@ fn each(object: &Drifted<'_>, one: impl Fn(&str, &Change) -> Result<String, Stri
     Remedy { person, ..Remedy::sql(sql) }
 }
 
+/// What is in the rows, or says where they are.
+const OF_ROWS: [&str; 7] =
+    ["type", "generated", "collation", "persistence", "partition key", "partition bound", "labels"];
+
 fn values(attribute: &str) -> String {
-    format!(
-        "{attribute}: putting it back would rewrite or lose values: write a migration, or record \
-         what is there with repair --accept-drift"
-    )
+    let how = match OF_ROWS.contains(&attribute) {
+        true => "putting it back would rewrite or lose values: write a migration",
+        false => "put it back by hand, as its migration made it",
+    };
+    format!("{attribute}: {how}, or record what is there with repair --accept-drift")
 }
 
 fn is_true(value: &Option<Value>) -> bool {
@@ -248,8 +314,12 @@ pub(super) fn part_of(object: &str, attributes: &Attributes) -> Vec<String> {
     let text = |attribute: &str| attributes.get(attribute).and_then(Value::as_str);
     match object.split_once(' ') {
         Some(("column", name)) => of_relation(split_last(name).0),
-        Some(("constraint" | "trigger" | "policy", name)) => of_relation(named_on(name).1),
-        Some(("index", _)) => text("table").map(of_relation).unwrap_or_default(),
+        Some(("constraint" | "trigger" | "policy" | "rule", name)) => of_relation(named_on(name).1),
+        Some(("index" | "statistics", _)) => text("table").map(of_relation).unwrap_or_default(),
+        // What a range type brings along.
+        Some(("function", _)) => {
+            text("of type").map(|name| format!("range type {name}")).into_iter().collect()
+        }
         Some(("sequence", _)) => {
             text("owned by").map(|column| format!("column {column}")).into_iter().collect()
         }

@@ -1,14 +1,21 @@
 //! PostgreSQL: SQL files, each in one transaction with its ledger row, or statement by statement.
 
+mod alone;
 mod apply;
 mod blocker;
+mod blocks;
 mod heal;
+mod hints;
 mod probe;
 mod put_back;
+mod session;
 mod shape;
 mod split;
 mod steps;
 
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 pub use steps::Step;
@@ -18,7 +25,8 @@ use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, items, key};
 use crate::shape::Shape;
 use crate::store_error::StoreError;
 use crate::stores::contract::{
-    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe, Repair,
+    Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Job, Limits, Loss,
+    Probe, Repair,
 };
 use crate::stores::description::{Description, Language, Objects, Undo};
 
@@ -41,14 +49,35 @@ pub static STORE: Description = Description {
         ("U", "-- Undoes the V file of the same version.\n"),
     ],
     objects: Objects {
-        long_kinds: &["materialized view", "foreign table"],
+        long_kinds: LONG_KINDS,
         optional: shape::OPTIONAL,
-        is_builtin: |object| object == "schema public",
+        // A setting concerns whoever made it, and may be of a role that has nothing to do with us.
+        is_builtin: |object| object == "schema public" || object.starts_with("setting "),
         part_of: heal::part_of,
         rank: heal::rank,
         heal: heal::heal,
+        comparison: shape::COMPARISON,
     },
 };
+
+const LONG_KINDS: &[&str] = &[
+    "access method",
+    "base type",
+    "composite type",
+    "default privileges",
+    "event trigger",
+    "foreign table",
+    "foreign-data wrapper",
+    "materialized view",
+    "operator class",
+    "operator family",
+    "range type",
+    "text search configuration",
+    "text search dictionary",
+    "text search parser",
+    "text search template",
+    "user mapping",
+];
 
 const SHAPE: &[Key] = &[key(
     "shape",
@@ -72,9 +101,25 @@ pub struct Postgres {
     /// The session on the server.
     pid: i32,
     identity: Option<String>,
+    /// Whether it takes a backslash in a plain literal for the beginning of an escape.
+    has_escapes: bool,
+    /// The server's major version.
+    version: u32,
     settings: Settings,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
+    /// What the session was like after the last statement of a file that has it for itself.
+    state: Mutex<Option<Value>>,
+}
+
+impl Postgres {
+    fn state(&self) -> Option<Value> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_state(&self, state: Option<&Value>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state.cloned();
+    }
 }
 
 /// Which server and which database this is.
@@ -129,14 +174,18 @@ impl Endpoint for Settings {
         Ok(Postgres {
             pid: text(1).and_then(|pid| pid.parse().ok()).unwrap_or_default(),
             identity: text(2).map(str::to_string),
+            has_escapes: text(4) == Some("off"),
+            version: text(5).and_then(|number| number.parse().ok()).unwrap_or(u32::MAX) / 10_000,
             session,
             settings: self.clone(),
             blocker: blocker::Seen::default(),
+            state: Mutex::default(),
         })
     }
 }
 
-/// Whether the condition holds, the session's number, the identity, and whether it had its options.
+/// Whether the condition holds, the session's number, the identity, whether it had its options, how it
+/// reads literals, and the server's version.
 async fn hello(
     session: &Session,
     condition: &str,
@@ -144,7 +193,9 @@ async fn hello(
 ) -> Result<Option<SimpleQueryRow>, tokio_postgres::Error> {
     let sql = format!(
         "SELECT {condition}, pg_catalog.pg_backend_pid(), {identity}, \
-         pg_catalog.current_setting('{BEGAN}', true)"
+         pg_catalog.current_setting('{BEGAN}', true), \
+         pg_catalog.current_setting('standard_conforming_strings'), \
+         pg_catalog.current_setting('server_version_num')"
     );
     let answer = session.client.simple_query(&sql).await?;
     Ok(answer.into_iter().find_map(|message| match message {
@@ -194,12 +245,25 @@ impl Connection for Postgres {
         put_back::put_back(self, repair)
     }
 
+    async fn enter(
+        &self,
+        limits: Limits,
+        steps: (&[&Step], usize),
+        left: Option<&Value>,
+    ) -> Result<Entered, StoreError> {
+        apply::enter(self, limits, steps, left).await
+    }
+
+    async fn leave(&self) -> Result<(), StoreError> {
+        apply::leave(self).await
+    }
+
     async fn probe(&self, step: &Step, before: &Before) -> Result<Probe, StoreError> {
         probe::probe(self, step, before).await
     }
 
     async fn inspect(&self, _recorded: &Shape, _depth: Depth) -> Result<Shape, StoreError> {
-        shape::inspect(self, &self.settings.shape).await
+        shape::inspect(self).await
     }
 
     async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {

@@ -6,30 +6,78 @@ use futures_util::TryStreamExt;
 use tokio_postgres::SimpleQueryRow;
 
 use super::Postgres;
-use super::split::{Index, Target};
+use super::alone::Work;
+use super::split::Target;
 use super::steps::{Manner, Step};
 use crate::postgres::{Names, literal, store_error};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Before, Loss, Probe, Unit};
 
-/// The state of an index.
-pub(super) enum IndexState {
-    Absent,
-    Valid,
-    /// Left behind by a CONCURRENTLY that failed: its qualified, quoted name.
-    Invalid(String),
+/// What stands before `step`, by number: a name may mean something else in the next session.
+pub(super) async fn before(store: &Postgres, step: &Step) -> Result<Before, StoreError> {
+    let question = step.work.as_ref().and_then(standing);
+    let value = match &question {
+        Some(question) => ask_json(store, question).await?,
+        None => serde_json::Value::Null,
+    };
+    Ok(Before { session: store.state(), ..Before::replaces(value) })
 }
 
-pub(super) async fn before(store: &Postgres, step: &Step) -> Result<Before, StoreError> {
-    match &step.manner {
-        Manner::Alone { index: Some(Index::Create { name: Some(name), table }), .. } => {
-            // An index of that name that is there already is for the statement itself to judge:
-            // IF NOT EXISTS says whether the author minds. It is recorded, for the probe.
-            let there = !matches!(index_state(store, name, table).await?, IndexState::Absent);
-            Ok(Before::replaces(serde_json::json!({ "index": there })))
+/// SQL of a JSON value with what has to be known of the server before the work.
+fn standing(work: &Work) -> Option<String> {
+    match work {
+        Work::CreateIndex { table, .. } => {
+            let table = number(table);
+            Some(format!(
+                "pg_catalog.jsonb_build_object('table', {table}, 'indexes', \
+                 (SELECT pg_catalog.jsonb_agg(indexrelid::pg_catalog.int8) FROM pg_catalog.pg_index \
+                 WHERE indrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) {table}))"
+            ))
         }
-        Manner::Alone { .. } | Manner::Transaction => Ok(Before::absent()),
+        Work::DropIndex(names) => {
+            let names: Vec<String> = names.iter().map(|name| number(name)).collect();
+            Some(format!("pg_catalog.jsonb_build_array({})", names.join(", ")))
+        }
+        Work::Reindex => Some(format!(
+            "(SELECT pg_catalog.jsonb_agg(indexrelid::pg_catalog.int8) FROM {LEFTOVERS})"
+        )),
+        Work::Detach { table, partition } => Some(format!(
+            "pg_catalog.jsonb_build_object('table', {}, 'partition', {})",
+            number(table),
+            number(partition)
+        )),
+        Work::Shared { catalog, name, .. } => {
+            Some(format!("pg_catalog.to_jsonb({})", shared(*catalog, name)))
+        }
+        Work::Again | Work::Clears => None,
     }
+}
+
+/// SQL of the number of the relation that the file calls `name`; null where there is none.
+fn number(name: &str) -> String {
+    format!("pg_catalog.to_regclass({})::pg_catalog.oid::pg_catalog.int8", literal(name))
+}
+
+/// SQL that is true if there is something of this name.
+fn shared((catalog, column): (&str, &str), name: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.{catalog} WHERE {column} OPERATOR(pg_catalog.=) {})",
+        plain_name(name)
+    )
+}
+
+/// What REINDEX CONCURRENTLY leaves where it is cut off: an invalid index under a name of its own making.
+const LEFTOVERS: &str = "pg_catalog.pg_index i JOIN pg_catalog.pg_class c \
+    ON c.oid OPERATOR(pg_catalog.=) i.indexrelid \
+    WHERE NOT i.indisvalid AND c.relname OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$'";
+
+/// A relation by its number, as SQL may name it.
+const NAMED: &str = "(SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+    WHERE c.oid OPERATOR(pg_catalog.=) ";
+
+fn named(number: &str) -> String {
+    format!("{NAMED}{number}::pg_catalog.oid)")
 }
 
 pub(super) async fn probe(
@@ -37,83 +85,178 @@ pub(super) async fn probe(
     step: &Step,
     before: &Before,
 ) -> Result<Probe, StoreError> {
-    match &step.manner {
-        Manner::Alone { index: Some(Index::Create { name: Some(name), table }), .. } => {
-            let there_before = before.value["index"].as_bool().unwrap_or(false);
-            match index_state(store, name, table).await? {
-                IndexState::Absent => Ok(Probe::NotDone),
-                IndexState::Valid if there_before => Ok(Probe::NotDone),
-                IndexState::Valid => Ok(Probe::Done),
-                IndexState::Invalid(_) if there_before => Ok(Probe::Unknown(format!(
-                    "the index {name} is invalid, and was there before this migration"
-                ))),
-                IndexState::Invalid(name) => Ok(Probe::Rebuild(Box::new(drop_index(&name)))),
+    let Some(work) = &step.work else {
+        return Ok(match step.manner {
+            Manner::Transaction | Manner::Statement { sets_up: true } => Probe::NotDone,
+            Manner::Statement { sets_up: false } | Manner::Alone => Probe::Unknown(
+                "PostgreSQL keeps no trace of whether this statement was run".to_string(),
+            ),
+        });
+    };
+    let known = &before.value;
+    match work {
+        Work::CreateIndex { name, .. } => match made(store, name.as_deref(), known)
+            .await?
+            .as_slice()
+        {
+            [] => Ok(Probe::NotDone),
+            [(_, true)] => Ok(Probe::Done),
+            [(name, false)] => Ok(clear("DROP INDEX CONCURRENTLY IF EXISTS", name, "")),
+            more => {
+                let names: Vec<&str> = more.iter().map(|(name, _)| name.as_str()).collect();
+                let names = names.join(", ");
+                Ok(Probe::Unknown(format!("new on the table, and one of them its own: {names}")))
             }
-        }
-        Manner::Alone { index: Some(Index::Drop(names)), .. } => {
-            for name in names {
-                if exists(store, name).await? {
-                    return Ok(Probe::NotDone);
-                }
-            }
-            Ok(Probe::Done)
-        }
-        Manner::Alone { .. } => probe_other(store, step).await,
-        Manner::Transaction => Ok(Probe::NotDone),
-    }
-}
-
-/// VACUUM, REINDEX and ALTER SYSTEM do no harm twice; databases can be looked up.
-async fn probe_other(store: &Postgres, step: &Step) -> Result<Probe, StoreError> {
-    let words: Vec<String> = step.sql().split_whitespace().map(str::to_lowercase).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["vacuum" | "reindex", ..] | ["alter", "system", ..] => Ok(Probe::NotDone),
-        ["create", "database", name, ..] => {
-            let name = name.trim_matches(['"', ';']);
+        },
+        Work::DropIndex(_) => {
             let there = format!(
-                "EXISTS (SELECT FROM pg_catalog.pg_database \
-                 WHERE datname OPERATOR(pg_catalog.=) {}::pg_catalog.name)",
-                literal(name)
+                "EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid::pg_catalog.int8 \
+                 OPERATOR(pg_catalog.=) ANY ({}))",
+                numbers(known)
             );
-            Ok(if is_true(store, &there).await? { Probe::Done } else { Probe::NotDone })
+            Ok(if is_true(store, &there).await? { Probe::NotDone } else { Probe::Done })
         }
-        _ => {
-            Ok(Probe::Unknown("PostgreSQL keeps no trace of whether this statement was run".into()))
+        Work::Reindex => {
+            let sql = format!(
+                "{} FROM {LEFTOVERS} AND i.indexrelid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL ({}) \
+                 LIMIT 1",
+                named("i.indexrelid"),
+                numbers(known)
+            );
+            let row = ask(store, &format!("SELECT {sql}")).await?;
+            match row.as_ref().and_then(|row| row.get(0)) {
+                Some(name) => Ok(clear("DROP INDEX CONCURRENTLY IF EXISTS", name, "")),
+                None => Ok(Probe::NotDone),
+            }
         }
+        Work::Detach { .. } => detached(store, known).await,
+        Work::Shared { makes, catalog, name } => {
+            let there = is_true(store, &shared(*catalog, name)).await?;
+            let was_there = known.as_bool() == Some(true);
+            Ok(if there == *makes && there != was_there { Probe::Done } else { Probe::NotDone })
+        }
+        Work::Again | Work::Clears => Ok(Probe::NotDone),
     }
 }
 
-fn drop_index(name: &str) -> Unit {
-    Unit {
-        label: format!("drop the invalid index {name}"),
+/// The indexes that were not on the table before, by name, and whether they are valid; of this name,
+/// where the statement gives one.
+async fn made(
+    store: &Postgres,
+    name: Option<&str>,
+    known: &serde_json::Value,
+) -> Result<Vec<(String, bool)>, StoreError> {
+    let its_own = name.map(|name| {
+        format!(
+            " AND (SELECT relname FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) indexrelid) \
+             OPERATOR(pg_catalog.=) {}",
+            plain_name(name)
+        )
+    });
+    let sql = format!(
+        "SELECT {}, indisvalid FROM pg_catalog.pg_index \
+         WHERE indrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) {} \
+         AND indexrelid::pg_catalog.int8 OPERATOR(pg_catalog.<>) ALL ({}){}",
+        named("indexrelid"),
+        known["table"].as_i64().unwrap_or_default(),
+        numbers(&known["indexes"]),
+        its_own.unwrap_or_default()
+    );
+    let rows = store.session.ask(Names::Users, &sql).await.map_err(|error| store_error(&error))?;
+    let read =
+        |row: SimpleQueryRow| (row.get(0).unwrap_or_default().to_string(), row.get(1) == Some("t"));
+    rows.map_ok(read).try_collect().await.map_err(|error| store_error(&error))
+}
+
+/// A detach that was cut off between its two transactions is to be finished.
+async fn detached(store: &Postgres, known: &serde_json::Value) -> Result<Probe, StoreError> {
+    let (table, partition) = (known["table"].as_i64(), known["partition"].as_i64());
+    let (table, partition) = (table.unwrap_or_default(), partition.unwrap_or_default());
+    let sql = format!(
+        "SELECT inhdetachpending, {}, {} FROM pg_catalog.pg_inherits \
+         WHERE inhrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) {partition} \
+         AND inhparent::pg_catalog.int8 OPERATOR(pg_catalog.=) {table}",
+        named("inhparent"),
+        named("inhrelid")
+    );
+    Ok(match ask(store, &sql).await? {
+        None => Probe::Done,
+        Some(row) => match (row.get(0), row.get(1), row.get(2)) {
+            (Some("t"), Some(table), Some(partition)) => {
+                clear("ALTER TABLE", table, &format!(" DETACH PARTITION {partition} FINALIZE"))
+            }
+            _ => Probe::NotDone,
+        },
+    })
+}
+
+/// SQL of an array of the numbers in `known`.
+fn numbers(known: &serde_json::Value) -> String {
+    let numbers: Vec<String> = known
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|number| number.as_i64().map(|number| number.to_string()))
+        .collect();
+    format!("'{{{}}}'::pg_catalog.int8[]", numbers.join(","))
+}
+
+fn clear(verb: &str, name: &str, rest: &str) -> Probe {
+    let sql = format!("{verb} {name}{rest}");
+    Probe::Rebuild(Box::new(Unit {
+        label: format!("clear away what was left: {sql}"),
         span: 0..0,
         atomic: false,
         exclusive: true,
-        step: Arc::new(Step::drop_index(name)),
-    }
+        step: Arc::new(Step::clears(&sql)),
+    }))
 }
 
-pub(super) async fn index_state(
+/// Looks whether what IF NOT EXISTS passed over is of any use: it takes whatever has that name, an index
+/// that an earlier attempt left invalid, and another table's.
+pub(super) async fn check(
     store: &Postgres,
-    name: &str,
-    table: &str,
-) -> Result<IndexState, StoreError> {
-    // The index lies in its table's schema; both names are parsed by the server itself.
+    step: &Step,
+    before: &Before,
+) -> Result<(), StoreError> {
+    let Some(Work::CreateIndex { name: Some(name), tolerant: true, table }) = &step.work else {
+        return Ok(());
+    };
+    let number = before.value["table"].as_i64().unwrap_or_default();
     let sql = format!(
-        "SELECT i.indisvalid, pg_catalog.format('%I.%I', n.nspname, c.relname) \
-         FROM pg_catalog.pg_index i \
-         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         WHERE i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({}) \
-         AND c.relname OPERATOR(pg_catalog.=) {}",
-        literal(table),
+        "SELECT {}, i.indisvalid, i.indrelid::pg_catalog.int8 OPERATOR(pg_catalog.=) {number} \
+         FROM pg_catalog.pg_class t LEFT JOIN pg_catalog.pg_index i \
+         ON i.indexrelid OPERATOR(pg_catalog.=) t.oid \
+         WHERE t.relname OPERATOR(pg_catalog.=) {} AND t.relnamespace OPERATOR(pg_catalog.=) \
+         (SELECT relnamespace FROM pg_catalog.pg_class \
+         WHERE oid::pg_catalog.int8 OPERATOR(pg_catalog.=) {number})",
+        named("t.oid"),
         plain_name(name)
     );
-    let Some(row) = ask(store, &sql).await? else { return Ok(IndexState::Absent) };
-    match (row.get(0), row.get(1)) {
-        (Some("t"), _) => Ok(IndexState::Valid),
-        (_, name) => Ok(IndexState::Invalid(name.unwrap_or_default().to_string())),
+    let Some(row) = ask(store, &sql).await? else { return Ok(()) };
+    let found = row.get(0).unwrap_or(name);
+    let (message, hint) = match (row.get(1), row.get(2)) {
+        (Some("t"), Some("t")) => return Ok(()),
+        (_, Some("t")) => (
+            format!("the index {found} is there and not valid"),
+            format!("DROP INDEX CONCURRENTLY {found}, then run `up` again"),
+        ),
+        _ => (
+            format!("{table} has no index {name}: the name {found} is taken by something else"),
+            "give the index another name, or drop what has this one, then run `up` again"
+                .to_string(),
+        ),
+    };
+    let why = "IF NOT EXISTS takes whatever has that name, and makes nothing";
+    Err(StoreError::refused(message).detail(why).hint(hint))
+}
+
+async fn ask_json(store: &Postgres, value: &str) -> Result<serde_json::Value, StoreError> {
+    let row = ask(store, &format!("SELECT {value}::pg_catalog.text")).await?;
+    match row.as_ref().and_then(|row| row.get(0)) {
+        None => Ok(serde_json::Value::Null),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| StoreError::refused(format!("the answer is no JSON: {error}"))),
     }
 }
 
@@ -123,9 +266,10 @@ async fn ask(store: &Postgres, sql: &str) -> Result<Option<SimpleQueryRow>, Stor
     answer.map_err(|error| store_error(&error))
 }
 
-/// SQL for the first part of a name as it is written in the file, as the catalogs have it.
+/// SQL for the first part of a name as it is written in the file, as the catalogs have it: the cast cuts
+/// it, at a character's end, to the 63 bytes that the server keeps.
 fn plain_name(name: &str) -> String {
-    format!("(pg_catalog.parse_ident({}))[1]", literal(name))
+    format!("(pg_catalog.parse_ident({}))[1]::pg_catalog.name", literal(name))
 }
 
 async fn is_true(store: &Postgres, condition: &str) -> Result<bool, StoreError> {
@@ -247,7 +391,7 @@ async fn tables(store: &Postgres, schema: &str) -> Result<Vec<String>, StoreErro
     let sql = format!(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = {} AND c.relkind IN ('r', 'p')",
+         WHERE n.nspname OPERATOR(pg_catalog.=) {} AND c.relkind IN ('r', 'p')",
         plain_name(schema)
     );
     let failed = |error: tokio_postgres::Error| store_error(&error);

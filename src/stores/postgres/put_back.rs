@@ -98,14 +98,20 @@ impl Work<'_> {
             for at in self.open(|piece| piece.sql.removes == removes && piece.sql.alone) {
                 self.together(&[at]).await?;
             }
-            let slow =
-                |piece: &Piece<'_>| piece.sql.removes == removes && piece.sql.successor.is_some();
-            for at in self.open(slow) {
-                self.build(at).await?;
+            // A foreign key would be bound to whatever key there is before those it had are back.
+            for refers in [false, true] {
+                let slow = |piece: &Piece<'_>| {
+                    let successor = piece.sql.successor.as_ref();
+                    piece.sql.removes == removes
+                        && successor.is_some_and(|one| one.refers == refers)
+                };
+                for at in self.open(slow) {
+                    self.build(at).await?;
+                }
+                let is_built = |at: &usize| self.progress[*at].is_built;
+                let built: Vec<usize> = self.open(slow).into_iter().filter(is_built).collect();
+                self.together(&built).await?;
             }
-            let built: Vec<usize> =
-                self.open(slow).into_iter().filter(|at| self.progress[*at].is_built).collect();
-            self.together(&built).await?;
             let open = self.open(|piece| piece.sql.removes == removes);
             let done = self.progress.iter().filter(|one| one.is_done).count();
             if open.is_empty() {
@@ -315,7 +321,12 @@ impl Work<'_> {
         };
         // By itself: what cannot be parsed fails before anything of its message is run.
         self.run(SAVE).await?;
-        let ended = self.run(&format!("{}\n;\n{KEEP}", self.sealed(at, &way.sql, &carried))).await;
+        let ended = self
+            .run(&format!(
+                "{}\n;\n{KEEP}",
+                self.sealed(at, &way.sql, &format!("{carried}\n;\n{}", way.then))
+            ))
+            .await;
         if ended.as_ref().is_err_and(|error| error.kind != StoreErrorKind::Unreachable) {
             self.run(TAKE_BACK).await?;
         }
@@ -325,7 +336,7 @@ impl Work<'_> {
     /// A message that puts an object back and writes its event.
     fn sealed(&self, at: usize, sql: &str, carried: &str) -> String {
         let seal = &self.repair.pieces[at].seal;
-        let (open, close) = (&seal.open, &seal.close);
+        let (open, close) = (&seal.open, seal.close.join(";\n"));
         format!(
             "{open};\n{};\nSET LOCAL lock_timeout = {};\nSET LOCAL statement_timeout = 0;\n{sql}\n;\n\
              {carried}\n;\nSET CONSTRAINTS ALL IMMEDIATE;\n{close}",
@@ -338,9 +349,13 @@ impl Work<'_> {
     /// is done behind a savepoint.
     async fn look(&self) -> Result<Shape, StoreError> {
         self.run(SAVE).await?;
-        let picture = shape::inspect(self.store, &ALL).await;
+        let picture = shape::inspect_once(self.store, &ALL).await;
         self.run(TAKE_BACK).await?;
-        let picture = picture?;
+        // What others drop stays in the snapshot: only another transaction reads past it.
+        let picture = picture.map_err(|error| match shape::is_of_churn(&error) {
+            true => error.code(SERIALIZATION_FAILURE),
+            false => error,
+        })?;
         let picture = match self.store.settings.shape.contains(&Recorded::Grants) {
             true => picture,
             false => rights::beside_owner(picture),
@@ -422,7 +437,7 @@ impl Work<'_> {
         self.run(&format!("SET lock_timeout = {}", limit.as_millis())).await?;
         self.run("SET statement_timeout = 0").await?;
         let ended = self.run(statement).await;
-        apply::reset(self.store).await;
+        apply::leave(self.store).await?;
         ended
     }
 
@@ -453,11 +468,12 @@ impl Work<'_> {
 }
 
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+const SERIALIZATION_FAILURE: &str = "40001";
 
 /// Whether trying again later may help: a lock not had in time, a deadlock, a catalog that others
 /// change while it is read.
 fn may_pass(error: &StoreError) -> bool {
-    matches!(error.code.as_deref(), Some(LOCK_NOT_AVAILABLE | "40P01" | "40001" | "XX000"))
+    matches!(error.code.as_deref(), Some(LOCK_NOT_AVAILABLE | SERIALIZATION_FAILURE | "40P01"))
 }
 
 /// Why a repair that ran was taken back.

@@ -7,8 +7,9 @@ use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::{AstNode, CallExpr, Delete, Stmt};
 use squawk_syntax::{SourceFile, SyntaxNode};
 
-use crate::text::copy_data::mask_copy_data;
 use crate::text::directive::{self, Directive};
+use crate::text::encoding;
+use crate::text::psql::{Masked, mask};
 use crate::text::{ScriptError, Span};
 
 /// One statement of a file.
@@ -28,6 +29,13 @@ pub struct Statement {
     pub directives: Vec<Directive>,
 }
 
+impl Statement {
+    /// Whether it is sent as it stands, not passed over.
+    pub fn is_sent(&self) -> bool {
+        !matches!(self.class, Class::Control(_) | Class::Encoding)
+    }
+}
+
 /// Something that a statement gives another name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rename {
@@ -45,13 +53,32 @@ pub enum Class {
     /// In a transaction.
     Plain,
     /// It begins or ends a transaction.
-    Control,
+    Control(Control),
+    /// It says to psql in what encoding the file is, which is known already when the text is read.
+    Encoding,
     /// Alone, outside any transaction; building or dropping an index CONCURRENTLY waits for
     /// others by nature, so that it gets no lock timeout.
     Alone {
         /// CONCURRENTLY.
         concurrently: bool,
     },
+}
+
+/// A statement that begins or ends a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// `BEGIN`, with no more said.
+    Begin,
+    /// `COMMIT`, with no more said.
+    Commit,
+    /// A `BEGIN` that says how the transaction is to be run.
+    Modes,
+    /// `COMMIT AND CHAIN`.
+    Chain,
+    /// `ROLLBACK`, but not to a savepoint.
+    Rollback,
+    /// `PREPARE TRANSACTION`.
+    Prepare,
 }
 
 /// Something that a statement drops or empties.
@@ -114,12 +141,22 @@ fn same(a: &str, b: &str) -> bool {
     plain(a) == plain(b)
 }
 
+/// A text cut into its statements.
+#[derive(Debug)]
+pub struct Split {
+    /// The statements, in order.
+    pub statements: Vec<Statement>,
+    /// Lines that are for psql alone.
+    pub passed: Vec<Span>,
+    /// The first literal that is another text to a session with `standard_conforming_strings` off.
+    pub backslash: Option<Span>,
+}
+
 /// Splits `text` into statements.
 ///
-/// Errors: an unterminated quote, comment or dollar quote; a psql meta-command; nesting past 500
-/// levels; COPY data without its closing `\.`; a directive that is misspelt or misplaced.
-pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
-    let (masked, copies) = mask_copy_data(text)?;
+/// Errors: what [`mask`] refuses; a directive that is misspelt or misplaced.
+pub fn split(text: &str) -> Result<Split, ScriptError> {
+    let Masked { text: masked, copies, passed, backslash } = mask(text)?;
     let parsed = SourceFile::parse(&masked);
     let mut statements: Vec<Statement> = parsed
         .tree()
@@ -163,7 +200,7 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
             }
         }
     }
-    Ok(statements)
+    Ok(Split { statements, passed, backslash })
 }
 
 /// What `text` does, apart from how it is written: its tokens and COPY data without space and
@@ -171,7 +208,7 @@ pub fn split(text: &str) -> Result<Vec<Statement>, ScriptError> {
 ///
 /// The characters of operators keep their neighbours: `>=` is one operator, `> =` is two.
 pub fn content(text: &str) -> Option<String> {
-    let (masked, copies) = mask_copy_data(text).ok()?;
+    let Masked { text: masked, copies, .. } = mask(text).ok()?;
     let mut content = String::with_capacity(text.len());
     let (mut at, mut glues) = (0, false);
     for token in tokenize(&masked) {
@@ -207,22 +244,28 @@ fn words(stmt: &Stmt) -> Vec<String> {
     tokens(stmt.syntax()).take(64).collect()
 }
 
-fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {
+pub(super) fn tokens(node: &SyntaxNode) -> impl Iterator<Item = String> {
     node.descendants_with_tokens()
         .filter_map(|element| element.into_token())
         .filter(|token| !token.kind().is_trivia())
         .map(|token| token.text().to_string())
 }
 
-fn says(words: &[String], word: &str) -> bool {
+pub(super) fn says(words: &[String], word: &str) -> bool {
     words.iter().any(|candidate| candidate.eq_ignore_ascii_case(word))
 }
 
 fn classify(stmt: &Stmt, words: &[String]) -> Class {
     let concurrently = says(words, "concurrently");
     match stmt {
-        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::PrepareTransaction(_) => Class::Control,
-        Stmt::Rollback(_) if !says(words, "to") => Class::Control,
+        Stmt::Commit(_) | Stmt::Rollback(_) if says(words, "prepared") => {
+            Class::Alone { concurrently: false }
+        }
+        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::PrepareTransaction(_) => {
+            Class::Control(control(stmt, words))
+        }
+        Stmt::Rollback(_) if !says(words, "to") => Class::Control(Control::Rollback),
+        Stmt::Set(_) if sets_encoding(words) => Class::Encoding,
         Stmt::CreateIndex(_) | Stmt::DropIndex(_) | Stmt::Reindex(_) | Stmt::AlterTable(_)
             if concurrently =>
         {
@@ -239,6 +282,24 @@ fn classify(stmt: &Stmt, words: &[String]) -> Class {
         | Stmt::AlterSystem(_) => Class::Alone { concurrently: false },
         _ => Class::Plain,
     }
+}
+
+fn control(stmt: &Stmt, words: &[String]) -> Control {
+    let plain =
+        ["begin", "start", "commit", "end", "work", "transaction", "and", "no", "chain", ";"];
+    let is_plain = |word: &String| plain.iter().any(|known| word.eq_ignore_ascii_case(known));
+    match stmt {
+        Stmt::PrepareTransaction(_) => Control::Prepare,
+        Stmt::Commit(_) if says(words, "chain") && !says(words, "no") => Control::Chain,
+        Stmt::Commit(_) => Control::Commit,
+        _ if words.iter().all(is_plain) => Control::Begin,
+        _ => Control::Modes,
+    }
+}
+
+fn sets_encoding(words: &[String]) -> bool {
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != ";").collect();
+    encoding::of_statement(&words).is_some()
 }
 
 fn losses(stmt: &Stmt, words: &[String]) -> Vec<Target> {
@@ -412,7 +473,7 @@ fn renamed(words: &[String]) -> Option<Rename> {
 }
 
 /// The comma-separated, possibly qualified names after the leading keywords.
-fn names(words: &[String], leading: &[&str]) -> Vec<String> {
+pub(super) fn names(words: &[String], leading: &[&str]) -> Vec<String> {
     let is_leading = |word: &String| leading.iter().any(|skip| word.eq_ignore_ascii_case(skip));
     let mut names = Vec::new();
     let mut current = String::new();
@@ -458,43 +519,13 @@ fn dropped_columns(words: &[String]) -> Vec<Target> {
     found
 }
 
-/// What `CREATE INDEX CONCURRENTLY` or `DROP INDEX CONCURRENTLY` is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Index {
-    /// Builds the index `name` on `table`; the name is unknown where the server is to choose it.
-    Create {
-        /// The name, unqualified as the syntax demands.
-        name: Option<String>,
-        /// The table, as written.
-        table: String,
-    },
-    /// Drops these indexes.
-    Drop(Vec<String>),
-}
-
-/// Reads which index a statement run CONCURRENTLY is about.
-pub fn index_of(statement: &str) -> Option<Index> {
-    let parsed = SourceFile::parse(statement);
-    let stmt = parsed.tree().stmts().next()?;
-    let words = words(&stmt);
-    match stmt {
-        Stmt::DropIndex(_) => {
-            Some(Index::Drop(names(&words, &["drop", "index", "concurrently", "if", "exists"])))
-        }
-        Stmt::CreateIndex(_) => {
-            let on = words.iter().position(|word| word.eq_ignore_ascii_case("on"))?;
-            let leading = ["create", "unique", "index", "concurrently", "if", "not", "exists"];
-            let name = names(&words[..on], &leading).into_iter().next();
-            let table = names(&words[on..], &["on", "only"]).into_iter().next()?;
-            Some(Index::Create { name, table })
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn split(sql: &str) -> Result<Vec<Statement>, ScriptError> {
+        super::split(sql).map(|split| split.statements)
+    }
 
     fn texts(sql: &str) -> Vec<&str> {
         split(sql).expect(sql).into_iter().map(|statement| &sql[statement.span]).collect()
@@ -544,7 +575,7 @@ mod tests {
         let data = statements[0].copy_data.clone().expect("data");
         assert_eq!(&sql[data], "1\tit's; $$\n2\t\\N\n");
         assert!(split("copy t from stdin;\n1\n").is_err());
-        assert_eq!(split("copy t to stdout; copy t from '/f'").expect("splits").len(), 2);
+        assert_eq!(split("copy t to '/g'; copy t from '/f'").expect("splits").len(), 2);
     }
 
     #[test]
@@ -567,12 +598,25 @@ mod tests {
     #[test]
     fn classes() {
         for (sql, class) in [
-            ("begin", Class::Control),
-            ("start transaction", Class::Control),
-            ("commit", Class::Control),
-            ("end", Class::Control),
-            ("rollback", Class::Control),
-            ("abort", Class::Control),
+            ("begin", Class::Control(Control::Begin)),
+            ("BEGIN /* a */ WORK;", Class::Control(Control::Begin)),
+            ("start transaction", Class::Control(Control::Begin)),
+            ("begin isolation level serializable", Class::Control(Control::Modes)),
+            ("start transaction read only;", Class::Control(Control::Modes)),
+            ("commit", Class::Control(Control::Commit)),
+            ("commit transaction and no chain", Class::Control(Control::Commit)),
+            ("commit and chain;", Class::Control(Control::Chain)),
+            ("end", Class::Control(Control::Commit)),
+            ("End work", Class::Control(Control::Commit)),
+            ("rollback", Class::Control(Control::Rollback)),
+            ("rollback and chain", Class::Control(Control::Rollback)),
+            ("abort", Class::Control(Control::Rollback)),
+            ("prepare transaction 'a'", Class::Control(Control::Prepare)),
+            ("commit prepared 'a'", Class::Alone { concurrently: false }),
+            ("rollback prepared 'a'", Class::Alone { concurrently: false }),
+            ("set client_encoding = 'LATIN1'", Class::Encoding),
+            ("SET LOCAL client_encoding TO LATIN1;", Class::Encoding),
+            ("set names 'LATIN1'", Class::Encoding),
             ("rollback to savepoint a", Class::Plain),
             ("savepoint a", Class::Plain),
             ("create index concurrently i on t (a)", Class::Alone { concurrently: true }),
@@ -653,21 +697,5 @@ mod tests {
         assert_eq!(of("do $$ begin end $$"), [Target::Unseen("DO block")]);
         assert_eq!(of("select f(1)"), [Target::Unseen("function call")]);
         assert_eq!(of("create table t (a int)"), []);
-    }
-
-    #[test]
-    fn index_names() {
-        assert_eq!(
-            index_of("create unique index concurrently if not exists i on only a.t (x)"),
-            Some(Index::Create { name: Some("i".into()), table: "a.t".into() })
-        );
-        assert_eq!(
-            index_of("create index concurrently on t (x)"),
-            Some(Index::Create { name: None, table: "t".into() })
-        );
-        assert_eq!(
-            index_of("drop index concurrently if exists a.i"),
-            Some(Index::Drop(vec!["a.i".into()]))
-        );
     }
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::split::{Class, Index, Statement, Target, index_of, split};
+use super::alone::{Work, work};
+use super::blocks::{Block, PASSED_OVER, blocks, mistake};
+use super::session;
+use super::split::{Class, Split, Statement, Target, split};
 use crate::stores::contract::{Operation, Unit};
+use crate::text::directive::Directive;
 use crate::text::{Rendered, ScriptError, Span};
 
 /// A piece of SQL that is sent as one.
@@ -19,17 +23,30 @@ pub struct Step {
     pub(super) statements: Vec<Statement>,
     /// How it is run.
     pub(super) manner: Manner,
+    /// What is known of its work, where it may have to be asked what became of it.
+    pub(super) work: Option<Work>,
     /// Whether it is of our own making, and so for the fixed environment.
     pub(super) is_ours: bool,
+    /// Whether it is a whole file that is applied in one transaction.
+    pub(super) is_file: bool,
+    /// The places from BEGIN to COMMIT that are passed over in it.
+    pub(super) blocks: Vec<Span>,
+    /// The first literal that is another text to a session with `standard_conforming_strings` off.
+    pub(super) backslash: Option<Span>,
 }
 
 /// How a step is run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Manner {
-    /// Inside the seal's transaction.
+    /// The whole file, inside the seal's transaction.
     Transaction,
-    /// Alone, outside any transaction.
-    Alone { concurrently: bool, index: Option<Index> },
+    /// In the file's own session, inside a seal's transaction if the server takes it in one.
+    Statement {
+        /// Whether it is to be sent again where the session was lost.
+        sets_up: bool,
+    },
+    /// In the file's own session, and known not to run in a transaction.
+    Alone,
 }
 
 impl Step {
@@ -43,32 +60,54 @@ impl Step {
         self.statements.iter().any(|statement| statement.copy_data.is_some())
     }
 
+    /// Whether what it leaves in its session is for the steps after it.
+    pub(super) fn keeps_session(&self) -> bool {
+        self.manner != Manner::Transaction && !self.is_ours
+    }
+
+    /// Whether it is one statement of a file's session.
+    pub(super) fn is_guarded(&self) -> bool {
+        matches!((&self.manner, self.statements.as_slice()), (Manner::Statement { .. }, [_]))
+            && !self.is_ours
+    }
+
+    /// Whether it is to be sent again where its session was lost.
+    pub(super) fn sets_up(&self) -> bool {
+        self.manner == Manner::Statement { sets_up: true }
+    }
+
+    /// Whether a COMMIT of its file stands before the place `at`, or may, and is passed over.
+    pub(super) fn commits_before(&self, at: Option<&Span>) -> bool {
+        let ends = |block: &Span| self.text.span(block.clone()).end;
+        self.blocks.iter().any(|block| at.is_none_or(|at| ends(block) <= at.start))
+    }
+
     /// What it drops or empties.
     pub(super) fn losses(&self) -> impl Iterator<Item = &Target> {
         self.statements.iter().flat_map(|statement| &statement.losses)
     }
 
-    /// A step that drops the invalid index `name` (qualified and quoted).
-    pub(super) fn drop_index(name: &str) -> Step {
-        let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
-        let span = 0..sql.len();
-        let index = Some(Index::Drop(vec![name.to_string()]));
+    /// A step that clears away what another left half made: `sql`, with names that mean the same in
+    /// every session. It is for the session of the file that left it.
+    pub(super) fn clears(sql: &str) -> Step {
         Step {
-            text: Rendered::verbatim(&sql),
-            span,
+            text: Rendered::verbatim(sql),
+            span: 0..sql.len(),
             statements: Vec::new(),
-            manner: Manner::Alone { concurrently: true, index },
-            is_ours: true,
+            manner: Manner::Alone,
+            work: Some(Work::Clears),
+            is_ours: false,
+            is_file: false,
+            blocks: Vec::new(),
+            backslash: None,
         }
     }
 }
 
 impl Operation for Step {
     fn label(&self) -> String {
-        if self.manner != Manner::Transaction {
-            return headline(self.sql());
-        }
         match self.statements.as_slice() {
+            [] => headline(self.sql()),
             [one] => headline(&self.text.text[one.span.clone()]),
             more => format!("{} statements", more.len()),
         }
@@ -88,13 +127,23 @@ impl Operation for Step {
             .collect()
     }
 
+    fn remarks(&self) -> Vec<(Span, &'static str)> {
+        let first = self.blocks.first().map(|block| (self.text.span(block.clone()), PASSED_OVER));
+        first.into_iter().collect()
+    }
+
     fn inverse(&self, _before: &Value) -> Result<Vec<Value>, String> {
         Err("SQL is undone by a U file".to_string())
     }
 
-    /// A file may do anything to its database.
-    fn touches(&self, _object: &str) -> bool {
-        true
+    /// A file may do anything to its database. A role's settings are the whole server's: those that it
+    /// does not name are others'.
+    fn touches(&self, object: &str) -> bool {
+        let of_server =
+            object.strip_prefix("setting ").and_then(|rest| rest.split_once(" of role "));
+        let names =
+            |word: &str| self.sql().to_lowercase().contains(&word.trim_matches('"').to_lowercase());
+        of_server.is_none_or(|(setting, role)| names(setting) || names(role))
     }
 
     fn makes(&self, _object: &str) -> bool {
@@ -118,82 +167,146 @@ impl Operation for Step {
     }
 }
 
-/// Reads a file as its units: one for a file in a transaction, one per statement without (`apart`).
+/// Reads a file as its units: one for a file in a transaction; without (`apart`) one per statement, and
+/// one per block of BEGIN … COMMIT.
 pub fn parse(rendered: &Rendered, apart: bool) -> Result<Vec<Unit>, ScriptError> {
-    let in_file =
-        |mistake: ScriptError| ScriptError { span: rendered.span(mistake.span), ..mistake };
-    let mut statements = split(&rendered.text).map_err(in_file)?;
-    for statement in &statements {
-        for directive in &statement.directives {
-            directive.key.demand_built(directive.span.clone()).map_err(in_file)?;
-        }
-        refuse(statement, &rendered.text, apart).map_err(in_file)?;
-    }
+    let in_file = |mistake: ScriptError| {
+        mistake.map(&|mistake: &mut ScriptError| {
+            mistake.span = rendered.span(mistake.span.clone());
+        })
+    };
+    let Split { statements, passed, backslash } = split(&rendered.text).map_err(in_file)?;
+    let (blocks, mut mistakes) = blocks(&statements, &rendered.text, apart);
+    mistakes.extend(statements.iter().filter_map(|one| refused(one, &rendered.text, apart)));
     if apart {
-        return Ok(statements.into_iter().map(|statement| alone(rendered, statement)).collect());
+        mistakes.extend(outside(&statements, &rendered.text, &blocks));
     }
+    if let Some(mistake) = ScriptError::all(mistakes) {
+        return Err(in_file(mistake));
+    }
+    let words = statements.iter().filter(|one| !one.is_sent()).map(|one| one.span.clone());
+    let passed: Vec<Span> = words.chain(passed).collect();
+    let step = Step {
+        text: rendered.blanked(passed.iter()),
+        span: 0..rendered.text.len(),
+        statements: Vec::new(),
+        manner: Manner::Transaction,
+        work: None,
+        is_ours: false,
+        is_file: !apart,
+        blocks: Vec::new(),
+        backslash,
+    };
+    Ok(match apart {
+        true => one_by_one(&step, statements, &blocks),
+        false => vec![whole(step, statements, &blocks)],
+    })
+}
+
+/// What one statement may not be.
+fn refused(statement: &Statement, text: &str, apart: bool) -> Option<ScriptError> {
+    let reserved = |directive: &Directive| directive.key.demand_built(directive.span.clone()).err();
+    let reserved = statement.directives.iter().find_map(reserved);
+    reserved.or_else(|| match statement.class {
+        Class::Alone { .. } if !apart => Some(
+            mistake(statement, text, "this statement cannot run in a transaction")
+                .hint("put `-- transaction: off` on the first line of the file"),
+        ),
+        Class::Alone { .. } | Class::Plain | Class::Control(_) | Class::Encoding => None,
+    })
+}
+
+/// The mistakes of a file in which each statement is run by itself: what works in a block only, and is
+/// in none.
+fn outside(statements: &[Statement], text: &str, blocks: &[Block]) -> Vec<ScriptError> {
+    let is_inside = |at: &usize| blocks.iter().any(|block| block.begin < *at && *at < block.commit);
+    let needs_block = |one: &&Statement| {
+        one.is_sent() && session::role(&text[one.span.clone()]) == session::Role::NeedsBlock
+    };
+    let told = |one: &Statement| {
+        mistake(one, text, "this works inside a transaction block only").hint(
+            "put it between BEGIN and COMMIT with what it is for; or leave LOCAL out: a SET lasts \
+             until the end of the file",
+        )
+    };
+    let alone = statements.iter().enumerate().filter(|(at, _)| !is_inside(at)).map(|(_, one)| one);
+    alone.filter(needs_block).map(told).collect()
+}
+
+/// The whole file as one unit.
+fn whole(step: Step, statements: Vec<Statement>, blocks: &[Block]) -> Unit {
+    let place =
+        |block: &Block| statements[block.begin].span.start..statements[block.commit].span.end;
+    let blocks = blocks.iter().map(place).collect();
     // A run holds thousands of them.
+    let mut statements: Vec<Statement> =
+        statements.into_iter().filter(Statement::is_sent).collect();
     statements.shrink_to_fit();
-    let span = 0..rendered.text.len();
-    let manner = Manner::Transaction;
-    let step = Step { text: rendered.clone(), span, statements, manner, is_ours: false };
-    Ok(vec![Unit {
+    let step = Step { statements, blocks, ..step };
+    Unit {
         label: step.label(),
-        span: rendered.whole(),
+        span: step.text.whole(),
         atomic: true,
         exclusive: step.streams(),
         step: Arc::new(step),
-    }])
-}
-
-fn refuse(statement: &Statement, text: &str, without: bool) -> Result<(), ScriptError> {
-    let first = text[statement.span.clone()].split_whitespace().next().unwrap_or_default().len();
-    let place = statement.span.start..statement.span.start + first;
-    match statement.class {
-        Class::Control if without => Err(ScriptError::new(
-            place,
-            "each statement of a file with `transaction: off` is run by itself; \
-             it may not begin or end a transaction",
-        )
-        .hint("put what belongs together into a file of its own, without `transaction: off`")),
-        Class::Control => Err(ScriptError::new(
-            place,
-            "the file may not begin or end a transaction: it is applied in one, together with its \
-             ledger row",
-        )
-        .hint(
-            "delete BEGIN and COMMIT; for statements that cannot run in a transaction, put \
-               `-- transaction: off` on the first line",
-        )),
-        Class::Alone { .. } if !without => {
-            Err(ScriptError::new(place, "this statement cannot run in a transaction")
-                .hint("put `-- transaction: off` on the first line of the file"))
-        }
-        Class::Alone { .. } | Class::Plain => Ok(()),
     }
 }
 
-fn alone(rendered: &Rendered, statement: Statement) -> Unit {
-    let text = &rendered.text[statement.span.clone()];
+/// A unit per statement and per block.
+fn one_by_one(step: &Step, statements: Vec<Statement>, blocks: &[Block]) -> Vec<Unit> {
+    let mut units = Vec::new();
+    let mut blocks = blocks.iter().peekable();
+    let mut rest = statements.into_iter().enumerate();
+    while let Some((at, statement)) = rest.next() {
+        match blocks.next_if(|block| block.begin == at) {
+            Some(block) => {
+                let more = rest.by_ref().take(block.commit - block.begin).map(|(_, one)| one);
+                let all: Vec<Statement> = std::iter::once(statement).chain(more).collect();
+                units.push(block_of(step, all));
+            }
+            None if statement.is_sent() => units.push(alone(step, statement)),
+            None => {}
+        }
+    }
+    units
+}
+
+/// The unit of a block: its first statement is BEGIN, its last one COMMIT.
+fn block_of(step: &Step, statements: Vec<Statement>) -> Unit {
+    let (span, file) = places(step, &statements);
+    let statements = statements.into_iter().filter(Statement::is_sent).collect();
+    let manner = Manner::Statement { sets_up: false };
+    let step = Step { span, statements, manner, ..step.clone() };
+    let label = format!("BEGIN … COMMIT: {}", step.label());
+    Unit { label, span: file, atomic: true, exclusive: true, step: Arc::new(step) }
+}
+
+fn alone(step: &Step, statement: Statement) -> Unit {
+    let text = &step.text.text[statement.span.clone()];
     let label = headline(text);
     let (atomic, manner) = match statement.class {
-        Class::Alone { concurrently } => {
-            let index = concurrently.then(|| index_of(text)).flatten();
-            (false, Manner::Alone { concurrently, index })
+        Class::Alone { .. } => (false, Manner::Alone),
+        Class::Plain | Class::Control(_) | Class::Encoding => {
+            (true, Manner::Statement { sets_up: session::role(text) == session::Role::SetsUp })
         }
-        Class::Plain | Class::Control => (true, Manner::Transaction),
     };
-    let span = match &statement.copy_data {
-        Some(data) => statement.span.start..data.end,
-        None => statement.span.clone(),
-    };
-    // With what is said above it, so that a change of that is a change of the step.
-    let counted = statement.directives.iter().find(|directive| directive.key.counts());
-    let start = counted.map_or(span.start, |directive| directive.start);
-    let file = rendered.span(start..span.end);
     let statements = vec![statement];
-    let step = Step { text: rendered.clone(), span, statements, manner, is_ours: false };
+    let (span, file) = places(step, &statements);
+    let work = work(text);
+    let step = Step { span, statements, manner, work, ..step.clone() };
     Unit { label, span: file, atomic, exclusive: true, step: Arc::new(step) }
+}
+
+/// Where the statements of a step stand in the text, COPY data included; and in the file, with what is
+/// said above them, so that a change of that is a change of the step.
+fn places(step: &Step, statements: &[Statement]) -> (Span, Span) {
+    let start = statements.first().map_or(0, |first| first.span.start);
+    let end = |one: &Statement| one.copy_data.as_ref().map_or(one.span.end, |data| data.end);
+    let end = statements.iter().map(end).max().unwrap_or(start);
+    let mut directives = statements.first().into_iter().flat_map(|first| &first.directives);
+    let counted = directives.find(|directive| directive.key.counts());
+    let above = counted.map_or(start, |directive| directive.start);
+    (start..end, step.text.span(above..end))
 }
 
 /// The first words of a statement: enough to know it again.
@@ -238,12 +351,18 @@ mod tests {
     fn a_step_begins_with_the_directives_that_count() {
         let text = "-- transaction: off\n/* of all */ -- b\n-- lint: allow a\n-- batch: 10\n-- why\nupdate t set a = 1;\n\
                     -- lint: allow a\ncreate table c ();\n-- free\ncreate table d ()";
-        let rendered = Rendered::verbatim(text);
-        let statements = split(text).expect("statements");
+        let Split { statements, .. } = split(text).expect("statements");
         let directives: Vec<usize> = statements.iter().map(|one| one.directives.len()).collect();
         assert_eq!(directives, [2, 1, 0]);
-        let units: Vec<Unit> =
-            statements.into_iter().map(|statement| alone(&rendered, statement)).collect();
+        let step = Step {
+            text: Rendered::verbatim(text),
+            is_ours: false,
+            statements: Vec::new(),
+            manner: Manner::Transaction,
+            work: None,
+            ..Step::clears("i")
+        };
+        let units = one_by_one(&step, statements, &[]);
         let places: Vec<&str> = units.iter().map(|unit| &text[unit.span.clone()]).collect();
         assert_eq!(
             places,
@@ -263,11 +382,68 @@ mod tests {
     }
 
     #[test]
-    fn transaction_control_is_refused_with_its_place() {
-        for text in ["begin; select 1; commit;", "create table a ();\nCOMMIT;", "rollback"] {
-            assert!(units(text).expect_err(text).message.contains("may not begin or end"));
+    fn a_file_in_a_transaction_passes_its_own_begin_and_commit_over() {
+        let text =
+            "begin;\nselect 1; commit work;\nstart transaction; /* a */ begin; select 2;\nend;";
+        let units = units(text).expect("units");
+        assert_eq!((units.len(), units[0].label.as_str()), (1, "2 statements"));
+        let step: &Step = units[0].step.of_store().expect("a PostgreSQL step");
+        let blank = |words: &str| " ".repeat(words.len());
+        let sent = text
+            .replace("begin;", &blank("begin;"))
+            .replace("commit work;", &blank("commit work;"));
+        let sent = sent.replace("start transaction;", &blank("start transaction;"));
+        assert_eq!(step.sql(), sent.replace("end;", &blank("end;")));
+        assert_eq!(step.remarks(), [(0..29, PASSED_OVER)]);
+    }
+
+    #[test]
+    fn a_block_is_a_step_where_statements_are_run_one_by_one() {
+        let text = "-- transaction: off\nselect 1;\nBEGIN; select 2; select 3; COMMIT;\nvacuum;\n\
+                    begin;\ncopy t from stdin; end;\n1\n\\.\nselect 4;";
+        let units = units(text).expect("units");
+        let labels: Vec<&str> = units.iter().map(|unit| unit.label.as_str()).collect();
+        let block = "BEGIN … COMMIT: 2 statements";
+        assert_eq!(
+            labels,
+            ["select 1;", block, "vacuum;", "BEGIN … COMMIT: copy t from stdin;", "select 4;"]
+        );
+        let places: Vec<&str> = units.iter().map(|unit| &text[unit.span.clone()]).collect();
+        assert_eq!(places[1], "BEGIN; select 2; select 3; COMMIT;");
+        assert_eq!(places[3], "begin;\ncopy t from stdin; end;\n1\n");
+        let step: &Step = units[1].step.of_store().expect("a PostgreSQL step");
+        assert_eq!(step.sql(), "       select 2; select 3;        ");
+        assert!(units[1].atomic && step.remarks().is_empty());
+    }
+
+    #[test]
+    fn what_a_block_cannot_be_is_refused_with_its_place() {
+        for (text, at) in [
+            ("create table a ();\nCOMMIT;", 19),
+            ("select 1; begin; select 2", 10),
+            ("rollback", 0),
+            ("begin; abort;", 7),
+            ("begin; select 1; commit and chain; select 2; commit;", 17),
+            ("begin isolation level serializable; commit;", 0),
+            ("begin; select 1; prepare transaction 'a';", 17),
+            ("begin; set local a.b = 1; commit; select 1;", 7),
+            ("begin; create temp table a () on commit drop; commit; select 1;", 7),
+            ("begin; select set_config('a.b', '1', true); commit; select 1;", 7),
+            ("-- transaction: off\nbegin; vacuum; commit;", 27),
+            ("-- transaction: off\nselect 1; commit;", 30),
+        ] {
+            let mistake = units(text).expect_err(text);
+            assert_eq!(mistake.span.start, at, "{text}: {}", mistake.message);
+            assert!(mistake.also.is_empty() && mistake.hint.is_some(), "{text}: {mistake:?}");
         }
-        let error = units("vacuum t").expect_err("vacuum");
+        for text in [
+            "begin; set local a.b = 1; commit;",
+            "begin; select 1; commit; begin; set local a.b = 1; end;",
+        ] {
+            assert!(units(text).is_ok(), "{text}");
+        }
+        let error = units("vacuum t; cluster; vacuum u").expect_err("vacuum");
         assert!(error.hint.expect("hint").contains("transaction: off"));
+        assert_eq!(error.also.len(), 1);
     }
 }

@@ -199,7 +199,7 @@ async fn raw_command(server: &Server, raw: &RawCommand, job: &Job<'_>) -> Result
             raw.label()
         )))),
     };
-    Ok(Done { notices: alone(server, first, &words).await })
+    Ok(Done::noting(alone(server, first, &words).await))
 }
 
 /// Over when the file's statement_timeout is; the server cannot be told to end a command.

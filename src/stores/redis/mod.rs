@@ -25,7 +25,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Description, Language, Objects, Undo, any_order, journalled, no_parts,
+    Comparison, Description, Language, Objects, Undo, any_order, journalled, no_parts,
 };
 use crate::tls::TlsFiles;
 
@@ -54,6 +54,7 @@ pub static STORE: Description = Description {
         part_of: no_parts,
         rank: any_order,
         heal: heal::heal,
+        comparison: Comparison::PLAIN,
     },
 };
 

@@ -66,7 +66,7 @@ pub async fn rewrite(server: &Server, rewrite: &Rewrite, job: &Job<'_>) -> Resul
     }
     expect_same(server, &masters).await?;
     let keys = course.reached.keys;
-    Ok(Done { notices: vec![format!("{keys} keys changed by {}", rewrite.label())] })
+    Ok(Done::noting(vec![format!("{keys} keys changed by {}", rewrite.label())]))
 }
 
 /// A key may have moved behind our back if slots did, or a failover forgotten what was written.

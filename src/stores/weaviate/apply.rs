@@ -57,7 +57,7 @@ async fn add_property(
     let live = client.class(class).await?.ok_or_else(|| vanished(&format!("class {class}")))?;
     let there = property_of(&live, name).ok_or_else(|| vanished(&what))?;
     taken(&what, wanted, there).map_err(in_doubt)?;
-    Ok(Done { notices: late_property(client, class, name, &live).await })
+    Ok(Done::noting(late_property(client, class, name, &live).await))
 }
 
 /// Objects that were there before the property are in none of its indexes.

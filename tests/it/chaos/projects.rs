@@ -152,6 +152,10 @@ impl Project {
             let counted = "SELECT 'counted', what, count(*) FROM counted GROUP BY 2 ORDER BY 2";
             facts.extend(self.env.sql(counted));
         }
+        if self.has("postgres") && self.env.sql("SELECT to_regclass('held.inner_one')") != ["NULL"]
+        {
+            facts.extend(self.env.sql("SELECT 'inner', count(*), min(mem) FROM held.inner_one"));
+        }
         if self.mongo.is_some() {
             let by_n: Vec<u64> =
                 (0..3).map(|n| self.documents("legacy", doc! { "n": n })).collect();
@@ -264,6 +268,20 @@ const POSTGRES: &[(&str, &str)] = &[
     (
         "U3__apart.sql",
         "-- transaction: off\ndrop index concurrently other_t;\ndelete from counted where what = 'apart';\n",
+    ),
+    (
+        "V3.5__session.sql",
+        "-- transaction: off\ncreate schema held;\nset search_path = held;\n\
+         create table inner_one (id int, mem text default current_setting('maintenance_work_mem'));\n\
+         set maintenance_work_mem = '77MB';\nprepare p as insert into inner_one values (1);\n\
+         listen a;\nexecute p;\ncreate index concurrently inner_i on inner_one (id);\n\
+         reset search_path;\ninsert into counted values ('session');\n",
+    ),
+    (
+        "U3.5__session.sql",
+        "-- transaction: off\nset search_path = held;\ndrop index concurrently inner_i;\n\
+         drop table inner_one;\ndrop schema held;\n\
+         delete from public.counted where what = 'session';\n",
     ),
     ("V4__after.sql", "insert into counted values ('after');\n"),
     ("U4__after.sql", "delete from counted where what = 'after';\n"),

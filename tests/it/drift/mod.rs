@@ -2,6 +2,7 @@
 //! store's own client on the real server.
 
 mod changed;
+mod compared;
 mod doubt;
 mod kafka;
 mod mongo;

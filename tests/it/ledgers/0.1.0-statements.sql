@@ -38,20 +38,31 @@ EXECUTE s_position(2, 'run-b', '{"cursor": 7}');
 -- statement: settle_step
 PREPARE s_settle_step AS
 WITH settled AS (
-    UPDATE aiplat_migrate.ledger SET steps_done = $3 + 1, before = NULL, position = NULL
+    UPDATE aiplat_migrate.ledger SET steps_done = $3 + 1, before = NULL, position = $6
     WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND state IN ('running', 'undoing')
     RETURNING id
 )
 SELECT id, CASE WHEN $5::jsonb <> '[]' THEN aiplat_migrate.declare_objects($4, $5, $2) END FROM settled;
-EXECUTE s_settle_step(2, 'run-b', 0, 'redis', '[["key a", {"x": 1}], ["key b", null]]');
+EXECUTE s_settle_step(2, 'run-b', 0, 'redis', '[["key a", {"x": 1}], ["key b", null]]', NULL);
 
 -- statement: close_step
 PREPARE s_close_step AS
-SELECT aiplat_migrate.close_step($1, $2, $3, $4, $5), aiplat_migrate.settled($1);
+SELECT aiplat_migrate.close_step($1, $2, $3, $4, $5);
 BEGIN;
 SET LOCAL aiplat_migrate.token = 't1';
-/* EXECUTE */ SELECT aiplat_migrate.close_step('t1', NULL, 2, 'run-b', 1), aiplat_migrate.settled('t1');
+/* EXECUTE */ SELECT aiplat_migrate.close_step('t1', NULL, 2, 'run-b', 1);
 COMMIT;
+
+-- statement: keep_session
+PREPARE s_keep_session AS
+UPDATE aiplat_migrate.ledger
+SET position = pg_catalog.jsonb_build_object('session',
+    pg_catalog.current_setting($2, true)::pg_catalog.jsonb)
+WHERE id OPERATOR(pg_catalog.=) $1
+  AND pg_catalog.current_setting($2, true) OPERATOR(pg_catalog.<>) '';
+SET aiplat_migrate.session = '{"the role": "low"}';
+EXECUTE s_keep_session(2, 'aiplat_migrate.session');
+RESET aiplat_migrate.session;
 
 -- statement: settle
 PREPARE s_settle AS
@@ -65,16 +76,16 @@ SET run_id = $2, owner = $3, host = $4, direction = 'down', state = 'undoing',
     steps_total = $5, step_hashes = $6,
     steps_done = CASE state WHEN 'undoing' THEN steps_done ELSE 0 END,
     before = CASE state WHEN 'undoing' THEN before END,
-    position = CASE state WHEN 'undoing' THEN position END
+    position = CASE state WHEN 'undoing' THEN $7::jsonb END
 WHERE id = $1 AND state IN ('applied', 'undoing', 'failed', 'running') AND true
 RETURNING id;
 EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "2", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 0, "step_hashes": ["x"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
 EXECUTE s_claim_step(3, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
-EXECUTE s_settle_step(3, 'run-b', 0, 'redis', '[]');
+EXECUTE s_settle_step(3, 'run-b', 0, 'redis', '[]', NULL);
 EXECUTE s_settle(3, 'run-b', '0.1.0');
-EXECUTE s_begin_undo(3, 'run-b', '{"pid": 1}', 'h', 1, '["u"]');
+EXECUTE s_begin_undo(3, 'run-b', '{"pid": 1}', 'h', 1, '["u"]', NULL);
 EXECUTE s_claim_step(3, 'run-b', 0, '{"standing": "open", "value": "null"}', NULL);
-EXECUTE s_settle_step(3, 'run-b', 0, 'redis', '[]');
+EXECUTE s_settle_step(3, 'run-b', 0, 'redis', '[]', NULL);
 EXECUTE s_settle(3, 'run-b', '0.1.0');
 
 -- statement: fail
@@ -82,7 +93,8 @@ PREPARE s_fail AS
 UPDATE aiplat_migrate.ledger l
 SET state = CASE WHEN state = 'undoing' AND $3 = 'failed' THEN state ELSE $3 END, error = $4,
     down = CASE WHEN $5 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
-    before = CASE WHEN $5 THEN NULL ELSE before END
+    before = CASE WHEN $5 THEN NULL ELSE before END,
+    position = CASE WHEN $5 AND before ? 'session' THEN jsonb_build_object('session', before->'session') ELSE position END
 WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing')
 RETURNING aiplat_migrate.add_event(id, 'failed', $2, $6, $7, $4);
 EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "3", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 0, "step_hashes": ["x"], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL);
@@ -96,15 +108,16 @@ SET run_id = $2, owner = $3, host = $4, state = 'running', error = NULL,
     script = $5, checksum = $6, content_checksum = $7, steps_total = $8, step_hashes = $9,
     down = CASE WHEN $10 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
     before = CASE WHEN $10 THEN NULL ELSE before END,
-    position = CASE WHEN $10 THEN NULL ELSE position END
+    position = $13
 WHERE id = $1 AND state IN ('running', 'failed') AND true
 RETURNING aiplat_migrate.add_event(id, 'resumed', $2, $4, $11, $12);
-EXECUTE s_resume(4, 'run-b', '{"pid": 1}', 'h', 's', 'sha256:00', NULL, 1, '["x"]', false, '0.1.0', '{}');
+EXECUTE s_resume(4, 'run-b', '{"pid": 1}', 'h', 's', 'sha256:00', NULL, 1, '["x"]', false, '0.1.0', '{}', '{"cursor": 7}');
 
 -- statement: unclaim
 PREPARE s_unclaim AS
 UPDATE aiplat_migrate.ledger l
-SET down = aiplat_migrate.down_unclaimed(l), before = NULL, position = NULL
+SET down = aiplat_migrate.down_unclaimed(l), before = NULL,
+    position = CASE WHEN before ? 'session' THEN jsonb_build_object('session', before->'session') END
 WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing')
 RETURNING id;
 EXECUTE s_claim_step(4, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[]]');
@@ -120,7 +133,7 @@ WITH settled AS (
         steps_done = steps_done + CASE $4 WHEN 'done' THEN 1 ELSE 0 END,
         down = CASE $4 WHEN 'not done' THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
         before = CASE $4 WHEN 'done in part' THEN before END,
-        position = $5
+        position = coalesce($5, CASE WHEN before ? 'session' THEN jsonb_build_object('session', before->'session') END)
     WHERE id = $1 AND state IN ('running', 'failed', 'undoing', 'in doubt') AND true
     RETURNING id
 )

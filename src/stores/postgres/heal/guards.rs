@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{each, is_shared, named_on, plain, rights, successors};
+use super::relations::options;
+use super::{each, is_shared, named_on, plain, rights, split_last, successors, values};
 use crate::postgres::{identifier, literal};
 use crate::shape::Attributes;
 use crate::stores::remedy::{Drifted, Remedy, Sql, Way};
@@ -23,8 +24,9 @@ pub(super) fn constraint(object: &Drifted<'_>) -> Remedy {
     }
     if !object.is_absent() && !object.differs_in("definition") && !object.differs_in("validated") {
         return each(object, |attribute, change| match attribute {
-            "triggers" => firing(object, plain(&change.before)),
-            attribute => rights::of(object, attribute, change),
+            "trigger state" => Ok(firing(object, change.before.as_ref())),
+            "index options" => Ok(options(&index_of(object), change)),
+            attribute => Err(values(attribute)),
         });
     }
     let definition = object.text("definition");
@@ -34,13 +36,9 @@ pub(super) fn constraint(object: &Drifted<'_>) -> Remedy {
     if live.is_some_and(|change| valid(plain(&change.after)) == valid(definition)) {
         return validity(table, name, definition);
     }
-    let triggers = match object.text("triggers") {
-        "" | "enabled" => String::new(),
-        state => match firing(object, state) {
-            Ok(sql) => format!("{sql};\n"),
-            Err(why) => return Remedy::person(why),
-        },
-    };
+    let state = object.recorded.and_then(|recorded| recorded.get("trigger state"));
+    let triggers = state.map(|state| format!("{};\n", firing(object, Some(state))));
+    let triggers = triggers.unwrap_or_default();
     if !is_shared(object)
         && let Some(sql) = successors::constraint(object, &triggers)
     {
@@ -51,7 +49,11 @@ pub(super) fn constraint(object: &Drifted<'_>) -> Remedy {
         false => format!("ALTER TABLE {table} DROP CONSTRAINT {name};\n"),
     };
     let sql = format!("{drop}ALTER TABLE {table} ADD CONSTRAINT {name} {definition};\n{triggers}");
-    let way = Way { sql, carried: rights::carried(object).filter(|_| !object.is_absent()) };
+    let way = Way {
+        sql,
+        carried: rights::carried(object).filter(|_| !object.is_absent()),
+        ..Way::default()
+    };
     Remedy::sql(Sql::ways([way])).caution("its rows are looked at under a lock on the table")
 }
 
@@ -69,35 +71,43 @@ fn validity(table: &str, name: &str, definition: &str) -> Remedy {
     }
 }
 
-/// SQL that sets when the triggers of a foreign key fire: those of its own, on both tables, and none of
-/// a user's. That takes a superuser.
-fn firing(object: &Drifted<'_>, state: &str) -> Result<String, String> {
-    let Some(verb) = verb_of(state) else {
-        return Err(format!(
-            "triggers: of those of a foreign key some fired and some did not ({state}): ALTER TABLE … \
-             ENABLE or DISABLE TRIGGER, then repair --accept-drift"
-        ));
-    };
+/// The index of a key has the key's name and schema.
+fn index_of(object: &Drifted<'_>) -> String {
     let (name, table) = named_on(object.name);
-    Ok(format!(
-        "DO $aiplat$\nDECLARE one record;\nBEGIN\n  FOR one IN\n    \
-         SELECT t.tgrelid::regclass AS relation, t.tgname FROM pg_trigger t JOIN pg_constraint c \
-         ON c.oid = t.tgconstraint\n    WHERE c.conrelid = {}::regclass AND quote_ident(c.conname) = {}\n  \
-         LOOP\n    EXECUTE format('ALTER TABLE ONLY %s {verb} TRIGGER %I', one.relation, one.tgname);\n  \
-         END LOOP;\nEND $aiplat$",
-        literal(table),
-        literal(name)
-    ))
+    format!("ALTER INDEX {}.{name}", split_last(table).0)
 }
 
-fn verb_of(state: &str) -> Option<&'static str> {
-    match state {
-        "D" | "disabled" => Some("DISABLE"),
-        "R" | "replica" => Some("ENABLE REPLICA"),
-        "A" | "always" => Some("ENABLE ALWAYS"),
-        "O" | "enabled" => Some("ENABLE"),
-        _ => None,
-    }
+/// SQL that sets when the triggers of a constraint fire: those of its own, on both tables, and none of a
+/// user's. `states` are those that were switched; the others fire. That takes a superuser.
+fn firing(object: &Drifted<'_>, states: Option<&Value>) -> String {
+    let (name, table) = named_on(object.name);
+    let states = states.map_or_else(|| "{}".to_string(), Value::to_string);
+    format!(
+        "DO $aiplat$\nDECLARE one record;\nBEGIN\n  FOR one IN\n    \
+         SELECT t.tgrelid::regclass AS relation, t.tgname,\n      \
+         CASE coalesce({}::jsonb ->> format('%s on %s', p.proname, t.tgrelid::regclass), 'O')\n      \
+         WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA' WHEN 'A' THEN 'ENABLE ALWAYS' \
+         ELSE 'ENABLE' END AS verb\n    \
+         FROM pg_trigger t JOIN pg_constraint c ON c.oid = t.tgconstraint JOIN pg_proc p ON p.oid = t.tgfoid\n    \
+         WHERE t.tgisinternal AND c.conrelid = {}::regclass AND quote_ident(c.conname) = {}\n  \
+         LOOP\n    EXECUTE format('ALTER TABLE ONLY %s %s TRIGGER %I', one.relation, one.verb, one.tgname);\n  \
+         END LOOP;\nEND $aiplat$",
+        literal(&states),
+        literal(table),
+        literal(name)
+    )
+}
+
+/// SQL that lets a trigger or a rule fire as recorded.
+pub(super) fn enable(object: &Drifted<'_>, what: &str) -> String {
+    let (name, table) = named_on(object.name);
+    let verb = match object.text("enabled") {
+        "D" => "DISABLE",
+        "R" => "ENABLE REPLICA",
+        "A" => "ENABLE ALWAYS",
+        _ => "ENABLE",
+    };
+    format!("ALTER TABLE ONLY {table} {verb} {what} {name};\n")
 }
 
 pub(super) fn trigger(object: &Drifted<'_>) -> Remedy {
@@ -106,12 +116,9 @@ pub(super) fn trigger(object: &Drifted<'_>) -> Remedy {
     if object.recorded.is_none() {
         return Remedy::sql(Sql::removing(drop));
     }
-    let verb = verb_of(object.text("enabled")).unwrap_or("ENABLE");
     // A view's can neither be disabled nor enabled, and a new one fires.
-    let enable = match verb == "ENABLE" && !object.differs_in("enabled") {
-        true => String::new(),
-        false => format!("ALTER TABLE ONLY {table} {verb} TRIGGER {name};\n"),
-    };
+    let fires = matches!(object.text("enabled"), "" | "O") && !object.differs_in("enabled");
+    let enable = if fires { String::new() } else { enable(object, "TRIGGER") };
     let definition = object.text("definition");
     let create = format!("{definition};\n{enable}");
     match (object.is_absent(), object.differs_in("definition")) {
@@ -120,7 +127,11 @@ pub(super) fn trigger(object: &Drifted<'_>) -> Remedy {
         (false, true) => {
             let replace = definition.replacen("CREATE ", "CREATE OR REPLACE ", 1);
             let replace = Way::new(format!("{replace};\n{enable}"));
-            let anew = Way { sql: format!("{drop}{create}"), carried: rights::carried(object) };
+            let anew = Way {
+                sql: format!("{drop}{create}"),
+                carried: rights::carried(object),
+                ..Way::default()
+            };
             Remedy::sql(Sql::ways([replace, anew]))
         }
     }
@@ -147,7 +158,8 @@ pub(super) fn policy(object: &Drifted<'_>) -> Remedy {
         return Remedy::sql(create);
     }
     let alter = Way::new(format!("ALTER POLICY {name} ON {table}{clauses};\n"));
-    let anew = Way { sql: format!("{drop}{create}"), carried: rights::carried(object) };
+    let anew =
+        Way { sql: format!("{drop}{create}"), carried: rights::carried(object), ..Way::default() };
     Remedy::sql(Sql::ways([alter, anew]))
 }
 

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{
     assignments, decide, each, is_shared, is_true, plain, rights, split_last, successors, texts,
+    values,
 };
 use crate::shape::Change;
 use crate::stores::remedy::{Drifted, Remedy, Sql, Way, gone_with_its_data};
@@ -19,12 +20,28 @@ pub(super) fn table(object: &Drifted<'_>) -> Remedy {
         ("forced row security", true) => Ok(format!("{alter} FORCE ROW LEVEL SECURITY")),
         ("forced row security", false) => Ok(format!("{alter} NO FORCE ROW LEVEL SECURITY")),
         ("options", _) => Ok(options(&alter, change)),
-        (attribute, _) => rights::of(object, attribute, change),
+        ("replica identity", _) => Ok(format!("{alter} REPLICA IDENTITY {}", identity(change))),
+        ("clustered on", _) => Ok(match plain(&change.before) {
+            "" => format!("{alter} SET WITHOUT CLUSTER"),
+            index => format!("{alter} CLUSTER ON {index}"),
+        }),
+        (attribute, _) => Err(values(attribute)),
     })
 }
 
+fn identity(change: &Change) -> String {
+    match plain(&change.before) {
+        "nothing" => "NOTHING".to_string(),
+        "full" => "FULL".to_string(),
+        index => match index.strip_prefix("index ") {
+            Some(index) => format!("USING INDEX {index}"),
+            None => "DEFAULT".to_string(),
+        },
+    }
+}
+
 /// Storage options: what is recorded is set, what else is there is reset.
-fn options(alter: &str, change: &Change) -> String {
+pub(super) fn options(alter: &str, change: &Change) -> String {
     let key = |option: &str| option.split_once('=').map_or(option, |(key, _)| key).to_string();
     let wanted = texts(change.before.as_ref());
     let kept: Vec<String> = wanted.iter().map(|option| key(option)).collect();
@@ -84,7 +101,17 @@ fn altered(object: &Drifted<'_>, alter: &str) -> Remedy {
             Err("identity: where its sequence stood is lost: add it by a migration with START"
                 .to_string())
         }
-        (attribute, _) => rights::of(object, attribute, change),
+        ("statistics", before) => {
+            let target = before.clone().unwrap_or(Value::from(-1));
+            Ok(format!("{alter} SET STATISTICS {target}"))
+        }
+        ("storage", Some(Value::String(storage))) => Ok(format!("{alter} SET STORAGE {storage}")),
+        ("compression", before) => Ok(match plain(before) {
+            "" => format!("{alter} SET COMPRESSION DEFAULT"),
+            method => format!("{alter} SET COMPRESSION {method}"),
+        }),
+        ("options", _) => Ok(options(alter, change)),
+        (attribute, _) => Err(values(attribute)),
     })
 }
 
@@ -99,23 +126,21 @@ pub(super) fn view(object: &Drifted<'_>) -> Remedy {
     let definition = object.text("definition").trim_end().trim_end_matches(';');
     let create = |verb: &str| format!("{verb} VIEW {}{with} AS {definition};\n", object.name);
     if object.is_absent() {
-        let create = format!("{}{}", create("CREATE"), rights::recorded(object));
-        return rights::unrecorded(object, Remedy::sql(create));
+        return Remedy::sql(create("CREATE"));
     }
-    let rest = each(object, |attribute, change| match attribute {
+    let rest = each(object, |attribute, _| match attribute {
         "definition" | "options" => Ok(String::new()),
-        attribute => rights::of(object, attribute, change),
+        attribute => Err(values(attribute)),
     });
-    let Some(rest_of_it) = rest.sql.ways.first().map(|way| way.sql.clone()) else { return rest };
-    if !object.differs_in("definition") && !object.differs_in("options") {
+    if rest.sql.is_empty() {
         return rest;
     }
-    let replace = Way::new(format!("{}{rest_of_it}", create("CREATE OR REPLACE")));
     let anew = Way {
-        sql: format!("DROP VIEW {};\n{}{rest_of_it}", object.name, create("CREATE")),
+        sql: format!("DROP VIEW {};\n{}", object.name, create("CREATE")),
         carried: rights::carried(object),
+        ..Way::default()
     };
-    Remedy { sql: Sql::ways([replace, anew]), ..rest }
+    Remedy { sql: Sql::ways([Way::new(create("CREATE OR REPLACE")), anew]), ..rest }
 }
 
 pub(super) fn materialized_view(object: &Drifted<'_>) -> Remedy {
@@ -126,7 +151,7 @@ pub(super) fn materialized_view(object: &Drifted<'_>) -> Remedy {
         let alter = format!("ALTER MATERIALIZED VIEW {}", object.name);
         return each(object, |attribute, change| match attribute {
             "options" => Ok(options(&alter, change)),
-            attribute => rights::of(object, attribute, change),
+            attribute => Err(values(attribute)),
         });
     }
     let options = texts(object.recorded.and_then(|recorded| recorded.get("options")));
@@ -135,12 +160,11 @@ pub(super) fn materialized_view(object: &Drifted<'_>) -> Remedy {
         false => format!(" WITH ({})", assignments(&options)),
     };
     let create = format!(
-        "CREATE MATERIALIZED VIEW {}{with} AS {};\n{}",
+        "CREATE MATERIALIZED VIEW {}{with} AS {};\n",
         object.name,
-        object.text("definition").trim_end().trim_end_matches(';'),
-        rights::recorded(object)
+        object.text("definition").trim_end().trim_end_matches(';')
     );
-    rights::unrecorded(object, Remedy::sql(create)).caution("it is filled again by its query")
+    Remedy::sql(create).caution("it is filled again by its query")
 }
 
 pub(super) fn sequence(object: &Drifted<'_>) -> Remedy {
@@ -148,7 +172,7 @@ pub(super) fn sequence(object: &Drifted<'_>) -> Remedy {
         return decide("where the sequence stood is lost with it");
     }
     // One statement: between two of them a limit could lie on the wrong side of the start.
-    let (mut settings, mut rest, mut person) = (String::new(), String::new(), Vec::new());
+    let (mut settings, mut person) = (String::new(), Vec::new());
     for change in &object.changes {
         let value = change.before.clone().unwrap_or_default().to_string();
         let attribute = change.attribute.as_deref().unwrap_or_default();
@@ -166,17 +190,14 @@ pub(super) fn sequence(object: &Drifted<'_>) -> Remedy {
                 column => format!(" OWNED BY {column}"),
             },
             (attribute, _) => {
-                match rights::of(object, attribute, change) {
-                    Ok(sql) => rest.push_str(&format!("{sql};\n")),
-                    Err(why) => person.push(why),
-                }
+                person.push(values(attribute));
                 continue;
             }
         });
     }
-    if !settings.is_empty() {
-        rest.push_str(&format!("ALTER SEQUENCE {}{settings};\n", object.name));
-    }
-    let sql = if rest.is_empty() { Sql::default() } else { Sql::from(rest) };
+    let sql = match settings.is_empty() {
+        true => Sql::default(),
+        false => Sql::from(format!("ALTER SEQUENCE {}{settings};\n", object.name)),
+    };
     Remedy { person, ..Remedy::sql(sql) }
 }

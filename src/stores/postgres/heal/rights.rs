@@ -1,7 +1,9 @@
 //! Owners, rights and comments: put back where they are recorded, and carried over where an object is
 //! made anew.
 
-use super::{named_on, part_of, plain, split_last, texts, values};
+use serde_json::Value;
+
+use super::{named_on, part_of, split_last, texts, values};
 use crate::postgres::{identifier, literal};
 use crate::shape::{Change, Shape};
 use crate::stores::postgres::shape::RIGHTS;
@@ -42,6 +44,7 @@ fn place(kind: &str, name: &str) -> Option<Place> {
         ),
     };
     Some(match kind {
+        "rule" => of_relation("pg_rewrite", "ev_class", "rulename"),
         "constraint" => of_relation("pg_constraint", "conrelid", "conname"),
         "trigger" => of_relation("pg_trigger", "tgrelid", "tgname"),
         "policy" => of_relation("pg_policy", "polrelid", "polname"),
@@ -59,9 +62,28 @@ fn place(kind: &str, name: &str) -> Option<Place> {
         "table" | "view" | "materialized view" | "foreign table" | "sequence" | "index" => {
             Place { catalog: "pg_class", oid: format!("{}::regclass::oid", literal(name)) }
         }
+        kind if is_type(kind) => {
+            Place { catalog: "pg_type", oid: format!("{}::regtype::oid", literal(name)) }
+        }
         _ => return None,
     })
 }
+
+fn is_type(kind: &str) -> bool {
+    matches!(kind, "enum" | "domain") || kind.ends_with(" type")
+}
+
+/// What GRANT, ALTER and COMMENT call a kind of object.
+fn word(kind: &str) -> String {
+    match is_type(kind) && kind != "domain" {
+        true => "TYPE".to_string(),
+        false => kind.to_uppercase(),
+    }
+}
+
+/// What has its table's owner, and an extension, which keeps that of its making.
+const PARTS: [&str; 7] =
+    ["column", "constraint", "index", "trigger", "rule", "policy", "extension"];
 
 fn rights(kind: &str, name: &str) -> Option<Rights> {
     if kind == "column" {
@@ -88,6 +110,7 @@ fn rights(kind: &str, name: &str) -> Option<Rights> {
         "table" | "view" | "materialized view" | "foreign table" => {
             ("TABLE", "relacl", "relowner", 'r')
         }
+        kind if is_type(kind) => ("TYPE", "typacl", "typowner", 'T'),
         _ => return None,
     };
     let place = place(kind, name)?;
@@ -125,20 +148,40 @@ impl Rights {
     }
 }
 
-/// SQL that puts an owner, rights or a comment back.
-pub(super) fn of(object: &Drifted<'_>, attribute: &str, change: &Change) -> Result<String, String> {
-    let (kind, name) = (object.kind, object.name);
-    let word = kind.to_uppercase();
-    match attribute {
-        "owner" if rights(kind, name).is_some_and(|rights| rights.owner.is_some()) => {
-            Ok(format!("ALTER {word} {name} OWNER TO {}", identifier(plain(&change.before))))
+/// SQL that puts owner, rights and comment back. Rights are given by the owner, and change with it.
+pub(super) fn of(object: &Drifted<'_>, changes: &[&Change]) -> Result<String, String> {
+    let mut sql = String::new();
+    for attribute in ["owner", "grants", "comment"] {
+        let is_it = |change: &&&Change| change.attribute.as_deref() == Some(attribute);
+        if let Some(change) = changes.iter().find(is_it) {
+            sql.push_str(&statement(object, attribute, change.before.as_ref())?);
         }
+    }
+    let known = |change: &&Change| {
+        matches!(change.attribute.as_deref(), Some("owner" | "grants" | "comment"))
+    };
+    match changes.iter().all(known) {
+        true => Ok(sql),
+        false => Err(values("options")),
+    }
+}
+
+fn statement(
+    object: &Drifted<'_>,
+    attribute: &str,
+    wanted: Option<&Value>,
+) -> Result<String, String> {
+    let (kind, name) = (object.kind, object.name);
+    let word = word(kind);
+    let text = wanted.and_then(Value::as_str).unwrap_or_default();
+    match attribute {
+        "owner" if PARTS.contains(&kind) => Ok(String::new()),
+        "owner" => Ok(format!("ALTER {word} {name} OWNER TO {};\n", identifier(text))),
         "grants" => match rights(kind, name) {
-            Some(rights) => Ok(rights.as_in(&items(&texts(change.before.as_ref())))),
+            Some(rights) => Ok(format!("{};\n", rights.as_in(&items(&texts(wanted))))),
             None => Err(values(attribute)),
         },
-        "comment" => Ok(format!("COMMENT ON {word} {name} IS {}", literal(plain(&change.before)))),
-        attribute => Err(values(attribute)),
+        _ => Ok(format!("COMMENT ON {word} {name} IS {};\n", literal(text))),
     }
 }
 
@@ -149,22 +192,16 @@ fn items(texts: &[String]) -> String {
 
 /// What is recorded of the owner, the rights and the comment of an object that is gone, as SQL.
 pub(super) fn recorded(object: &Drifted<'_>) -> String {
-    let sql = |attribute: &str| {
-        let before = object.recorded?.get(attribute)?.clone();
-        let change = Change {
-            object: String::new(),
-            attribute: Some(attribute.to_string()),
-            before: Some(before),
-            after: None,
-        };
-        of(object, attribute, &change).ok()
-    };
-    let each = ["owner", "grants", "comment"].into_iter().filter_map(sql);
-    each.map(|sql| format!("{sql};\n")).collect()
+    let sql =
+        |attribute: &str| statement(object, attribute, Some(object.recorded?.get(attribute)?)).ok();
+    ["owner", "grants", "comment"].into_iter().filter_map(sql).collect()
 }
 
 /// Says which of owner and rights of an object that is gone nobody recorded.
 pub(super) fn unrecorded(object: &Drifted<'_>, remedy: Remedy) -> Remedy {
+    if rights(object.kind, object.name).is_none() {
+        return remedy;
+    }
     let has =
         |attribute: &str| object.recorded.is_some_and(|recorded| recorded.contains_key(attribute));
     let missing: Vec<&str> =
@@ -194,40 +231,36 @@ pub(super) fn unrecorded(object: &Drifted<'_>, remedy: Remedy) -> Remedy {
 const LIVE: &str = "'aiplat_migrate:live'";
 
 /// A question for the statements that give an object which is made anew what it had: owner, rights,
-/// comments, and what an index is marked with. What is put back as recorded is left out.
+/// comments, and what an index is marked with.
 pub(super) fn carried(object: &Drifted<'_>) -> Option<String> {
     let (kind, name) = (object.kind, object.name);
     let place = place(kind, name)?;
-    let word = kind.to_uppercase();
+    let word = word(kind);
     let mut parts = Vec::new();
     if let Some(rights) = rights(kind, name) {
         let (catalog, row, acl) = (rights.catalog, &rights.row, &rights.acl);
-        if let Some(owner) = rights.owner.filter(|_| !object.differs_in("owner")) {
+        if let Some(owner) = rights.owner {
             let alter = literal(&format!("ALTER {word} {name} OWNER TO "));
             parts.push(format!(
                 "SELECT 1, concat({alter}, quote_ident(pg_get_userbyid(o.{owner}))) FROM {catalog} o WHERE {row}"
             ));
         }
-        if !object.differs_in("grants") {
-            let grants = literal(&rights.as_in(&format!("{LIVE}::aclitem[]")));
-            parts.push(format!(
-                "SELECT 2, replace({grants}, {}, quote_literal({acl}::text)) FROM {catalog} o WHERE {row}",
-                literal(LIVE)
-            ));
-        }
+        let grants = literal(&rights.as_in(&format!("{LIVE}::aclitem[]")));
+        parts.push(format!(
+            "SELECT 2, replace({grants}, {}, quote_literal({acl}::text)) FROM {catalog} o WHERE {row}",
+            literal(LIVE)
+        ));
     }
     if matches!(kind, "view") {
         parts.push(of_columns(name));
     }
-    if !object.differs_in("comment") {
-        parts.push(format!(
+    parts.push(format!(
             "SELECT 4, format('COMMENT ON %s %s IS %L', CASE WHEN i.type LIKE '% constraint' THEN 'CONSTRAINT' \
              WHEN i.type LIKE '% column' THEN 'COLUMN' ELSE upper(i.type) END, i.identity, d.description) \
              FROM pg_description d, pg_identify_object(d.classoid, d.objoid, d.objsubid) i \
              WHERE d.classoid = '{}'::regclass AND d.objoid = {}",
             place.catalog, place.oid
         ));
-    }
     match kind {
         "index" => parts.push(marks(&place.oid)),
         "constraint" => parts.push(marks(&format!(
@@ -268,7 +301,7 @@ fn marks(index: &str) -> String {
 /// A picture in which rights are told without the owner's and without that the owner gave them: a change
 /// of the owner alone changes none of them.
 pub(in crate::stores::postgres) fn beside_owner(mut picture: Shape) -> Shape {
-    let text = |value: &serde_json::Value| value.as_str().map(str::to_string);
+    let text = |value: &Value| value.as_str().map(str::to_string);
     let owners: Vec<Option<String>> = picture
         .objects
         .iter()

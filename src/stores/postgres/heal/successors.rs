@@ -1,7 +1,7 @@
 //! What is built under a name of our own before it takes the place of what is there: indexes,
 //! constraints, NOT NULL. What stood before stands until then, and guards as it did.
 
-use super::{decide, named_on, rights, split_last};
+use super::{assignments, decide, named_on, rights, split_last, texts};
 use crate::postgres::literal;
 use crate::stores::remedy::{Drifted, Remedy, Sql, Successor, Way};
 use crate::text::Checksum;
@@ -38,7 +38,11 @@ pub(super) fn index(object: &Drifted<'_>) -> Remedy {
     let rename = format!("ALTER INDEX {schema}.{ours} RENAME TO {name};\n");
     let way = match object.is_absent() {
         true => Way::new(rename),
-        false => Way { sql: format!("{drop}{rename}"), carried: rights::carried(object) },
+        false => Way {
+            sql: format!("{drop}{rename}"),
+            carried: rights::carried(object),
+            ..Way::default()
+        },
     };
     Remedy::sql(Sql { successor: Some(of_index(schema, ours, build)), ..Sql::ways([way]) })
 }
@@ -55,6 +59,7 @@ fn of_index(schema: &str, ours: String, build: String) -> Successor {
         build: vec![build],
         stands: format!("SELECT pg_catalog.to_regclass({}) IS NOT NULL", literal(&ours)),
         discard: format!("DROP INDEX CONCURRENTLY {ours}"),
+        refers: false,
     }
 }
 
@@ -68,6 +73,7 @@ fn of_constraint(table: &str, ours: &str, build: Vec<String>) -> Successor {
             literal(table)
         ),
         discard: format!("ALTER TABLE {table} DROP CONSTRAINT {ours}"),
+        refers: false,
     }
 }
 
@@ -84,17 +90,18 @@ pub(super) fn constraint(object: &Drifted<'_>, after: &str) -> Option<Sql> {
     let carried = rights::carried(object).filter(|_| !object.is_absent());
     if let Some(key) = Key::of(definition) {
         let columns = key.columns;
-        let build = match key.nulls {
-            "" => format!("CREATE UNIQUE INDEX CONCURRENTLY {ours} ON {table} {columns}"),
-            nulls => {
-                format!("CREATE UNIQUE INDEX CONCURRENTLY {ours} ON {table} {columns} {nulls}")
-            }
+        let options = texts(object.recorded.and_then(|recorded| recorded.get("index options")));
+        let with = match options.is_empty() {
+            true => String::new(),
+            false => format!(" WITH ({})", assignments(&options)),
         };
+        let rest = format!("{columns}{}{with}", key.nulls);
+        let build = format!("CREATE UNIQUE INDEX CONCURRENTLY {ours} ON {table} {rest}");
         let add = format!(
             "ALTER TABLE {table} ADD CONSTRAINT {name} {} USING INDEX {ours}{};\n",
             key.kind, key.deferral
         );
-        let mut ways = vec![Way { sql: format!("{drop}{add}"), carried }];
+        let mut ways = vec![Way { sql: format!("{drop}{add}"), carried, ..Way::default() }];
         if key.kind == PRIMARY && object.is_absent() {
             ways.push(Way::new(format!("{}{add}", other_primary(table))));
         }
@@ -114,9 +121,17 @@ pub(super) fn constraint(object: &Drifted<'_>, after: &str) -> Option<Sql> {
         Some(_) => vec![add],
         None => vec![add, validate],
     };
-    let sql = format!("{drop}ALTER TABLE {table} RENAME CONSTRAINT {ours} TO {name};\n{after}");
-    let successor = Some(of_constraint(table, &ours, build));
-    Some(Sql { successor, ..Sql::ways([Way { sql, carried }]) })
+    let rename = format!("{drop}ALTER TABLE {table} RENAME CONSTRAINT {ours} TO {name};\n{after}");
+    // An heir that has it by itself keeps it, and the table's own must be merged with that.
+    let merge = format!(
+        "ALTER TABLE {table} DROP CONSTRAINT {ours};\n{drop}ALTER TABLE {table} ADD CONSTRAINT {name} \
+         {definition};\n{after}"
+    );
+    let refers = definition.starts_with("FOREIGN KEY ");
+    let ways = [rename, merge].into_iter().take(if refers { 1 } else { 2 });
+    let ways = ways.map(|sql| Way { sql, carried: carried.clone(), ..Way::default() });
+    let successor = Some(Successor { refers, ..of_constraint(table, &ours, build) });
+    Some(Sql { successor, ..Sql::ways(ways) })
 }
 
 const PRIMARY: &str = "PRIMARY KEY";
@@ -144,7 +159,7 @@ impl Key<'_> {
     fn of(definition: &str) -> Option<Key<'_>> {
         let forms = [
             ("PRIMARY KEY ", PRIMARY, ""),
-            ("UNIQUE NULLS NOT DISTINCT ", "UNIQUE", "NULLS NOT DISTINCT"),
+            ("UNIQUE NULLS NOT DISTINCT ", "UNIQUE", " NULLS NOT DISTINCT"),
             ("UNIQUE ", "UNIQUE", ""),
         ];
         let (rest, kind, nulls) = forms.into_iter().find_map(|(start, kind, nulls)| {
@@ -183,7 +198,7 @@ mod tests {
         assert_eq!(key.deferral, " DEFERRABLE INITIALLY DEFERRED");
         assert_eq!(
             Key::of("UNIQUE NULLS NOT DISTINCT (a)").expect("key").nulls,
-            "NULLS NOT DISTINCT"
+            " NULLS NOT DISTINCT"
         );
         assert!(Key::of("EXCLUDE USING gist (a WITH =)").is_none());
     }
