@@ -89,9 +89,11 @@ fn what_a_restored_ledger_finds_done_is_recorded() {
     env.run(&["validate", "--strict"]).expect(0);
     // What a person dropped is still told.
     env.file("migrations/mongo/V3__c.json5", "{ steps: [ { create: 'third' } ] }");
-    let client = block_on(mongodb::Client::with_uri_str(env.get("AIPLAT_MIGRATE_MONGO_URL")));
-    let newer = client.expect("client").database(&env.name).collection::<Document>("newer");
-    block_on(async { newer.drop().await }).expect("drop");
+    block_on(async {
+        let client = mongodb::Client::with_uri_str(env.get("AIPLAT_MIGRATE_MONGO_URL")).await;
+        let database = client.expect("client").database(&env.name);
+        database.collection::<Document>("newer").drop().await.expect("drop");
+    });
     env.run(&["up"]).expect(0);
     env.run(&["validate"]).expect(3).says(&["collection newer: absent"]);
 }
