@@ -67,9 +67,10 @@ const AT_ONCE: &[&str] = &[
 ];
 
 /// Which of the plan's words reach a function that acts outside of the transaction: a function of that
-/// name, or the trigger of a table of that name, whose source names the next, and so on. Such are
-/// those of [`AT_ONCE`] (`setval` only by its own name, since sequences are compared), of languages that are not trusted, and
-/// of extensions that are not.
+/// name, or the trigger of a table of that name, whose source names the next, and so on. Such are those of
+/// [`AT_ONCE`], of languages that are not trusted, and of extensions that are not. `setval` counts by its
+/// own name only, since sequences are compared; of C functions only volatile ones, which the casts that are
+/// called like a type are not, and none that is a trigger itself: `moddatetime` and its like change rows.
 pub(super) async fn reaching(store: &Postgres, parts: &[Part<'_>]) -> Result<Reaching, StoreError> {
     let mut all = BTreeSet::new();
     for unit in parts.iter().flat_map(|part| &part.units[part.done.min(part.units.len())..]) {
@@ -96,7 +97,7 @@ pub(super) async fn reaching(store: &Postgres, parts: &[Part<'_>]) -> Result<Rea
          JOIN pg_language l ON l.oid = p.prolang \
          WHERE p.proname = ANY (ARRAY[{}]) AND p.oid < 16384 AND (p.proname <> 'setval' OR r.root = 'setval') \
          OR l.lanispl AND NOT l.lanpltrusted \
-         OR l.lanname = 'c' AND p.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend d \
+         OR l.lanname = 'c' AND p.oid >= 16384 AND p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype AND NOT EXISTS (SELECT FROM pg_depend d \
            JOIN pg_extension e ON e.oid = d.refobjid JOIN pg_available_extension_versions v \
              ON v.name = e.extname AND v.version = e.extversion AND v.trusted \
            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' \

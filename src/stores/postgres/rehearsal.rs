@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a step fails with because it is rehearsed: it must not be in a transaction with others, or
 /// takes too long.
-const OF_REHEARSAL: &[&str] = &["25001", "2D000", "55P04", "55006", "57014", "0A000", "53200"];
+const OF_REHEARSAL: &[&str] = &["25001", "2D000", "55P04", "55006", "57014", "53200"];
 
 const STEP: &str = "aiplat_migrate_step";
 

@@ -546,6 +546,11 @@ const HARMLESS: &[Case] = &[
         "COMMENT ON TABLE @.t IS 'x'; GRANT SELECT ON @.t TO public; ALTER TABLE @.t ENABLE ROW LEVEL SECURITY; SET statement_timeout = '9s'; NOTIFY x;",
         "",
     ),
+    Case(
+        "CREATE EXTENSION IF NOT EXISTS moddatetime SCHEMA public; CREATE TABLE @.m (i int, at timestamp); CREATE TRIGGER g BEFORE UPDATE ON @.m FOR EACH ROW EXECUTE FUNCTION moddatetime(at);",
+        "INSERT INTO @.m VALUES (1); DROP TRIGGER g ON @.m; CREATE TABLE @.text (text text);",
+        "",
+    ),
 ];
 
 /// A project with a migration for each case, the last one the newest.
