@@ -90,8 +90,8 @@ pub async fn record(
         Some(async move {
             let live = store.inspect(&recorded, Depth::Structure).await;
             let recorded = live.map(|live| {
-                // What is done outside a sealed transaction has no number that is known.
-                let unsealed = match units.iter().all(|unit| unit.atomic) {
+                // What is done in another transaction than the row's has no number that is known.
+                let unsealed = match units.iter().all(|unit| unit.step.is_one_transaction()) {
                     true => store.unsealed(),
                     false => BTreeMap::new(),
                 };

@@ -57,6 +57,12 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// nothing that others do to a shared server at the same time.
     fn touches(&self, object: &str) -> bool;
 
+    /// Whether all that it does is the work of one transaction, whose number its row has too; then what
+    /// another transaction did meanwhile can be told from it.
+    fn is_one_transaction(&self) -> bool {
+        false
+    }
+
     /// Whether it names `object`, or what that belongs to, so that a transaction that made it was not
     /// another's.
     fn names(&self, object: &str, _attributes: &Attributes) -> bool {

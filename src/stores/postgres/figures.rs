@@ -32,7 +32,7 @@ pub(super) struct Subject {
 #[derive(Default)]
 pub(super) struct Afterwards {
     emptied: BTreeSet<Oid>,
-    positions: BTreeMap<Oid, Option<i64>>,
+    positions: BTreeMap<Oid, Option<(i64, bool)>>,
 }
 
 /// The kinds of figures.
@@ -127,7 +127,7 @@ impl Afterwards {
             }
         }
         for (oid, _) in changes.iter().filter(|(_, change)| *change == Change::Moved) {
-            afterwards.positions.insert(*oid, position(look, *oid).await?.map(|(at, _)| at));
+            afterwards.positions.insert(*oid, position(look, *oid).await?);
         }
         Ok(afterwards)
     }
@@ -337,17 +337,16 @@ fn exactly(count: u64) -> Rows {
     Rows::Known(exact(count))
 }
 
-/// A sequence that goes back gives values again that it has given.
-fn moved(label: &str, before: Option<(i64, bool)>, after: Option<i64>) -> Option<Loss> {
+/// A sequence that goes back, or turns round, gives values again that it has given.
+fn moved(label: &str, before: Option<(i64, bool)>, after: Option<(i64, bool)>) -> Option<Loss> {
     let (before, upwards) = before?;
-    let back = match after {
-        None => true,
-        Some(after) if upwards => after < before,
-        Some(after) => after > before,
+    let what = match after {
+        None => format!("sequence {label} goes back from {before} to its start"),
+        Some((_, now)) if now != upwards => format!("sequence {label} turns round at {before}"),
+        Some((after, _)) if (after < before) == upwards && after != before => {
+            format!("sequence {label} goes back from {before} to {after}")
+        }
+        Some(_) => return None,
     };
-    let to = after.map_or("its start".to_string(), |after| after.to_string());
-    back.then(|| Loss {
-        what: format!("sequence {label} goes back from {before} to {to}"),
-        known: true,
-    })
+    Some(Loss { what, known: true })
 }

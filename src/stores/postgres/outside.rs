@@ -87,10 +87,30 @@ pub(super) async fn reaching(store: &Postgres, parts: &[Part<'_>]) -> Result<Rea
            SELECT p.oid, lower(p.proname), w FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang, \
              LATERAL regexp_split_to_table(lower(pg_get_functiondef(p.oid)), '[^[:alnum:]_$]+') w \
            WHERE l.lanname NOT IN ('internal', 'c') AND p.prokind <> 'a' AND p.oid >= 16384), \
+         relation (root, oid) AS ( \
+           SELECT g.word, c.oid FROM given g JOIN pg_class c ON lower(c.relname) = g.word \
+           UNION SELECT r.root, x.oid FROM relation r, LATERAL ( \
+             SELECT conrelid FROM pg_constraint WHERE contype = 'f' AND confrelid = r.oid \
+             UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = r.oid \
+             UNION ALL SELECT inhparent FROM pg_inherits WHERE inhrelid = r.oid \
+             UNION ALL SELECT indexrelid FROM pg_index WHERE indrelid = r.oid \
+             UNION ALL SELECT d.refobjid FROM pg_rewrite w JOIN pg_depend d \
+               ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid \
+               AND d.refclassid = 'pg_class'::regclass WHERE w.ev_class = r.oid) x (oid)), \
+         attached (root, oid) AS ( \
+           SELECT r.root, t.tgfoid FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal \
+           UNION ALL SELECT r.root, d.refobjid FROM relation r, LATERAL ( \
+             SELECT 'pg_class'::regclass, r.oid \
+             UNION ALL SELECT 'pg_rewrite'::regclass, oid FROM pg_rewrite WHERE ev_class = r.oid \
+             UNION ALL SELECT 'pg_attrdef'::regclass, oid FROM pg_attrdef WHERE adrelid = r.oid \
+             UNION ALL SELECT 'pg_constraint'::regclass, oid FROM pg_constraint WHERE conrelid = r.oid \
+             UNION ALL SELECT 'pg_policy'::regclass, oid FROM pg_policy WHERE polrelid = r.oid) o (class, oid) \
+             JOIN pg_depend d ON d.classid = o.class AND d.objid = o.oid AND d.refclassid = 'pg_proc'::regclass \
+           UNION ALL SELECT g.word, e.evtfoid FROM given g, pg_event_trigger e \
+             WHERE e.evtenabled <> 'D' AND g.word IN ('create', 'alter', 'drop', 'comment', 'grant', 'revoke')), \
          reached (root, oid) AS ( \
            SELECT g.word, p.oid FROM given g JOIN pg_proc p ON lower(p.proname) = g.word \
-           UNION SELECT g.word, t.tgfoid FROM given g JOIN pg_class c ON lower(c.relname) = g.word \
-             JOIN pg_trigger t ON t.tgrelid = c.oid AND NOT t.tgisinternal \
+           UNION SELECT root, oid FROM attached \
            UNION SELECT r.root, p.oid FROM reached r JOIN source s ON s.oid = r.oid \
              JOIN pg_proc p ON lower(p.proname) = s.word) \
          SELECT r.root, p.proname FROM reached r JOIN pg_proc p ON p.oid = r.oid \
@@ -223,6 +243,8 @@ fn way(statement: &str, reaching: &Reaching) -> Way {
         (["drop", "index", ..] | ["alter", "table", ..], Some(at)) => {
             return Way::Without(tokens[at].at..tokens[at].at + tokens[at].text.len());
         }
+        // What it says is not done.
+        (["comment", "on", ..], _) => return Way::Whole,
         (["drop", "database", "if", "exists", ..], _) => return drops_database(&tokens, 4),
         (["drop", "database", ..], _) => return drops_database(&tokens, 2),
         (["copy", rest @ ..], _) if writes_file(rest) => {

@@ -25,10 +25,18 @@ struct Relation {
     /// Rows that this session updated and deleted.
     updated: u64,
     deleted: u64,
-    /// By number: the type, its modifier.
-    columns: BTreeMap<i16, (Oid, i32)>,
+    columns: BTreeMap<i16, Column>,
     /// Whether this transaction holds the lock of a writer, or of TRUNCATE.
     written: bool,
+}
+
+/// A column, by its number.
+#[derive(Clone, Copy, PartialEq)]
+struct Column {
+    kind: Oid,
+    modifier: i32,
+    /// Another one where a type of the user's own that its values are made of has lost a part.
+    print: i32,
 }
 
 /// What happened to a relation between two pictures.
@@ -78,12 +86,30 @@ impl Change {
     }
 }
 
+/// The types of the user's own that a column's values are made of, however deep, and what each is made of:
+/// a composite type may lose an attribute, and an enum a label, with no table of its own being touched.
+const PRINTS: &str = "WITH RECURSIVE used (root, part) AS ( \
+       SELECT DISTINCT atttypid, atttypid FROM pg_attribute WHERE attnum > 0 AND atttypid >= 16384 \
+       UNION SELECT u.root, x.part FROM used u JOIN pg_type t ON t.oid = u.part, LATERAL ( \
+         SELECT t.typelem UNION ALL SELECT t.typbasetype \
+         UNION ALL SELECT rngsubtype FROM pg_range WHERE t.oid IN (rngtypid, rngmultitypid) \
+         UNION ALL SELECT atttypid FROM pg_attribute \
+           WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped) x (part) \
+       WHERE x.part >= 16384), \
+     prints (root, print) AS ( \
+       SELECT u.root, hashtext(string_agg(concat_ws(' ', u.part, \
+         (SELECT string_agg(concat_ws(':', attnum, atttypid, atttypmod), ',' ORDER BY attnum) \
+          FROM pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped), \
+         (SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_enum WHERE enumtypid = t.oid)), \
+         ';' ORDER BY u.part)) FROM used u JOIN pg_type t ON t.oid = u.part GROUP BY u.root) ";
+
 const SQL: &str = "SELECT c.oid, c.relkind, c.relpersistence, c.relfilenode, \
      pg_catalog.pg_stat_get_xact_tuples_updated(c.oid), \
      pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), \
      c.relkind = 'f' AND EXISTS (SELECT FROM pg_catalog.pg_locks l \
        WHERE l.relation = c.oid AND l.pid = pg_catalog.pg_backend_pid() AND l.mode IN ('RowExclusiveLock', 'AccessExclusiveLock')), \
-     (SELECT string_agg(concat_ws(' ', attnum, atttypid, atttypmod), ',') FROM pg_catalog.pg_attribute \
+     (SELECT string_agg(concat_ws(' ', attnum, atttypid, atttypmod, COALESCE(print, 0)), ',') \
+      FROM pg_catalog.pg_attribute LEFT JOIN prints ON root = atttypid \
       WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = '') \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      WHERE c.relkind IN ('r', 'p', 'S', 'f') AND c.relpersistence <> 't' \
@@ -91,7 +117,7 @@ const SQL: &str = "SELECT c.oid, c.relkind, c.relpersistence, c.relfilenode, \
 
 impl Picture {
     pub async fn take(look: Look<'_>) -> Result<Picture, StoreError> {
-        let rows = look.ask(Names::Ours, &[SQL.to_string()]).await?;
+        let rows = look.ask(Names::Ours, &[format!("{PRINTS}{SQL}")]).await?;
         let read = |row: &tokio_postgres::SimpleQueryRow| -> Option<(Oid, Relation)> {
             let letter = |at: usize| row.get(at)?.chars().next();
             let relation = Relation {
@@ -123,11 +149,12 @@ impl Picture {
     }
 }
 
-fn columns(text: &str) -> Option<BTreeMap<i16, (Oid, i32)>> {
+fn columns(text: &str) -> Option<BTreeMap<i16, Column>> {
     let column = |text: &str| {
         let mut words = text.split(' ');
         let number = words.next()?.parse().ok()?;
-        Some((number, (words.next()?.parse().ok()?, words.next()?.parse().ok()?)))
+        let (kind, modifier) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some((number, Column { kind, modifier, print: words.next()?.parse().ok()? }))
     };
     text.split(',').filter(|text| !text.is_empty()).map(column).collect()
 }
@@ -160,7 +187,7 @@ impl Relation {
                 }
                 if deleted > 0 {
                     found.push(Change::Deleted(deleted));
-                } else if updated > 0 || rewritten {
+                } else if updated > 0 || rewritten || self.is_made_of_less(was) {
                     found.push(Change::Changed { columns: self.staying(was), rewritten });
                 }
                 found
@@ -169,8 +196,15 @@ impl Relation {
         }
     }
 
+    /// Whether a type that its values are made of is another one, though it is called the same.
+    fn is_made_of_less(&self, was: &Relation) -> bool {
+        was.columns.iter().any(|(number, of)| {
+            self.columns.get(number).is_some_and(|now| now.kind == of.kind && now.print != of.print)
+        })
+    }
+
     fn staying(&self, was: &Relation) -> Vec<(i16, bool)> {
-        let is = |(number, of): (&i16, &(Oid, i32))| {
+        let is = |(number, of): (&i16, &Column)| {
             self.columns.get(number).map(|now| (*number, now != of))
         };
         was.columns.iter().filter_map(is).collect()

@@ -216,17 +216,29 @@ impl<'a> Rehearsal<'a> {
         }
     }
 
-    /// Finds the sequences that `setval` set back, which nobody could see in the text.
+    /// Finds the sequences that `setval` set back, which nobody could see in the text, and those that were
+    /// made anew under the same name.
     async fn compare_positions(&mut self, before: Positions) -> Result<(), Failure> {
         let after = positions(self.look()).await.map_err(unseen)?;
-        for (oid, was) in before {
-            let Some(is) = after.get(&oid).filter(|is| is.file == was.file) else { continue };
-            if is.goes_back(&was) {
-                self.set_back.entry(oid).or_insert(was.at);
-                let name = self.known.get(&oid).cloned().unwrap_or_default();
-                let what = format!("sequence {name} goes back from {} to {}", was.at, is.at);
-                self.tell(self.at.0, self.at.1, Loss { what, known: true });
+        let by_name: BTreeMap<&str, (&Oid, &Position)> =
+            after.iter().map(|(oid, is)| (is.name.as_str(), (oid, is))).collect();
+        for (oid, was) in &before {
+            let is = match after.get(oid) {
+                Some(is) if is.file == was.file => is,
+                Some(_) => continue,
+                None => match by_name.get(was.name.as_str()) {
+                    Some((other, is)) if !before.contains_key(*other) => *is,
+                    Some(_) | None => continue,
+                },
+            };
+            let (true, Some(at)) = (is.goes_back(was), was.at) else { continue };
+            if after.contains_key(oid) {
+                self.set_back.entry(*oid).or_insert(at);
             }
+            let name = self.known.get(oid).unwrap_or(&was.name);
+            let to = is.at.map_or("its start".to_string(), |at| at.to_string());
+            let what = format!("sequence {name} goes back from {at} to {to}");
+            self.tell(self.at.0, self.at.1, Loss { what, known: true });
         }
         Ok(())
     }
@@ -327,7 +339,9 @@ type Positions = BTreeMap<Oid, Position>;
 
 /// Where a sequence stands.
 struct Position {
-    at: i64,
+    name: String,
+    /// `None` before its first value.
+    at: Option<i64>,
     upwards: bool,
     /// Another one once it was changed in a way that a rollback undoes.
     file: Oid,
@@ -335,19 +349,25 @@ struct Position {
 
 impl Position {
     fn goes_back(&self, was: &Position) -> bool {
-        if was.upwards { self.at < was.at } else { self.at > was.at }
+        match (was.at, self.at) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(was_at), Some(at)) if was.upwards => at < was_at,
+            (Some(was_at), Some(at)) => at > was_at,
+        }
     }
 }
 
 async fn positions(look: Look<'_>) -> Result<Positions, StoreError> {
-    let sql = "SELECT c.oid, pg_sequence_last_value(c.oid), s.seqincrement > 0, c.relfilenode \
-               FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
+    let sql = "SELECT c.oid, pg_sequence_last_value(c.oid), s.seqincrement > 0, c.relfilenode, \
+               c.oid::regclass::text FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
                WHERE c.relpersistence <> 't' \
                AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT, USAGE') END";
     let rows = look.ask(Names::Ours, &[sql.to_string()]).await?;
     let read = |row: &tokio_postgres::SimpleQueryRow| {
-        let (at, file) = (row.get(1)?.parse().ok()?, row.get(3)?.parse().ok()?);
-        let position = Position { at, upwards: row.get(2) == Some("t"), file };
+        let at = row.get(1).and_then(|at| at.parse().ok());
+        let (name, file) = (row.get(4)?.to_string(), row.get(3)?.parse().ok()?);
+        let position = Position { name, at, upwards: row.get(2) == Some("t"), file };
         Some((row.get(0)?.parse().ok()?, position))
     };
     Ok(rows.iter().filter_map(read).collect())

@@ -159,6 +159,14 @@ impl Operation for Step {
         of_server.is_none_or(|(setting, role)| names(setting) || names(role))
     }
 
+    /// Code may begin subtransactions, as every EXCEPTION block of PL/pgSQL does, and each of these has a
+    /// number of its own.
+    fn is_one_transaction(&self) -> bool {
+        let runs_code = |target: &Target| matches!(target, Target::Unseen(_));
+        let sets_savepoint = || self.sql().to_lowercase().contains("savepoint");
+        self.manner == Manner::Transaction && !self.losses().any(runs_code) && !sets_savepoint()
+    }
+
     /// By its own word, without schema, arguments and quotes; a partition by its table's, too.
     fn names(&self, object: &str, attributes: &Attributes) -> bool {
         let name = super::STORE.objects.kind_and_name(object).1;

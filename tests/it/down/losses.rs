@@ -12,6 +12,43 @@ const T: &str = "CREATE TABLE @.t (id int PRIMARY KEY, a text, b int); \
 
 /// A table `t` with five rows of `id`, `a` (text) and `b` (int) is there in each.
 const LOSSES: &[Case] = &[
+    // Parts of the values of a type of the user's own
+    Case(
+        "CREATE TYPE @.ct AS (x int, y int); CREATE TABLE @.v (c @.ct); INSERT INTO @.v VALUES ((1, 2));",
+        "ALTER TYPE @.ct DROP ATTRIBUTE y CASCADE;",
+        "column c of @.v is overwritten in 1 row",
+    ),
+    Case(
+        "CREATE TYPE @.ct AS (x int, y int); CREATE TABLE @.v (c @.ct[]); INSERT INTO @.v VALUES (ARRAY[(1, 2)::@.ct]);",
+        "ALTER TYPE @.ct DROP ATTRIBUTE y CASCADE;",
+        "column c of @.v is overwritten in 1 row",
+    ),
+    Case(
+        "CREATE DOMAIN @.dd AS text; CREATE TYPE @.ct AS (x int, d @.dd); CREATE TABLE @.v (c @.ct); INSERT INTO @.v VALUES ((1, 'x'));",
+        "DROP DOMAIN @.dd CASCADE;",
+        "column c of @.v is overwritten in 1 row",
+    ),
+    Case(
+        "CREATE TABLE @.row (x int, y int); CREATE TABLE @.v (c @.row); INSERT INTO @.v VALUES ((1, 2));",
+        "ALTER TABLE @.row DROP COLUMN y;",
+        "column c of @.v is overwritten in 1 row",
+    ),
+    Case(
+        "CREATE TYPE @.ct AS (x int, y int); CREATE TYPE @.outer AS (c @.ct); CREATE DOMAIN @.dm AS @.outer; CREATE TABLE @.v (c @.dm); INSERT INTO @.v VALUES (ROW(ROW(1, 2))::@.outer);",
+        "ALTER TYPE @.ct DROP ATTRIBUTE y CASCADE;",
+        "column c of @.v is overwritten in 1 row",
+    ),
+    // Sequences
+    Case(
+        "CREATE SEQUENCE @.s; SELECT nextval('@.s'), nextval('@.s');",
+        "DROP SEQUENCE @.s; CREATE SEQUENCE @.s;",
+        "sequence @.s goes back from 2 to its start",
+    ),
+    Case(
+        "CREATE SEQUENCE @.s MINVALUE -9; SELECT nextval('@.s'), nextval('@.s');",
+        "ALTER SEQUENCE @.s INCREMENT -1;",
+        "sequence @.s turns round at",
+    ),
     // Dropped
     Case("", "DROP TABLE @.t;", "table @.t holds 5 rows"),
     Case("", "DROP TABLE IF EXISTS @.nothing, @.t CASCADE;", "table @.t holds 5 rows"),

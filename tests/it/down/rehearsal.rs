@@ -260,3 +260,22 @@ fn deferred_constraints_are_deferred_in_each_file() {
     env.run(&["down", "--all", "--yes"]).expect(0);
     assert_eq!(env.sql("SELECT count(*) FROM b"), ["3"]);
 }
+
+/// Rows with a label that is gone cannot even be read.
+#[test]
+fn a_label_taken_out_of_the_catalog_is_a_loss() {
+    let env = TestEnv::new();
+    env.file(
+        "migrations/postgres/V1__a.sql",
+        "create type mood as enum ('a', 'b'); create table v (c mood); insert into v values ('b');",
+    );
+    env.file(
+        "migrations/postgres/U1__a.sql",
+        "delete from pg_enum where enumtypid = 'mood'::regtype and enumlabel = 'b';",
+    );
+    env.run(&["up"]).expect(0);
+    env.run(&["down", "--yes"])
+        .expect(1)
+        .says(&["table v is changed, and its values cannot be compared"]);
+    assert_eq!(env.sql("SELECT c FROM v"), ["b"]);
+}

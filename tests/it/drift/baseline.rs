@@ -260,3 +260,37 @@ fn what_a_cut_off_reindex_leaves_is_told_and_never_recorded() {
     env.sql("update pg_index set indisvalid = false where indexrelid = 't_a'::regclass");
     assert_eq!(told(&env, "postgres", 3), ["index public.t_a: valid".to_string()].into());
 }
+
+/// Code in a file may begin transactions and subtransactions of its own; what it makes is the file's all
+/// the same.
+#[test]
+fn what_a_file_makes_by_code_is_recorded() {
+    for file in [
+        "do $$ begin for i in 1..3 loop begin execute format('create view v_%s as select 1 a', i); \
+         exception when others then null; end; end loop; end $$;",
+        "create function mk() returns void language plpgsql as $$ begin for i in 1..3 loop begin \
+         execute format('create view v_%s as select 1 a', i); exception when others then raise; end; \
+         end loop; end $$; select mk();",
+        "savepoint a; create view v_1 as select 1 a; create view v_2 as select 1 a; release savepoint a; \
+         create view v_3 as select 1 a;",
+        "-- transaction: off\ndo $$ begin for i in 1..3 loop execute format('create view v_%s as select 1 a', i); \
+         commit; end loop; end $$;",
+        "-- transaction: off\ndo $$ begin for i in 1..3 loop execute format('create view v_%s as select 1 a', i); \
+         end loop; end $$;",
+    ] {
+        let env = TestEnv::new();
+        env.file("migrations/postgres/V1__a.sql", "create table orders (id int);");
+        env.run(&["up"]).expect(0);
+        env.file("migrations/postgres/V2__b.sql", file);
+        env.file(
+            "migrations/postgres/V3__c.sql",
+            "do $$ begin begin execute 'alter table ord' || 'ers enable row level security'; \
+             exception when others then raise; end; end $$;",
+        );
+        env.run(&["up"]).expect(0);
+        env.run(&["validate", "--strict"]).expect(0);
+        env.sql("drop view v_2");
+        let told = env.run(&["validate"]).expect(3);
+        assert!(told.stdout.contains("view public.v_2: absent"), "{file}\n{}", told.stdout);
+    }
+}
