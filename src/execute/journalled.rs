@@ -111,6 +111,9 @@ async fn apply_steps(context: &Context<'_>, store: &Store, task: &Task) -> Resul
 /// since: then its author knows.
 async fn enter(context: &Context<'_>, store: &Store, task: &Task) -> Result<Option<Position>> {
     let done = task.done_before();
+    if done >= task.units.len() {
+        return Ok(None);
+    }
     let row = task.row.as_ref().filter(|_| done > 0);
     let left = row.and_then(|row| session_of(row));
     let entered = store.enter(task.limits, (&task.units, done), left).await.map_err(|error| {

@@ -270,6 +270,20 @@ fn a_freed_lock_is_taken_again_or_the_run_stops() {
     }
 }
 
+#[test]
+fn what_a_block_sets_is_set_again() {
+    let env = TestEnv::new();
+    env.sql("CREATE SCHEMA s1");
+    let file = "migrations/postgres/V1__a.sql";
+    let text = "-- transaction: off\nBEGIN;\nSET search_path = s1;\nCREATE TABLE a (i int);\nCOMMIT;\n\
+                SELECT 1/0;\nCREATE TABLE c (i int);\n";
+    env.file(file, text);
+    env.run(&["up"]).expect(1);
+    env.file(file, &text.replace("1/0", "1/1"));
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.sql("SELECT to_regclass('s1.c'), to_regclass('public.c')"), ["s1.c|NULL"]);
+}
+
 /// A file whose every statement changes the session or depends on it, and what undoes it.
 const RESUMED: (&str, &str) = (
     "-- transaction: off\nCREATE SCHEMA app;\nSET search_path = app;\nSET maintenance_work_mem = '77MB';\n\
@@ -331,7 +345,8 @@ fn what_cannot_be_brought_back_is_not_passed_over() {
         file,
         &format!("{head}CREATE TABLE said AS SELECT a / 0 FROM scratch;\nCREATE TABLE b ();\n"),
     );
-    env.run(&["up"]).expect(1).says(&["division by zero"]);
+    let failed = env.run(&["up"]).expect(1);
+    failed.says(&["division by zero", "gone with this run's session: the temporary table scratch"]);
     let refused = env.run(&["up"]).expect(1);
     let refused =
         refused.says(&["cannot be resumed", "the temporary table scratch", "from its step 3 on"]);
@@ -422,4 +437,42 @@ fn what_was_cut_off_between_its_transactions_is_finished() {
         );
         ours.run(&["validate"]).expect(0);
     }
+}
+
+/// What the tool's own parser does not understand is for the server to say.
+#[test]
+fn what_no_parser_knows_is_sent_whole() {
+    for statement in [
+        "delete from said wehre a = 1",
+        "delete from said where a = 1 adn a = 2",
+        "update said set a = 9 where a = 1 adn a = 2",
+        "delete from said where a = 1 limit 1",
+        "truncate said restrat identity",
+        "insrt into said values (9)",
+        "create tabel z (i int)",
+        "use db",
+        "delete from said where a = 1\ncreate table z (i int)",
+        "create table bb (i int) bogus",
+        "create policy p on said using (a = 1) wiht check (a = 1)",
+    ] {
+        for header in ["", "-- transaction: off\n"] {
+            let env = TestEnv::new();
+            env.sql("CREATE TABLE said (a int); INSERT INTO said VALUES (1), (1), (2)");
+            env.file(
+                "migrations/postgres/V1__a.sql",
+                &format!("{header}create table first (i int);\n{statement};\ncreate table last (i int);\n"),
+            );
+            env.run(&["up"]).expect(1).says(&["syntax error", "42601"]);
+            assert_eq!(env.sql("SELECT count(*) FROM said"), ["3"], "{statement}");
+            assert_eq!(env.sql("SELECT to_regclass('last'), to_regclass('z')"), ["NULL|NULL"]);
+        }
+    }
+    let file = "CREATE TABLE t (a int);\nALTER TABLE t ADD COLUMN z text COMPRESSION pglz NOT NULL DEFAULT 'x';\n";
+    let (ours, theirs) = (TestEnv::new(), TestEnv::new());
+    as_psql(&theirs, file);
+    ours.file("migrations/postgres/V1__a.sql", &format!("-- transaction: off\n{file}"));
+    ours.run(&["up"]).expect(0);
+    let column = "SELECT attnotnull, attcompression, atthasdef FROM pg_attribute \
+                  WHERE attrelid = 't'::regclass AND attname = 'z'";
+    assert_eq!(ours.sql(column), theirs.sql(column));
 }

@@ -573,7 +573,7 @@ pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) ->
     };
     store.session.take_notices();
     match ended {
-        Ok(()) => failure,
+        Ok(()) => told_of_session(store, failure),
         Err(error) if error.code().is_some_and(|code| DAMAGES.contains(&code.code())) => {
             let source = failure.source.detail(store_error(&error).to_string()).hint(DAMAGED);
             Failure { source, ..failure }
@@ -585,6 +585,20 @@ pub(super) async fn restored(store: &Postgres, step: &Step, failure: Failure) ->
             Failure { why: Why::Unreachable, source, ..failure }
         }
     }
+}
+
+/// Adds what goes with the session of a file that fails: who corrects it has to know.
+fn told_of_session(store: &Postgres, failure: Failure) -> Failure {
+    let state = store.state().filter(|_| failure.why == Why::Refused).unwrap_or_default();
+    let passing = session::passing(&state);
+    if passing.is_empty() {
+        return failure;
+    }
+    let what = format!(
+        "gone with this run's session: {}; the rest of the file has to make it anew, or do without",
+        passing.join(", ")
+    );
+    Failure { source: failure.source.detail(what), ..failure }
 }
 
 /// Brings the session back to how it began, outside a transaction.
@@ -626,11 +640,14 @@ pub(super) async fn enter(
     if done == 0 {
         return Ok(Entered::default());
     }
-    for step in steps[..done].iter().filter(|step| step.sets_up()) {
-        send(store, step.sql().to_string()).await.map_err(|broken| {
-            store_error(&broken.error)
-                .detail(format!("`{}`, which was done before, was to be done again", step.label()))
-        })?;
+    for step in &steps[..done] {
+        for sql in step.set_up() {
+            send(store, sql).await.map_err(|broken| {
+                let what =
+                    format!("`{}`, which was done before, was to be done again", step.label());
+                store_error(&broken.error).detail(what)
+            })?;
+        }
     }
     let told = ask_state(store, "").await;
     let told = told.map_err(|broken| store_error(&broken.error))?;

@@ -166,8 +166,8 @@ impl<'a> Rehearsal<'a> {
             self.tell(at, 0, unknown(NOT_COUNTED.to_string()));
         }
         let done = part.units[..part.done].iter().filter_map(|unit| unit.step.of_store::<Step>());
-        for step in done.filter(|step| step.sets_up()) {
-            self.do_sql(step.sql()).await?;
+        for sql in done.flat_map(Step::set_up) {
+            self.do_sql(&sql).await?;
         }
         Ok(())
     }

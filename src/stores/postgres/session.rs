@@ -208,6 +208,14 @@ pub(super) fn free_locks(share: Option<&str>) -> String {
     format!("SELECT pg_catalog.pg_advisory_unlock_all();\n{}", ask_share(share))
 }
 
+/// What of a state no statement brings back that can be sent again.
+pub(super) fn passing(state: &serde_json::Value) -> Vec<String> {
+    let all = state.as_object().into_iter().flatten().map(|(what, _)| what);
+    let passes =
+        |what: &&String| what.starts_with("the temporary ") || what.starts_with("the cursor ");
+    all.filter(passes).cloned().collect()
+}
+
 /// What is in the state `left` and not in `now`, in words.
 pub(super) fn missing(left: &serde_json::Value, now: &serde_json::Value) -> Vec<String> {
     let left = left.as_object().into_iter().flatten();

@@ -175,6 +175,7 @@ pub fn split(text: &str) -> Result<Split, ScriptError> {
             }
         })
         .collect();
+    statements = to_semicolons(statements, &masked);
     let spans: Vec<Span> = statements.iter().map(|statement| statement.span.clone()).collect();
     let said = directive::above_statements(&masked, &spans)?;
     for (statement, directives) in statements.iter_mut().zip(said) {
@@ -201,6 +202,77 @@ pub fn split(text: &str) -> Result<Split, ScriptError> {
         }
     }
     Ok(Split { statements, passed, backslash })
+}
+
+/// Ends each statement where psql and the server end it: at a semicolon outside of parentheses. The parser
+/// ends one where its grammar does. What is behind that, or is no statement to it at all, is a mistake, or
+/// newer than the parser; either is for the server to say, so it is sent as a whole.
+fn to_semicolons(statements: Vec<Statement>, masked: &str) -> Vec<Statement> {
+    let mut whole = Vec::with_capacity(statements.len());
+    let mut rest = statements.into_iter().peekable();
+    for (piece, ends) in pieces(masked, &rest.clone().map(|one| one.span).collect::<Vec<_>>()) {
+        let mut first: Option<Statement> = None;
+        let mut others = 0;
+        while let Some(statement) = rest.next_if(|one| one.span.start < piece.end) {
+            others += usize::from(first.is_some());
+            first = first.or(Some(statement));
+        }
+        let is_known =
+            |one: &Statement| others == 0 && one.span.start == piece.start && one.span.end >= ends;
+        match first {
+            Some(one) if is_known(&one) => whole.push(Statement { span: piece, ..one }),
+            found => {
+                let class = match found.as_ref().map(|one| one.class) {
+                    Some(class @ Class::Alone { .. }) => class,
+                    Some(Class::Plain | Class::Control(_) | Class::Encoding) | None => Class::Plain,
+                };
+                let mut losses = found.map(|one| one.losses).unwrap_or_default();
+                losses.push(Target::Unseen("statement"));
+                let (copy_data, renames, directives) = (None, Vec::new(), Vec::new());
+                whole.push(Statement {
+                    span: piece,
+                    class,
+                    copy_data,
+                    losses,
+                    renames,
+                    directives,
+                });
+            }
+        }
+    }
+    whole
+}
+
+/// The text between semicolons, each with its own, and where its last word ends; `parsed` are the places of
+/// statements, whose own semicolons (of a BEGIN ATOMIC body) end nothing.
+fn pieces(masked: &str, parsed: &[Span]) -> Vec<(Span, usize)> {
+    let mut pieces = Vec::new();
+    let (mut at, mut depth, mut next) = (0, 0usize, 0);
+    let mut open: Option<(usize, usize)> = None;
+    for token in tokenize(masked) {
+        let (start, end) = (at, at + token.len as usize);
+        at = end;
+        while parsed.get(next).is_some_and(|span| span.end <= start) {
+            next += 1;
+        }
+        let is_inside = parsed.get(next).is_some_and(|span| span.start <= start && end < span.end);
+        match token.kind {
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {}
+            TokenKind::Semi if depth == 0 && !is_inside => {
+                pieces.extend(open.take().map(|(from, ends)| (from..end, ends)));
+            }
+            kind => {
+                match kind {
+                    TokenKind::OpenParen => depth += 1,
+                    TokenKind::CloseParen => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                open = Some((open.map_or(start, |(from, _)| from), end));
+            }
+        }
+    }
+    pieces.extend(open.map(|(from, ends)| (from..ends, ends)));
+    pieces
 }
 
 /// What `text` does, apart from how it is written: its tokens and COPY data without space and
@@ -565,6 +637,38 @@ mod tests {
                    create function f() returns int language sql begin atomic select case when true then 1 end; end;\n\
                    do $a$ begin perform $b$;$b$; end $a$; select E'\\';' ;; select U&'\\0041;'";
         assert_eq!(texts(sql).len(), 5, "{:?}", texts(sql));
+    }
+
+    #[test]
+    fn a_statement_ends_at_its_semicolon_alone() {
+        for (sql, expected) in [
+            ("delete from t wehre a=1; select 1", &["delete from t wehre a=1;", "select 1"][..]),
+            ("insrt into t values (9); select 1;", &["insrt into t values (9);", "select 1;"]),
+            ("select 1;\nfoo bar baz\n-- end", &["select 1;", "foo bar baz"]),
+            (
+                "delete from t where a=1\ncreate table z (i int);",
+                &["delete from t where a=1\ncreate table z (i int);"],
+            ),
+            ("commit bogus; select 1", &["commit bogus;", "select 1"]),
+            ("select (1; 2); select 3", &["select (1; 2);", "select 3"]),
+            (
+                "alter table t add column z text compression pglz not null default 'x';",
+                &["alter table t add column z text compression pglz not null default 'x';"],
+            ),
+            (
+                "create function f() returns int language sql begin atomic select 1; select 2; end; select 3",
+                &[
+                    "create function f() returns int language sql begin atomic select 1; select 2; end;",
+                    "select 3",
+                ],
+            ),
+        ] {
+            assert_eq!(texts(sql), expected, "{sql}");
+        }
+        let of = |sql: &str| split(sql).expect(sql).remove(0);
+        assert_eq!(of("commit bogus;").class, Class::Plain);
+        assert!(of("delete from t wehre a=1").losses.contains(&Target::Unseen("statement")));
+        assert!(!of("select 1 -- a\n;").losses.contains(&Target::Unseen("statement")));
     }
 
     #[test]

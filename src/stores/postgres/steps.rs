@@ -72,9 +72,11 @@ impl Step {
         matches!(self.manner, Manner::Statement { .. }) && !self.is_block && !self.is_ours
     }
 
-    /// Whether it is to be sent again where its session was lost.
-    pub(super) fn sets_up(&self) -> bool {
-        self.manner == Manner::Statement { sets_up: true }
+    /// Its statements that are to be sent again where its session was lost: they only set that up.
+    pub(super) fn set_up(&self) -> Vec<String> {
+        let texts = self.statements.iter().map(|one| &self.text.text[one.span.clone()]);
+        let set_up = texts.filter(|text| session::role(text) == session::Role::SetsUp);
+        set_up.map(str::to_string).collect()
     }
 
     /// Whether a COMMIT of its file stands before the place `at`, or may, and is passed over.
