@@ -147,5 +147,6 @@ pub fn judge(
         }
     };
     let spoilt = before.changes_to(after).into_iter().filter(is_spoilt).collect();
-    Verdict { left, spoilt }
+    let gone = recorded.objects.keys().filter(|object| !after.objects.contains_key(*object));
+    Verdict { left, spoilt, gone: gone.cloned().collect() }
 }

@@ -1,5 +1,7 @@
 //! What a store answers about one object that is not as recorded.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::shape::{Attributes, Change, Shape};
@@ -53,6 +55,8 @@ pub struct Verdict {
     pub left: Vec<Change>,
     /// What became other than it was without becoming as recorded.
     pub spoilt: Vec<Change>,
+    /// What is recorded and is not there.
+    pub gone: BTreeSet<String>,
 }
 
 /// How SQL puts one object back. Whether it did is not taken from the SQL: the store is read again.
@@ -137,6 +141,10 @@ impl Heal {
 
     /// Whether all of it is back, as `verdict` says; a part of it, where the rest is for a person.
     pub fn is_done(&self, verdict: &Verdict) -> bool {
+        // A part of what is gone is gone with it, and is told with it alone.
+        if verdict.gone.contains(&self.object) {
+            return false;
+        }
         let is_left = |change: &&Change| {
             let of_it = |left: &&Change| {
                 left.object == change.object

@@ -373,3 +373,28 @@ fn rights_that_nobody_recorded_are_told() {
     assert_eq!(catalogs(&env), before);
     without_roles(&env);
 }
+
+/// A part of a view that cannot be put back is not said to be; and protection that was added by hand is not
+/// taken away.
+#[test]
+fn what_is_not_back_is_not_said_to_be() {
+    let env = TestEnv::new();
+    env.file(
+        "migrations/postgres/V1__a.sql",
+        "create table t (a int, b int); create materialized view m as select a from t; \
+         create index m_a on m (a); create table open (a int); create view v as select * from t; \
+         create rule r as on insert to v do instead nothing;",
+    );
+    env.run(&["up"]).expect(0);
+    env.sql("alter table open enable row level security");
+    env.sql("create policy strict on open as restrictive using (a = 1)");
+    env.sql("drop view v; alter table t rename column b to c");
+    let told = env.run(&["repair", "--reapply", "--yes"]).expect(1);
+    told.says(&["view public.v was not put back", "rule r on public.v was not put back"]);
+    assert_eq!(
+        env.sql("SELECT relrowsecurity, (SELECT count(*) FROM pg_policy) FROM pg_class WHERE relname = 'open'"),
+        ["t|1"]
+    );
+    let told = env.run(&["validate"]).expect(3);
+    told.out("row security was switched on by hand").out("policy that was made by hand hides rows");
+}

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::relations::options;
-use super::{each, is_shared, named_on, plain, rights, split_last, successors, values};
+use super::{decide, each, is_shared, named_on, plain, rights, split_last, successors, values};
 use crate::postgres::{identifier, literal};
 use crate::shape::Attributes;
 use crate::stores::remedy::{Drifted, Remedy, Sql, Way};
@@ -140,7 +140,15 @@ pub(super) fn trigger(object: &Drifted<'_>) -> Remedy {
 pub(super) fn policy(object: &Drifted<'_>) -> Remedy {
     let (name, table) = named_on(object.name);
     let drop = format!("DROP POLICY {name} ON {table};\n");
-    let Some(recorded) = object.recorded else { return Remedy::sql(Sql::removing(drop)) };
+    let Some(recorded) = object.recorded else {
+        let live = object.live.and_then(|live| live.get("permissive"));
+        return match live == Some(&Value::Bool(false)) {
+            true => {
+                decide("a restrictive policy that was made by hand hides rows now: DROP POLICY")
+            }
+            false => Remedy::sql(Sql::removing(drop)),
+        };
+    };
     let clauses = clauses(object, recorded);
     let command = match object.text("command") {
         "r" => "SELECT",

@@ -16,7 +16,10 @@ pub(super) fn table(object: &Drifted<'_>) -> Remedy {
     let alter = format!("ALTER TABLE {}", object.name);
     each(object, |attribute, change| match (attribute, is_true(&change.before)) {
         ("row security", true) => Ok(format!("{alter} ENABLE ROW LEVEL SECURITY")),
-        ("row security", false) => Ok(format!("{alter} DISABLE ROW LEVEL SECURITY")),
+        ("row security", false) => Err(format!(
+            "row security was switched on by hand, and hides rows now: {alter} DISABLE ROW LEVEL SECURITY, \
+             or record it with repair --accept-drift"
+        )),
         ("forced row security", true) => Ok(format!("{alter} FORCE ROW LEVEL SECURITY")),
         ("forced row security", false) => Ok(format!("{alter} NO FORCE ROW LEVEL SECURITY")),
         ("options", _) => Ok(options(&alter, change)),
