@@ -279,3 +279,52 @@ fn a_label_taken_out_of_the_catalog_is_a_loss() {
         .says(&["table v is changed, and its values cannot be compared"]);
     assert_eq!(env.sql("SELECT c FROM v"), ["b"]);
 }
+
+/// What another connection does for a trigger, a default, a view or an event trigger is not rolled back: what
+/// reaches such is not even rehearsed, however far from the U file's own words it stands.
+#[test]
+fn what_reaches_another_connection_is_not_rehearsed() {
+    let through = [
+        (
+            "create table k (i int primary key); create table z (i int references k on delete cascade); \
+             create trigger tt before delete on z for each row execute function chk(); \
+             insert into k values (1); insert into z values (1);",
+            "delete from k;",
+        ),
+        ("create table z (i int, s text default far());", "insert into z values (1);"),
+        (
+            "create view w as select far() r; create table z (s text);",
+            "insert into z select r from w;",
+        ),
+        (
+            "create table z (i int, check (far() is not null or i > 0));",
+            "insert into z values (1);",
+        ),
+        (
+            "create table z (i int); create event trigger NAME on ddl_command_end execute function evt();",
+            "alter table z add j int;",
+        ),
+    ];
+    for (made, undo) in through {
+        let env = TestEnv::new();
+        let url = env.get("AIPLAT_MIGRATE_POSTGRES_URL");
+        env.sql("create extension dblink; create table kept (x int); insert into kept values (1)");
+        let far = format!("perform dblink_exec('{url}', 'delete from kept')");
+        env.file(
+            "migrations/postgres/V1__a.sql",
+            &format!(
+                "create function chk() returns trigger language plpgsql as $$ begin {far}; return old; end $$; \
+                 create function evt() returns event_trigger language plpgsql as $$ begin {far}; end $$; \
+                 create function far() returns text language plpgsql as $$ begin {far}; return 'a'; end $$;"
+            ),
+        );
+        env.run(&["up"]).expect(0);
+        env.sql("truncate kept; insert into kept values (1)");
+        env.file("migrations/postgres/V2__b.sql", made);
+        env.file("migrations/postgres/U2__b.sql", undo);
+        env.run(&["up"]).expect(0);
+        env.sql("truncate kept; insert into kept values (1)");
+        env.run(&["down", "--yes"]).expect(1).says(&["lose data", "dblink_exec"]);
+        assert_eq!(env.sql("SELECT count(*) FROM kept"), ["1"], "{undo}");
+    }
+}
