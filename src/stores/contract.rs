@@ -272,6 +272,9 @@ pub struct Before {
     /// What the session was like, where the steps after it may depend on that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Value>,
+    /// The secret placeholders of whose values `value` is a template, as the ledger keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
 }
 
 /// How a store stands towards a step that has not been claimed yet.
@@ -316,7 +319,7 @@ impl Before {
 
     /// The step replaces `value`.
     pub fn replaces(value: Value) -> Before {
-        Before { standing: Standing::Open, value, session: None }
+        Before { standing: Standing::Open, value, session: None, templates: Vec::new() }
     }
 
     /// The store is already as the step wants it.

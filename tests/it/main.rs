@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod engine;
+mod planted;
 mod platform;
 mod down;
 mod damaged;
