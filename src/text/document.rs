@@ -202,7 +202,7 @@ impl Node {
     /// An integer; a string of digits too, so that a placeholder can stand for a number.
     pub fn integer(&self, what: &str) -> Result<i64, ScriptError> {
         let number = match &self.kind {
-            NodeKind::Number(number) => number.as_i64(),
+            NodeKind::Number(number) => plain_number(number).parse().ok(),
             NodeKind::String(text) => text.parse().ok(),
             _ => None,
         };
@@ -332,6 +332,20 @@ impl<'a> Fields<'a> {
             None => Ok(()),
             Some((key, _)) => Err(unknown_key(key, &self.what, &self.known)),
         }
+    }
+}
+
+/// A number as text. JSON5 knows one kind of number: `1e9` and `5.0` have no fraction, and are written
+/// without.
+pub fn plain_number(number: &Number) -> String {
+    // Above it not every integer can be told from its neighbours.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.fract() == 0.0 && value.abs() <= EXACT => {
+            // Adding 0 leaves no -0.
+            format!("{:.0}", value + 0.0)
+        }
+        Some(_) | None => number.to_string(),
     }
 }
 
