@@ -1,5 +1,6 @@
 //! `down`: what it takes back, in which order, and what it refuses.
 
+mod kafka;
 mod live;
 mod losses;
 mod points;

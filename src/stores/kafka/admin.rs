@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
 use super::ffi::{
-    Ask, Cluster, Described, Fault, Link, Refused, Said, Topic, TopicConfigs, Wanted,
+    Ask, Cluster, Described, Fault, Link, Refused, Said, Shown, Topic, TopicConfigs, Wanted,
 };
 use super::steps::{AlterConfigs, CreatePartitions, CreateTopic};
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -76,6 +76,14 @@ impl Admin {
         cancel: &CancellationToken,
     ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
         let ask = self.glance(broker, cancel);
+        let shown = self.run(move |link| link.describe_topics(&ask, &names)).await?;
+        let whole = shown.into_iter().map(|(name, topic)| Ok((name, topic.map_err(Fault::Said)?)));
+        whole.collect()
+    }
+
+    /// Many topics, or why a broker does not show one.
+    pub(super) async fn all_topics(&self, names: Vec<String>) -> Result<Vec<Shown>, Fault> {
+        let ask = self.ask(&CancellationToken::new());
         self.run(move |link| link.describe_topics(&ask, &names)).await
     }
 

@@ -195,6 +195,9 @@ pub(super) type Refused = (String, Said);
 /// A topic with its configs, or why the broker does not tell them.
 pub(super) type Described = (String, Result<TopicConfigs, Said>);
 
+/// A topic's name and how a broker shows it, or why it does not.
+pub(super) type Shown = (String, Result<Option<Topic>, Said>);
+
 /// A librdkafka client with what was last heard of its connections.
 pub(super) struct Link {
     client: Client<DefaultClientContext>,
@@ -491,7 +494,7 @@ impl Link {
         &self,
         ask: &Ask,
         topics: &[String],
-    ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
+    ) -> Result<Vec<Shown>, Fault> {
         let names = topics.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: the array and the names are alive, and copied.
@@ -524,10 +527,12 @@ impl Link {
                 };
                 let named = |item: &*const native::rd_kafka_TopicDescription_t| {
                     // SAFETY: the items are alive.
-                    let name = unsafe { text(native::rd_kafka_TopicDescription_name(*item)) };
-                    Ok((name, unsafe { topic_description(*item) }?))
+                    unsafe {
+                        let name = text(native::rd_kafka_TopicDescription_name(*item));
+                        (name, topic_description(*item))
+                    }
                 };
-                items.iter().map(named).collect()
+                Ok(items.iter().map(named).collect())
             },
         )
     }
@@ -966,14 +971,14 @@ unsafe fn config_result(resource: *const native::rd_kafka_ConfigResource_t) -> R
 /// `topic` is alive.
 unsafe fn topic_description(
     topic: *const native::rd_kafka_TopicDescription_t,
-) -> Result<Option<Topic>, Fault> {
+) -> Result<Option<Topic>, Said> {
     // SAFETY: the caller vouches for the topic, and all that is read here borrows from it.
     unsafe {
         match error_said(native::rd_kafka_TopicDescription_error(topic)) {
             Some(said) if said.code == RDKafkaErrorCode::UnknownTopicOrPartition => {
                 return Ok(None);
             }
-            Some(said) => return Err(Fault::Said(said)),
+            Some(said) => return Err(said),
             None => {}
         }
         let mut count = 0;
@@ -983,7 +988,7 @@ unsafe fn topic_description(
         let replicas = partitions.first().map_or(0, |one| replica_count(*one));
         let id = native::rd_kafka_TopicDescription_topic_id(topic);
         let id = if id.is_null() { ptr::null() } else { native::rd_kafka_Uuid_base64str(id) };
-        let id = Some(text(id)).filter(|id| id.trim_matches('A') != "");
+        let id = Some(text(id)).filter(|id| !id.trim_matches('A').is_empty());
         Ok(Some(Topic {
             id: id.unwrap_or_default(),
             is_internal: native::rd_kafka_TopicDescription_is_internal(topic) != 0,
@@ -1057,7 +1062,8 @@ unsafe fn is_own(entry: *const native::rd_kafka_ConfigEntry_t) -> bool {
     source == Source::RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG as c_int
 }
 
-/// The value that would be in force were none set on the topic: the first of the brokers' own.
+/// The value that would be in force were none set on the topic: the first of the brokers' own, in the unit
+/// of the topic's config.
 ///
 /// # Safety
 /// `entry` is alive.
@@ -1066,9 +1072,25 @@ unsafe fn default_of(entry: *const native::rd_kafka_ConfigEntry_t) -> Option<Str
     // SAFETY: the caller vouches for the entry, from which its synonyms borrow.
     unsafe {
         let synonyms = slice(native::rd_kafka_ConfigEntry_synonyms(entry, &mut count), count);
-        let other = synonyms.iter().find(|synonym| !is_own(**synonym))?;
-        let value = native::rd_kafka_ConfigEntry_value(*other);
-        (!value.is_null()).then(|| text(value))
+        let value = |synonym: &*const native::rd_kafka_ConfigEntry_t| {
+            let value = native::rd_kafka_ConfigEntry_value(*synonym);
+            let name = text(native::rd_kafka_ConfigEntry_name(*synonym));
+            (!value.is_null()).then(|| in_milliseconds(&name, text(value)))
+        };
+        synonyms.iter().filter(|synonym| !is_own(**synonym)).find_map(value)
+    }
+}
+
+/// `log.retention.hours` stands for `retention.ms`.
+fn in_milliseconds(name: &str, value: String) -> String {
+    let unit = match name.rsplit('.').next() {
+        Some("hours") => 3_600_000,
+        Some("minutes") => 60_000,
+        Some(_) | None => return value,
+    };
+    match value.parse::<i64>() {
+        Ok(number) if number >= 0 => number.saturating_mul(unit).to_string(),
+        Ok(_) | Err(_) => value,
     }
 }
 

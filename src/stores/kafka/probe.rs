@@ -252,11 +252,26 @@ fn loss(admin: &Admin, what: &str, then: &str, counted: Result<i64, Fault>) -> O
 
 /// What the brokers delete once a topic has the configs of `change`, and keep as it is now.
 async fn expiring(admin: &Admin, change: &AlterConfigs) -> Result<Vec<Loss>, StoreError> {
-    let Some((topic, live)) = live(admin, &change.topic).await? else { return Ok(Vec::new()) };
-    let (now, then) = (Keeping::of(&live.effective), Keeping::of(&after(change, &live)));
-    let Some(shorter) = now.shortened_to(&then) else { return Ok(Vec::new()) };
+    let Some((topic, mut live)) = live(admin, &change.topic).await? else { return Ok(Vec::new()) };
     let (name, partitions) = (&change.topic, topic.partitions);
     let mut losses = Vec::new();
+    for key in KEEPING.iter().filter(|key| change.unset.contains(**key)) {
+        if live.defaults.contains_key(*key) || !live.own.contains_key(*key) {
+            continue;
+        }
+        match default_elsewhere(admin, key).await {
+            Some(default) => drop(live.defaults.insert(key.to_string(), default)),
+            None => {
+                let held = admin.messages(name, partitions).await;
+                let then = format!(", and the brokers do not tell what {key} is by default");
+                let all = loss(admin, &format!("topic {name} holds"), &then, held);
+                losses.extend(all.map(|loss| Loss { known: false, ..loss }));
+            }
+        }
+    }
+    let (now, then) = (Keeping::of(&live.effective), Keeping::of(&after(change, &live)));
+    let Some(shorter) = now.shortened_to(&then) else { return Ok(losses) };
+
     if let Some(age) = shorter.age {
         let since = chrono::Utc::now().timestamp_millis().saturating_sub(age);
         let older = admin.messages_before(name, partitions, since).await;
@@ -276,6 +291,16 @@ async fn expiring(admin: &Admin, change: &AlterConfigs) -> Result<Vec<Loss>, Sto
     Ok(losses)
 }
 
+/// A broker does not tell of a topic with a `retention.ms` of its own what that is by default: the default is
+/// in force at any topic that has none.
+async fn default_elsewhere(admin: &Admin, key: &str) -> Option<String> {
+    let names = admin.names().await.ok()?;
+    let all = admin.all_configs(names.into_iter().collect()).await.ok()?;
+    let mut plain = all.into_iter().filter_map(|(_, configs)| configs.ok());
+    let plain = plain.find(|configs| !configs.own.contains_key(key))?;
+    plain.effective.get(key).cloned()
+}
+
 /// The configs in force once `change` is made.
 fn after(change: &AlterConfigs, live: &TopicConfigs) -> Configs {
     let mut after = live.effective.clone();
@@ -288,6 +313,9 @@ fn after(change: &AlterConfigs, live: &TopicConfigs) -> Configs {
     }
     after
 }
+
+/// The configs that say how long a topic keeps its messages.
+const KEEPING: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
 
 /// How long a topic keeps its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
-use super::ffi::Topic;
+use super::ffi::{Fault, Topic};
 use super::steps::{Configs, RESERVED};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
@@ -30,15 +29,21 @@ pub(super) async fn inspect(admin: &Admin, recorded: &Shape) -> Result<Shape, St
     if names.is_empty() {
         return Ok(Shape::default());
     }
-    let asked = CancellationToken::new();
     let described = async {
-        let described = admin.topics(names.clone(), None, &asked).await;
+        let described = admin.all_topics(names.clone()).await;
         described.map_err(|fault| admin.error(fault))
     };
     let own = own_configs(admin, names.clone(), recorded);
     let (described, own) = futures_util::future::try_join(described, own).await?;
-    let mut topics: BTreeMap<String, Topic> =
-        described.into_iter().filter_map(|(name, topic)| Some((name, topic?))).collect();
+    let mut topics = BTreeMap::<String, Topic>::new();
+    for (name, topic) in described {
+        match topic {
+            Ok(topic) => topics.extend(topic.map(|topic| (name, topic))),
+            // Somebody else's topic, on its way to be there or gone; one of ours must not vanish so.
+            Err(_) if !is_known(&name) => {}
+            Err(said) => return Err(admin.error(Fault::Said(said).of(&object(&name)))),
+        }
+    }
     let mut shape = Shape::default();
     for (name, configs) in own {
         match topics.remove(&name) {
@@ -73,7 +78,7 @@ async fn own_configs(
                 if said.code == Code::TopicAuthorizationFailed
                     && !recorded.objects.contains_key(&object(&name)) => {}
             Err(said) => {
-                let fault = super::ffi::Fault::Said(said).for_want_of("DescribeConfigs", &name);
+                let fault = Fault::Said(said).for_want_of("DescribeConfigs", &name);
                 return Err(admin.error(fault));
             }
         }
