@@ -8,10 +8,12 @@ mod audit;
 mod connection;
 mod errors;
 mod heal;
+mod moves;
 mod probe;
 mod rewrite;
 mod server;
 mod shape;
+mod slots;
 mod steps;
 mod walk;
 
