@@ -4,6 +4,7 @@ mod kafka;
 mod live;
 mod losses;
 mod points;
+mod redis;
 mod rehearsal;
 
 use std::io::Write;

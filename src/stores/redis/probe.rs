@@ -74,6 +74,10 @@ pub async fn holds(server: &Server, step: &Step) -> Result<Vec<Loss>, StoreError
         Step::Rewrite(rewrite) if rewrite.change == Change::Delete => {
             lost_keys(server, rewrite).await
         }
+        Step::Rewrite(rewrite) => match rewrite.change {
+            Change::Ttl(seconds) => expiring(server, rewrite, seconds).await,
+            Change::Rename { .. } | Change::Persist | Change::Delete => Ok(Vec::new()),
+        },
         Step::Config(config) => evicted(server, config).await,
         Step::Command(raw) if raw.is_harmless() => lost_by_command(server, raw.deletes()).await,
         Step::Command(raw) => {
@@ -82,12 +86,37 @@ pub async fn holds(server: &Server, step: &Step) -> Result<Vec<Loss>, StoreError
         }
         Step::Keyspace(_)
         | Step::DropKeyspace(_)
-        | Step::Rewrite(_)
         | Step::Function(_)
         | Step::DeleteFunction(_)
         | Step::Acl(_)
         | Step::DeleteUser(_) => Ok(Vec::new()),
     }
+}
+
+/// The keys that would live for less time than they have now.
+async fn expiring(
+    server: &Server,
+    rewrite: &Rewrite,
+    seconds: u64,
+) -> Result<Vec<Loss>, StoreError> {
+    let (route, most) = (route(rewrite), seconds.saturating_mul(1_000));
+    let mut keys = 0;
+    for node in server.masters().await?.iter() {
+        let mut walk = Walk::from(node, &route, 0);
+        while let Some(turn) = walk.turn(|key| Ok(cmd("PTTL").arg(key).take())).await? {
+            for answer in turn.answers {
+                // -1: it never expires; -2: it has gone.
+                let left = number(&answer?).unwrap_or(-1);
+                keys += usize::from(left == -1 || left >= 0 && left.unsigned_abs() > most);
+            }
+        }
+    }
+    let (keys_word, expire) = if keys == 1 { ("key", "expires") } else { ("keys", "expire") };
+    let what = format!(
+        "{} matches {keys} {keys_word} that would live for longer, and {expire} after {seconds} s then",
+        rewrite.matching.written
+    );
+    Ok(if keys == 0 { Vec::new() } else { vec![Loss { what, known: true }] })
 }
 
 /// The value that all masters have; `None` where they differ.

@@ -214,10 +214,14 @@ impl RawCommand {
     pub fn is_harmless(&self) -> bool {
         let word = |at: usize| self.words.get(at).map(|word| word.to_uppercase());
         let (name, second) = (word(0).unwrap_or_default(), word(1).unwrap_or_default());
+        let says = |word: &str| self.words.iter().skip(2).any(|own| own.eq_ignore_ascii_case(word));
         match name.as_str() {
-            "XGROUP" => second != "DESTROY" && second != "DELCONSUMER",
-            "DEL" | "UNLINK" | "HSETNX" | "SETNX" | "SADD" | "ZADD" | "XADD" | "RPUSH"
-            | "LPUSH" | "APPEND" | "PERSIST" | "PING" | "PUBLISH" => true,
+            "XGROUP" => second == "CREATE" || second == "CREATECONSUMER",
+            // A value that names one of these words is taken for it: the wrong way round loses nothing.
+            "XADD" => !says("MAXLEN") && !says("MINID"),
+            "ZADD" => says("NX"),
+            "DEL" | "UNLINK" | "HSETNX" | "SETNX" | "SADD" | "RPUSH" | "LPUSH" | "APPEND"
+            | "PERSIST" | "PING" | "PUBLISH" => true,
             _ => false,
         }
     }
