@@ -389,6 +389,26 @@ mod tests {
     }
 
     #[test]
+    fn a_number_without_a_fraction_is_written_without() {
+        for (text, plain, integer) in [
+            ("1e9", "1000000000", Some(1_000_000_000)),
+            ("5.0", "5", Some(5)),
+            ("-2E3", "-2000", Some(-2000)),
+            ("-0.0", "0", Some(0)),
+            ("604800000", "604800000", Some(604_800_000)),
+            ("9007199254740993", "9007199254740993", Some(9_007_199_254_740_993)),
+            ("0x10", "16", Some(16)),
+            ("0.5", "0.5", None),
+            ("1.5e1", "15", Some(15)),
+        ] {
+            let node = Node::parse(text).expect(text);
+            let NodeKind::Number(number) = &node.kind else { panic!("{text}") };
+            assert_eq!(plain_number(number), plain, "{text}");
+            assert_eq!(node.integer("it").ok(), integer, "{text}");
+        }
+    }
+
+    #[test]
     fn refuses_what_others_let_pass() {
         for (text, part) in [
             ("{a: 1 b: 2}", "comma"),

@@ -8,6 +8,7 @@ mod damaged;
 mod chaos;
 mod churn;
 mod faults;
+mod harm;
 mod fuzz;
 mod gate;
 mod interrupts;
