@@ -140,7 +140,7 @@ impl Healing<'_> {
             }
             match effect!("heal", self.store.apply(self.job(unit, &before, &pulse))) {
                 Ok(done) => {
-                    done.notices.iter().for_each(|notice| pulse.notice(notice));
+                    done.notices.iter().chain(&done.warnings).for_each(|text| pulse.notice(text));
                     return Ok(());
                 }
                 Err(failure) if failure.why == Why::Retry && attempt < ATTEMPTS => {

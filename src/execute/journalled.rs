@@ -266,7 +266,10 @@ impl Work<'_> {
         };
         if before.standing == Standing::Found {
             self.settle(step, unit, None).await?;
-            return Ok(Ended::Well(StepEnd::Found));
+            return Ok(Ended::Well(match unit.step.removes() {
+                true => StepEnd::Absent,
+                false => StepEnd::Found,
+            }));
         }
         let mut attempt = 0;
         loop {
@@ -468,6 +471,10 @@ impl Work<'_> {
     fn tell(&self, done: Done) -> Result<()> {
         for notice in done.notices {
             self.pulse().notice(&notice);
+        }
+        for warning in done.warnings {
+            let told = format!("{}: {warning}", self.task.id());
+            self.context.listener.event(Event::Warning(told));
         }
         match done.unlocked {
             true => {

@@ -116,7 +116,8 @@ impl Store {
             match ended.await {
                 Ok(done) => {
                     let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
-                    Ok(Done { notices: notices.collect(), ..done })
+                    let warnings = done.warnings.iter().map(|text| self.secrets.hide(text));
+                    Ok(Done { notices: notices.collect(), warnings: warnings.collect(), ..done })
                 }
                 Err(mut failure) => {
                     failure.source = without(&self.secrets, failure.source);
