@@ -401,7 +401,7 @@ impl Look {
     pub fn heals(&self) -> Vec<Heal> {
         let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
         let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
-        stores::heal(self.kind, &self.recorded, &changes)
+        stores::heal(self.kind, &self.recorded, &self.live, &changes)
     }
 
     /// The differences, object by object.

@@ -14,12 +14,12 @@ use crate::text::ScriptError;
 
 /// What puts the `changes` of a store back, object by object, in an order that respects what needs
 /// what. Pure: every script is parsed here, and one that its store refuses is a person's to decide.
-pub fn heal(store: StoreKind, recorded: &Shape, changes: &[Change]) -> Vec<Heal> {
+pub fn heal(store: StoreKind, recorded: &Shape, live: &Shape, changes: &[Change]) -> Vec<Heal> {
     let objects = &store.description().objects;
     let mut heals = Vec::new();
     let mut open: Vec<Change> = changes.to_vec();
     while !open.is_empty() {
-        let found = heals_of(store, recorded, &open);
+        let found = heals_of(store, recorded, live, &open);
         let back: BTreeSet<String> = found
             .iter()
             .filter(|(_, heal)| heal.is_possible() && is_absent(&heal.changes, recorded))
@@ -48,7 +48,12 @@ fn is_absent(changes: &[Change], recorded: &Shape) -> bool {
 }
 
 /// The way back of each object and its place in the order.
-fn heals_of(store: StoreKind, recorded: &Shape, changes: &[Change]) -> Vec<(usize, Heal)> {
+fn heals_of(
+    store: StoreKind,
+    recorded: &Shape,
+    live: &Shape,
+    changes: &[Change],
+) -> Vec<(usize, Heal)> {
     let objects = &store.description().objects;
     let mut by_object: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
     for change in changes {
@@ -64,6 +69,7 @@ fn heals_of(store: StoreKind, recorded: &Shape, changes: &[Change]) -> Vec<(usiz
             changes: if whole { Vec::new() } else { changes.clone() },
             live: changes.first().and_then(|change| change.after.as_ref()).filter(|_| whole),
             shape: recorded,
+            there: live,
         };
         let remedy = (objects.heal)(&drifted);
         let rank = (objects.rank)(&drifted, &remedy);
