@@ -42,7 +42,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+    Comparison, Description, Language, Objects, Undo, begins_empty, journalled,
 };
 
 /// What is known of MongoDB without a connection.
@@ -64,7 +64,7 @@ pub static STORE: Description = Description {
         optional: &[],
         is_builtin: begins_empty,
         part_of: |object, _| heal::part_of(object),
-        rank: any_order,
+        rank: heal::rank,
         heal: heal::heal,
         comparison: Comparison::PLAIN,
     },
