@@ -14,8 +14,8 @@
 //!   [`Connection::apply`] is called.
 //! - [`Connection::apply`] takes effect in the order in which it is called. It returns `Ok` only when
 //!   the effect is complete and visible to every client of the store.
-//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Whole`]
-//!   or [`Effect::Unknown`].
+//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Part`],
+//!   [`Effect::Whole`] or [`Effect::Unknown`].
 //! - [`Connection::probe`] answers for a step whose claim is in the ledger and whose end is not known.
 //! - Labels, inverses and hazards hold no secret. What a server says may: the adapter hides it.
 
@@ -72,6 +72,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// Whether it answers, once done, for all that `object` is, or for its absence: a migration that found
     /// it so has made it its own.
     fn makes(&self, object: &str) -> bool;
+
+    /// What of it the store does not show, to be said where it is found done: a password.
+    fn unseen(&self) -> Option<&'static str> {
+        None
+    }
 
     /// What it puts into the recorded shape by itself, because the store holds nothing of it:
     /// Redis's keyspace contracts. `None` ends an object.
@@ -556,6 +561,8 @@ pub enum Why {
 pub enum Effect {
     /// Nothing.
     None,
+    /// A part, which its words name; the next run goes on with the rest.
+    Part,
     /// All that it was to do.
     Whole,
     /// It is not known: `probe` has to tell.

@@ -2,6 +2,7 @@
 
 mod live;
 mod losses;
+mod mongo;
 mod points;
 mod rehearsal;
 

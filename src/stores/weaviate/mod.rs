@@ -24,7 +24,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+    Comparison, Description, Language, Objects, Steps, Undo, any_order, begins_empty, journalled,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -33,7 +33,7 @@ pub static STORE: Description = Description {
     name: "weaviate",
     title: "Weaviate",
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["url"],

@@ -2,6 +2,7 @@
 
 pub mod kafka;
 pub mod mongo;
+mod mongo_commands;
 pub mod redis;
 pub mod weaviate;
 
