@@ -217,6 +217,8 @@ impl Migrator {
         look.audit = match depth {
             Depth::Structure => None,
             Depth::Sample | Depth::Full => {
+                look.others = store.others(&look.recorded).await.map_err(unreadable)?;
+                look.others.retain(|(object, _)| !self.ignored(kind).covers(kind, object));
                 store.audit(&look.recorded, depth).await.map_err(unreadable)?
             }
         };
@@ -313,6 +315,8 @@ pub(super) struct Look {
     live: Shape,
     pub drift: Drift,
     audit: Option<Audit>,
+    /// What applications made beside what is recorded, by kind, and how many.
+    others: Vec<(String, String)>,
 }
 
 impl Look {
@@ -326,6 +330,7 @@ impl Look {
             live: Shape::default(),
             drift: Drift::default(),
             audit: None,
+            others: Vec::new(),
         }
     }
 
@@ -439,7 +444,17 @@ impl Look {
             let hint = format!("write a migration, or put a pattern into [ignore] {}", self.kind);
             Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, strict)
         };
-        self.drift.unmanaged.iter().map(of).collect()
+        self.drift.unmanaged.iter().map(of).chain(self.counted()).collect()
+    }
+
+    /// What applications make as they go is never an error.
+    fn counted(&self) -> impl Iterator<Item = Finding> {
+        self.others.iter().map(|(object, what)| {
+            let message = format!("{}: {object}: {what}", self.kind);
+            let hint =
+                format!("where that is as it should be: `{object}` in [ignore] {}", self.kind);
+            Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, false)
+        })
     }
 
     fn picture(&self, records: &Records<'_>) -> Option<Picture> {

@@ -243,6 +243,15 @@ pub trait Connection: Send + Sync + 'static {
         BTreeMap::new()
     }
 
+    /// What applications make as they go beside the recorded objects: of each kind, under a name of its own,
+    /// how many there are. It is no drift, and nobody's fault.
+    fn others(
+        &self,
+        _recorded: &Shape,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
     /// Checks live data against what the recorded shape says of it; `None` where it says nothing.
     fn audit(
         &self,

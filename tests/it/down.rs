@@ -5,6 +5,7 @@ mod losses;
 mod mongo;
 mod points;
 mod rehearsal;
+mod weaviate;
 
 use std::io::Write;
 use std::process::Stdio;

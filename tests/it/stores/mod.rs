@@ -5,6 +5,7 @@ pub mod mongo;
 mod mongo_commands;
 pub mod redis;
 pub mod weaviate;
+mod weaviate_steps;
 
 use aiplat_migrate::secret::Secrets;
 use aiplat_migrate::store_error::StoreError;
