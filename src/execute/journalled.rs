@@ -19,6 +19,7 @@ use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, State};
 use crate::migration::{Down, Inverse, MigrationId};
+use crate::plan;
 use crate::shape::Shape;
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::{
@@ -265,6 +266,9 @@ impl Work<'_> {
             None => (self.claim(step, unit).await?, None),
         };
         if before.standing == Standing::Found {
+            if let Some(unseen) = unit.step.unseen() {
+                self.pulse().notice(unseen);
+            }
             self.settle(step, unit, None).await?;
             return Ok(Ended::Well(match unit.step.removes() {
                 true => StepEnd::Absent,
@@ -385,12 +389,15 @@ impl Work<'_> {
 
     async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str) -> Error {
         let id = self.task.id();
-        let details = json!({ "step": step + 1, "label": unit.label, "message": reason });
+        let state = self.task.row.as_ref().map(|row| row.state);
+        let died = matches!(state, Some(State::Running | State::Undoing));
+        let details =
+            json!({ "step": step + 1, "label": unit.label, "message": reason, "died": died });
         let error = Error::failed(format!(
-            "step {} of {id} ({}) was begun by a run that died, and {} cannot tell whether it was done: {}",
+            "step {} of {id} ({}) {}: {}",
             step + 1,
             self.task.source.file,
-            id.store.title(),
+            plan::in_doubt_since(died, id.store),
             unit.label
         ))
         .because(reason)

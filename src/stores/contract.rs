@@ -14,8 +14,8 @@
 //!   [`Connection::apply`] is called.
 //! - [`Connection::apply`] takes effect in the order in which it is called. It returns `Ok` only when
 //!   the effect is complete and visible to every client of the store.
-//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Whole`]
-//!   or [`Effect::Unknown`].
+//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Part`],
+//!   [`Effect::Whole`] or [`Effect::Unknown`].
 //! - [`Connection::probe`] answers for a step whose claim is in the ledger and whose end is not known.
 //! - Labels, inverses and hazards hold no secret. What a server says may: the adapter hides it.
 
@@ -77,6 +77,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// there, and its name may be misspelt.
     fn removes(&self) -> bool {
         false
+    }
+
+    /// What of it the store does not show, to be said where it is found done: a password.
+    fn unseen(&self) -> Option<&'static str> {
+        None
     }
 
     /// What it puts into the recorded shape by itself, because the store holds nothing of it:
@@ -247,6 +252,15 @@ pub trait Connection: Send + Sync + 'static {
     /// and the number of the transaction of each. Nothing where the store cannot tell.
     fn unsealed(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
+    }
+
+    /// What applications make as they go beside the recorded objects: of each kind, under a name of its own,
+    /// how many there are. It is no drift, and nobody's fault.
+    fn others(
+        &self,
+        _recorded: &Shape,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
     }
 
     /// Checks live data against what the recorded shape says of it; `None` where it says nothing.
@@ -572,6 +586,8 @@ pub enum Why {
 pub enum Effect {
     /// Nothing.
     None,
+    /// A part, which its words name; the next run goes on with the rest.
+    Part,
     /// All that it was to do.
     Whole,
     /// It is not known: `probe` has to tell.

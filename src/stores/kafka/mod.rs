@@ -26,7 +26,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Description, Language, Objects, Undo, any_order, begins_empty, journalled, no_parts,
+    Description, Language, Objects, Steps, Undo, any_order, begins_empty, journalled, no_parts,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -35,7 +35,7 @@ pub static STORE: Description = Description {
     name: "kafka",
     title: "Kafka",
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["brokers"],
