@@ -49,6 +49,7 @@ use crate::stores::description::{
 pub static STORE: Description = Description {
     name: "mongo",
     title: "MongoDB",
+    nicknames: &[],
     extensions: &["json5", "json", "jsonc"],
     language: Language::Steps(|node| journalled(node, Step::parse)),
     undo: Undo::Derived,
