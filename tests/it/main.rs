@@ -17,6 +17,8 @@ mod kill;
 mod ledger;
 mod libpq;
 mod locks;
+mod numbers;
+mod passed_over;
 mod modules;
 mod cluster;
 mod secrets;
