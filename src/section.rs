@@ -165,7 +165,7 @@ impl Reader<'_> {
 
     /// A port number.
     pub fn port(&mut self, key: &str) -> Option<u16> {
-        let port = |text: &str| text.trim().parse().ok().filter(|port| *port > 0);
+        let port = |text: &str| is_port(text.trim()).then(|| text.trim().parse().ok()).flatten();
         self.parse(key, Kind::Port.wanted(), port)
     }
 
@@ -288,6 +288,12 @@ pub fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
 }
 
+/// Whether it is a number that a port can have.
+pub fn is_port(text: &str) -> bool {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 /// What is wrong with one of several hosts, each with its port, and what to write.
 fn wrong_host(text: &str) -> Option<(&'static str, &'static str)> {
     let bracketed = text.strip_prefix('[').map(|rest| rest.split_once(']'));
@@ -300,10 +306,14 @@ fn wrong_host(text: &str) -> Option<(&'static str, &'static str)> {
     };
     match name {
         _ if text.is_empty() => Some(("has an empty entry", "part hosts by one comma each")),
+        _ if text.starts_with('/') && text.ends_with(".sock") => None,
         _ if text.contains("://") => Some((
             "has a scheme in it",
             "write hosts and ports alone; whether TLS is spoken has a key of its own",
         )),
+        _ if text.contains(['"', '\'']) => {
+            Some(("has quotes in it", "leave the quotes out: nothing takes them away"))
+        }
         _ if text.contains([' ', ';', '\t', '|']) => {
             Some(("has hosts that are not parted by commas", "part them by commas"))
         }
@@ -315,7 +325,7 @@ fn wrong_host(text: &str) -> Option<(&'static str, &'static str)> {
             "write it as [::1]:PORT, others as they are",
         )),
         "" => Some(("has an entry without a host", "write each with its host")),
-        _ if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) => {
+        _ if port.is_some_and(|port| !is_port(port)) => {
             Some(("has a port that cannot be used", "a port is a number from 1 to 65535"))
         }
         _ => None,

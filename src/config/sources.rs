@@ -321,10 +321,12 @@ impl Sources {
     }
 }
 
+/// Whether it is meant so; what is wrong with the scheme is told when the URL is read.
 fn is_postgres(value: &Value) -> bool {
     match &value.content {
         Content::Text(text) => {
-            ["postgres://", "postgresql://"].iter().any(|scheme| text.expose().starts_with(scheme))
+            let scheme = text.expose().split_once("://").map(|(scheme, _)| scheme);
+            scheme.is_some_and(|scheme| scheme.to_lowercase().contains("postgre"))
         }
         Content::File(_) => false,
     }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use percent_encoding::percent_decode_str;
 
 use crate::secret::Secret;
+use crate::section;
 use crate::text::document::nearest;
 
 /// Parameters with their values, whatever they come from.
@@ -52,6 +53,7 @@ struct Parameter {
 enum Check {
     Text,
     Number,
+    Hosts,
     Ports,
     Addresses,
     /// One of these, as in libpq.
@@ -62,7 +64,7 @@ enum Check {
     Never(&'static str),
 }
 
-use Check::{Addresses, Never, Number, OneOf, Only, Ports, Text};
+use Check::{Addresses, Hosts, Never, Number, OneOf, Only, Ports, Text};
 
 const fn parameter(name: &'static str, variable: &'static str, check: Check) -> Parameter {
     Parameter { name, variable, check }
@@ -72,7 +74,7 @@ const fn parameter(name: &'static str, variable: &'static str, check: Check) -> 
 /// change what SQL means (PGTZ, PGDATESTYLE, PGCLIENTENCODING) are not among them.
 static PARAMETERS: &[Parameter] = &[
     parameter("service", "PGSERVICE", Text),
-    parameter("host", "PGHOST", Text),
+    parameter("host", "PGHOST", Hosts),
     parameter("hostaddr", "PGHOSTADDR", Addresses),
     parameter("port", "PGPORT", Ports),
     parameter("dbname", "PGDATABASE", Text),
@@ -247,10 +249,14 @@ impl Conninfo {
         let url =
             ["postgres://", "postgresql://"].iter().find_map(|start| text.strip_prefix(start));
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        match (url, scheme.filter(|scheme| !scheme.contains(['=', ' ', '/', '@']))) {
+        match (url, scheme.filter(|scheme| !scheme.contains(['=', ' ', '/', '@', '"', '\'']))) {
             (Some(rest), _) => Url { is_doubtful: false, found: Conninfo::default() }.read(rest),
             (None, Some(scheme)) => Err(wrong_scheme(scheme)),
             (None, None) if text.is_empty() => Ok(Conninfo::default()),
+            (None, None) if text.starts_with(['"', '\'']) => Err(Wrong::new(
+                "begins with a quote",
+                "leave the quotes out: nothing takes them away",
+            )),
             (None, None) if text.contains('=') => keywords(text),
             (None, None) => Err(Wrong::new("does not begin with postgres://", FORM)),
         }
@@ -333,6 +339,11 @@ impl Parameter {
             Text => Ok(()),
             Number if value.trim().parse::<i32>().is_ok() => Ok(()),
             Number => wrong(&format!("`{name}` is a whole number")),
+            Hosts if value.split(',').all(is_host) => Ok(()),
+            Hosts => Err(Wrong::new(
+                "has a host that cannot be read",
+                format!("part several hosts by commas; {FORM}"),
+            )),
             Ports if value.split(',').all(is_port) => Ok(()),
             Ports => wrong("a port is a number from 1 to 65535"),
             Addresses if value.split(',').all(is_address) => Ok(()),
@@ -352,9 +363,16 @@ impl Parameter {
     }
 }
 
+/// Whether it can be a host, or the place of a socket: messages show it.
+fn is_host(text: &str) -> bool {
+    let text = text.trim();
+    let fits = |c: char| c.is_alphanumeric() || ".-_:%".contains(c);
+    text.starts_with(['/', '@']) || text.chars().all(fits)
+}
+
 fn is_port(text: &str) -> bool {
     let text = text.trim();
-    text.is_empty() || text.parse::<u16>().is_ok_and(|port| port > 0)
+    text.is_empty() || section::is_port(text)
 }
 
 fn is_address(text: &str) -> bool {
@@ -447,16 +465,13 @@ impl Url {
                     None => (host, None),
                 },
             };
-            if decoded(name)?.contains([' ', ';', '\t']) {
-                return Err(Wrong::new(
-                    "has a host that cannot be read",
-                    format!("part several hosts by commas; {FORM}"),
-                ));
-            }
             names.push(name);
             ports.push(port.unwrap_or_default());
         }
-        self.put("host", &names.join(","))?;
+        let names = decoded(&names.join(","))?;
+        if !names.is_empty() {
+            self.found.set("host", &names)?;
+        }
         if ports.iter().any(|port| !port.is_empty()) {
             if !ports.iter().all(|port| is_port(port)) {
                 let hint = format!("a port is a number from 1 to 65535; {FORM}");

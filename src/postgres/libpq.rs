@@ -45,7 +45,9 @@ pub(super) fn defaults(section: &mut Reader<'_>, written: &Conninfo) -> Conninfo
     }
     let mut of_variables = Conninfo::default();
     for (name, variable) in conninfo::defaults() {
-        let Some(value) = section.0.variable(variable) else { continue };
+        // What is said by something stronger is not looked at, whatever it says.
+        let is_open = written.get(name).is_none() && found.get(name).is_none();
+        let Some(value) = section.0.variable(variable).filter(|_| is_open) else { continue };
         if let Err(Wrong { what, hint }) = of_variables.set(name, &value) {
             section.0.refuse_variable(variable, &what, &hint);
         }

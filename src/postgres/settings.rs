@@ -119,12 +119,12 @@ impl Settings {
             hidden: Vec::new(),
             shape: Vec::new(),
         };
-        match Conninfo::parse(settings.url.expose()) {
-            Ok(written) => {
-                settings.surroundings.defaults = libpq::defaults(section, &written);
-                settings.check_hosts(section);
-            }
-            Err(wrong) => section.0.refuse("url", &wrong.what, &wrong.hint),
+        if let Err(wrong) = Conninfo::parse(settings.url.expose()) {
+            section.0.refuse("url", &wrong.what, &wrong.hint);
+        }
+        if let Ok(written) = settings.conninfo() {
+            settings.surroundings.defaults = libpq::defaults(section, &written);
+            settings.check_hosts(section);
         }
         if let Ok(all) = settings.conninfo()
             && all.get("password").is_none()

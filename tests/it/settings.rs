@@ -148,6 +148,14 @@ const ROWS: &[Row] = &[
     ("POSTGRES_URL", "postgres://u:s3cret@h;i/d", &["a host", "by commas"]),
     ("POSTGRES_URL", "postgres://u:s3cret@h,i/d?port=1,2,3", &["2 hosts", "3 ports"]),
     ("POSTGRES_URL", "postgres://u:s3cr/et@h/d", &["percent-encoded"]),
+    ("POSTGRES_URL", "host=h;password=s3cret;Database=d", &["a host", "write postgres://"]),
+    ("POSTGRES_URL", "Server=h;User Id=u;Password=s3cret", &["`Server`", "leave it out"]),
+    (
+        "POSTGRES_URL",
+        "\"postgres://u:s3cret@h/d\"",
+        &["begins with a quote", "leave the quotes out"],
+    ),
+    ("POSTGRES_URL", "postgres://u:s3cret@h:+5432/d", &["a port", "from 1 to 65535"]),
     ("POSTGRES_HOST", "h:5432", &["has a port in it", "`port`"]),
     ("POSTGRES_HOST", "postgres://h", &["host", "`url`"]),
     ("POSTGRES_HOST", "h i", &["is no host"]),
@@ -169,6 +177,7 @@ const ROWS: &[Row] = &[
     ("KAFKA_BROKERS", ":9092", &["without a host", "host:9092"]),
     ("KAFKA_BROKERS", "::1", &["IPv6", "[::1]"]),
     ("KAFKA_BROKERS", "h:9092/topic", &["a path", "host:9092"]),
+    ("KAFKA_BROKERS", "\"a:1\"", &["quotes", "host:9092"]),
     ("KAFKA_BROKERS", "u:s3cret@h:9092", &["keys of their own"]),
     // MongoDB.
     (
@@ -196,6 +205,9 @@ const ROWS: &[Row] = &[
     ("MONGO_URL", "mongodb://u:s3cret@h:99999/d", &["port"]),
     ("MONGO_URL", "mongodb://u:s3cret@h:0/d", &["port", "65535"]),
     ("MONGO_URL", "mongodb://u:s3cr/et@h/d", &["as %XX"]),
+    ("MONGO_URL", "mongodb://u:s3cret@h;i/d", &["hosts", "by commas"]),
+    ("MONGO_URL", "mongodb://u:s3cret@h/d?poolSize=5", &["`poolsize`", "leave it out"]),
+    ("MONGO_URL", "mongodb://u:s3cret@h/d?compressors=zstd", &["`compressors`", "leave it out"]),
     ("MONGO_HOST", "h:99999", &["a port", "from 1 to 65535"]),
     ("MONGO_HOST", "a;b", &["by commas", "host:27017"]),
     ("MONGO_HOST", "mongodb://h", &["a scheme", "host:27017"]),
@@ -218,6 +230,7 @@ const ROWS: &[Row] = &[
     ),
     ("REDIS_URL", "redis://u:s3cret@h:99999/0", &["port", "write redis://"]),
     ("REDIS_URL", "redis://u:s3cret@h:0/0", &["port", "65535"]),
+    ("REDIS_URL", "redis://u:s3cret@h/-1", &["the number of a database", "write redis://"]),
     ("REDIS_URL", "redis://u:s3cret@h/app", &["the number of a database", "write redis://"]),
     (
         "REDIS_URL",

@@ -90,7 +90,8 @@ impl Settings {
         });
         let usual =
             in_url || url.starts_with("mongodb+srv:") || self.tls_files != TlsFiles::default();
-        let address = self.address();
+        let address = self.host.is_some().then(|| self.address());
+        let address = address.or_else(|| hosts_of(url).map(|hosts| hosts.replace("%2F", "/")))?;
         (!self.tls.unwrap_or(usual) && crate::tls::leaves_machine(&address))
             .then(|| format!("{address} is spoken to in plain text: set `tls = true`"))
     }
@@ -308,20 +309,27 @@ fn wrong_url(url: &str) -> Option<BadUrl> {
         return Some(BadUrl { what, hint });
     }
     if ConnectionString::parse(url).is_ok() {
-        return hosts_of(url).and_then(|hosts| {
-            let is_zero = |host: &str| host.ends_with(":0");
-            hosts.split(',').any(is_zero).then(|| BadUrl {
+        return match hosts_of(url) {
+            None => bad("has hosts that cannot be read: several are parted by commas"),
+            Some(hosts) if hosts.split(',').any(|host| host.ends_with(":0")) => Some(BadUrl {
                 what: "has a port that cannot be used".to_string(),
                 hint: "a port is a number from 1 to 65535".to_string(),
-            })
-        });
+            }),
+            Some(_) => None,
+        };
     }
     let public = match url.rsplit_once('@') {
         Some((_, rest)) => format!("{scheme}://{rest}"),
         None => url.to_string(),
     };
     match ConnectionString::parse(public) {
-        Err(error) => bad(&format!("cannot be read: {}", errors::message(&error))),
+        Err(error) => match errors::message(&error).split_once(" is an invalid option") {
+            Some((name, _)) => Some(BadUrl {
+                what: format!("has an option that this build does not know: `{name}`"),
+                hint: "leave it out".to_string(),
+            }),
+            None => bad(&format!("cannot be read: {}", errors::message(&error))),
+        },
         Ok(_) => bad("has a user and a password that cannot be read"),
     }
 }

@@ -238,9 +238,10 @@ fn database(url: &url::Url) -> Result<i64, BadUrl> {
     }
     match url.path().trim_matches('/') {
         "" => Ok(0),
-        number => {
-            number.parse().map_err(|_| bad_url("has a path that is not the number of a database"))
-        }
+        number => number
+            .parse::<u32>()
+            .map(i64::from)
+            .map_err(|_| bad_url("has a path that is not the number of a database")),
     }
 }
 
