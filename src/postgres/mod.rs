@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use self::conninfo::Host;
 use self::settings::addresses;
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use rand::seq::SliceRandom;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{
@@ -101,9 +102,13 @@ impl Settings {
             return self.connect_to(hosts, (*attrs, None), (application, purpose)).await;
         }
         let mut first = None;
+        let mut hosts: Vec<&Host> = hosts.iter().collect();
+        if self.takes_any_order()? {
+            hosts.shuffle(&mut rand::rng());
+        }
         for role in wanted {
-            for host in hosts {
-                let one = slice::from_ref(host);
+            for host in &hosts {
+                let one = slice::from_ref(*host);
                 match self.connect_to(one, role, (application, purpose)).await {
                     Ok(session) => return Ok(session),
                     Err(error) => first.get_or_insert(error),
@@ -133,28 +138,17 @@ impl Settings {
         let tls = self.tls_connector()?;
         let address = addresses(hosts);
         let session = async {
-            let (mut session, time_zone) = match open_with(&config, tls.clone()).await {
-                Err(error) if refuses_options(&error) => (open_with(&bare, tls).await?.0, None),
-                Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
-                opened => opened?,
-            };
-            if !environment::is_fixed(time_zone.as_deref()) {
-                session.set_afterwards(purpose).await?;
-            }
-            Ok(session)
-        };
-        let session = async {
-            let session: Result<Session, tokio_postgres::Error> = session.await;
             let failed = |error| connection_error(&error, &address, &self.files_in_use());
-            let session = session.map_err(failed)?;
-            match standby {
-                Some(standby) if session.is_standby().await.map_err(failed)? != standby => {
-                    Err(StoreError::unreachable(match standby {
-                        true => format!("{address}: it is no standby"),
-                        false => format!("{address}: it is a standby"),
-                    }))
+            let session = open_as(&config, &bare, tls, purpose).await.map_err(failed)?;
+            let Some(wanted) = standby else { return Ok(session) };
+            match (wanted, session.is_standby().await.map_err(failed)?) {
+                (true, false) => {
+                    Err(StoreError::unreachable(format!("{address}: it is no standby")))
                 }
-                Some(_) | None => Ok(session),
+                (false, true) => {
+                    Err(StoreError::unreachable(format!("{address}: it is a standby")))
+                }
+                (true, true) | (false, false) => Ok(session),
             }
         };
         let Some(limit) = limit.map(|limit| limit * hosts.len() as u32) else {
@@ -167,6 +161,24 @@ impl Settings {
             )))
         })
     }
+}
+
+/// Opens a session that is set as its `purpose` wants it; `bare` is for servers that take no settings.
+async fn open_as(
+    config: &tokio_postgres::Config,
+    bare: &tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+    purpose: Purpose,
+) -> Result<Session, tokio_postgres::Error> {
+    let (mut session, time_zone) = match open_with(config, tls.clone()).await {
+        Err(error) if refuses_options(&error) => (open_with(bare, tls).await?.0, None),
+        Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
+        opened => opened?,
+    };
+    if !environment::is_fixed(time_zone.as_deref()) {
+        session.set_afterwards(purpose).await?;
+    }
+    Ok(session)
 }
 
 async fn open_with(

@@ -214,6 +214,11 @@ impl Settings {
         })
     }
 
+    /// Whether the servers are tried in any order.
+    pub(super) fn takes_any_order(&self) -> Result<bool, StoreError> {
+        Ok(self.conninfo()?.get("load_balance_hosts") == Some("random"))
+    }
+
     /// How long one attempt may take; `None` for as long as it takes, which libpq writes as 0.
     pub(super) fn patience(&self) -> Result<Option<Duration>, StoreError> {
         if let Some(limit) = self.connect_timeout {
@@ -287,7 +292,7 @@ impl Settings {
             Some("require") => ChannelBinding::Require,
             _ => ChannelBinding::Prefer,
         });
-        if all.get("load_balance_hosts") == Some("random") {
+        if self.takes_any_order()? {
             config.load_balance_hosts(LoadBalanceHosts::Random);
         }
         self.keep_alive(&mut config)?;

@@ -180,6 +180,11 @@ fn variables_give_what_is_not_said_elsewhere() {
         let url = format!("postgres://%USER:%PASS@%HOST:%PORT/%DB?target_session_attrs={attrs}");
         it.same(Some(&url), &[], reaches);
     }
+    let anyhow = ("PGLOADBALANCEHOSTS", "random");
+    it.same(None, &with(&[password, anyhow, ("PGHOST", "nowhere.invalid,%HOST")]), true);
+    let primary =
+        [anyhow, ("PGTARGETSESSIONATTRS", "primary"), ("PGHOST", "nowhere.invalid,%HOST")];
+    it.same(None, &with(&[&[password][..], &primary].concat()), true);
     // What a URL says is stronger, part by part; what it leaves open is not.
     it.same(
         Some("postgres://%USER:%PASS@%HOST:%PORT/%DB"),
