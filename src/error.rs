@@ -183,6 +183,12 @@ impl Error {
         Some(first)
     }
 
+    /// The same, followed by other errors of the same command.
+    pub fn with(mut self, others: impl IntoIterator<Item = Error>) -> Error {
+        self.0.others.extend(others);
+        self
+    }
+
     /// The parts, for rendering.
     pub fn parts(&self) -> &Parts {
         &self.0

@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, DiscreetListener, Event, Identities, Listener, Stand};
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot, ledger_error};
-use crate::migration::{Files, sum};
+use crate::migration::{Files, strays, sum};
 use crate::plan::{self, Entry};
 use crate::signals::Interrupt;
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -141,9 +141,15 @@ impl Migrator {
         self.stores.is_empty() || self.stores.contains(&store)
     }
 
-    /// Reads all files, whichever stores are selected: requirements reach across.
+    /// Reads all files, whichever stores are selected: requirements reach across. What looks like a
+    /// migration and is in no store's folder is an error (exit 2), never passed over.
     pub(crate) fn files(&self) -> Result<Files> {
-        Files::read(&self.config.folders)
+        let Config { migrations_dir, folders, root, .. } = &self.config;
+        let strays = strays::find(migrations_dir, root, folders);
+        match Files::read(folders) {
+            Ok(files) => Error::all(strays).map_or(Ok(files), Err),
+            Err(error) => Err(error.with(strays)),
+        }
     }
 
     /// Reads all files and checks that they and the configured stores belong together.

@@ -78,10 +78,19 @@ impl Migrator {
         report.at_work = at_work;
         report.findings.extend(of_undo_files(&files));
         let entries = self.compare(&files, &snapshot.rows);
+        let unknown = plan::unknown(&entries).into_iter();
+        if let Some(error) = Error::all(unknown.map(|one| one.error.because(plan::NOWHERE))) {
+            return Err(error);
+        }
         let contents = ledger.contents(&changed::rows(&entries)).await?;
+        let strange = self.strange(&entries, &ledger).await?;
         drop(ledger);
         for entry in entries.iter().filter(|entry| self.selected(entry.id.store)) {
-            report.findings.extend(of_entry(entry, &contents, report.at_work.is_some()));
+            let told = entry.row.and_then(|row| strange.get(&row.row));
+            report.findings.extend(match told {
+                Some(told) => Some(of_strange(entry, told)),
+                None => of_entry(entry, &contents, report.at_work.is_some()),
+            });
         }
         if report.at_work.is_none() {
             let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
@@ -141,13 +150,18 @@ impl Migrator {
     fn parse_all(&self, files: &Files) -> Result<Vec<Finding>> {
         let nothing = Snapshot::default();
         let entries = plan::compare(files, &nothing.rows);
-        let items = plan::up(&entries, &plan::UpOptions::default()).map_err(super::up::join)?;
+        let options = plan::UpOptions { files_only: true, ..plan::UpOptions::default() };
+        let items = plan::up(&entries, &options).map_err(super::up::join)?;
         let tasks = execute::to_apply(&items, files, &nothing, &self.config.placeholders)?;
         let findings = tasks.iter().flat_map(|task| {
             let remarks = task.remarks.iter();
             remarks.map(|remark| Finding::remark(remark).of(task.id()).in_file(&task.source.file))
         });
-        Ok(findings.collect())
+        let untold = plan::unknown(&entries).into_iter().map(|unknown| {
+            let text = format!("{}, and the ledger was not asked", unknown.error);
+            Finding::remark(&text)
+        });
+        Ok(findings.chain(untold).collect())
     }
 
     /// Looks at every store that has a recorded shape, or should have one, and at its live data as
@@ -557,17 +571,26 @@ fn of_undo_files(files: &Files) -> impl Iterator<Item = Finding> {
     })
 }
 
+/// What is to be said of a row that no run of these files left so.
+fn of_strange(entry: &Entry<'_>, told: &Error) -> Finding {
+    let hint = told.parts().hints.join("; ");
+    let finding = Finding::error(FindingKind::Migration, told.to_string(), &hint).of(&entry.id);
+    finding.in_file(file_of(entry))
+}
+
+/// The file of a migration, or the one that it was applied from.
+fn file_of(entry: &Entry<'_>) -> String {
+    let file = entry.file.map(|file| file.source.file.clone());
+    file.or(entry.row.map(|row| row.script.clone())).unwrap_or_default()
+}
+
 /// What is to be said of a migration whose file and row do not agree.
 fn of_entry(
     entry: &Entry<'_>,
     contents: &BTreeMap<i64, Checksum>,
     at_work: bool,
 ) -> Option<Finding> {
-    let script = entry
-        .file
-        .map(|file| file.source.file.clone())
-        .or(entry.row.map(|row| row.script.clone()))
-        .unwrap_or_default();
+    let script = file_of(entry);
     let error = |message: String, hint: &str| {
         Some(Finding::error(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
@@ -575,7 +598,8 @@ fn of_entry(
         Some(Finding::warning(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
     match entry.status {
-        Status::Applied | Status::Baseline => None,
+        Status::Applied => warning(changed::renamed(entry)?, changed::TAKE_NAME),
+        Status::Baseline => None,
         Status::Pending => warning(format!("{script} is pending"), "apply it: aiplat-migrate up"),
         Status::Future => warning(
             format!("{} is applied and newer than every file here", entry.id),

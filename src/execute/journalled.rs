@@ -19,7 +19,7 @@ use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, State};
 use crate::migration::{Down, Inverse, MigrationId};
-use crate::plan;
+use crate::plan::Begun;
 use crate::shape::Shape;
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::{
@@ -255,7 +255,7 @@ impl Work<'_> {
         claimed: Option<Claimed>,
     ) -> Result<Ended> {
         let (before, mut resume) = match claimed {
-            Some(claimed) => match self.ask(step, unit, &claimed).await? {
+            Some(claimed) => match self.ask(step, unit, &claimed, self.left_by()).await? {
                 Answer::Done => {
                     self.settle(step, unit, claimed.before.session).await?;
                     return Ok(Ended::Well(StepEnd::DoneBefore));
@@ -354,11 +354,17 @@ impl Work<'_> {
     }
 
     /// Asks the store what became of a step in doubt; what it cannot tell is for a person.
-    async fn ask(&self, step: usize, unit: &Unit, claimed: &Claimed) -> Result<Answer> {
+    async fn ask(
+        &self,
+        step: usize,
+        unit: &Unit,
+        claimed: &Claimed,
+        begun: Begun,
+    ) -> Result<Answer> {
         let pulse = self.pulse();
         match doubt::ask(self.context, self.store, (self.task, step), claimed, &pulse).await {
             Ok(answer) => Ok(answer),
-            Err(Unsettled::Unknown(reason)) => Err(self.in_doubt(step, unit, &reason).await),
+            Err(Unsettled::Unknown(reason)) => Err(self.in_doubt(step, unit, &reason, begun).await),
             Err(Unsettled::Failed(failure)) => Err(self.failed(step, failure, State::Failed).await),
         }
     }
@@ -384,21 +390,24 @@ impl Work<'_> {
                 return Ok(Answer::Stopped);
             }
         }
-        self.ask(step, unit, claimed).await
+        self.ask(step, unit, claimed, Begun::Failed).await
     }
 
-    async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str) -> Error {
+    /// How an earlier run left the step that it was at: one that lived on recorded an error.
+    fn left_by(&self) -> Begun {
+        let told = self.task.row.as_ref().is_some_and(|row| row.error.is_some());
+        if told { Begun::Failed } else { Begun::Died }
+    }
+
+    async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str, begun: Begun) -> Error {
         let id = self.task.id();
-        let state = self.task.row.as_ref().map(|row| row.state);
-        let died = matches!(state, Some(State::Running | State::Undoing));
-        let details =
-            json!({ "step": step + 1, "label": unit.label, "message": reason, "died": died });
+        let (number, label) = (step + 1, &unit.label);
+        let details = json!({ "step": number, "label": label, "message": reason, "begun": begun });
         let error = Error::failed(format!(
-            "step {} of {id} ({}) {}: {}",
-            step + 1,
+            "step {number} of {id} ({}) {}, and {} cannot tell whether it was done: {label}",
             self.task.source.file,
-            plan::in_doubt_since(died, id.store),
-            unit.label
+            begun.words(),
+            id.store.title(),
         ))
         .because(reason)
         .state(format!("{id} is in doubt; the steps before it are done and recorded"))

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Source};
-use crate::plan::Item;
+use crate::plan::{Entry, Item, Status};
 use crate::secret::as_in_a_file;
 use crate::stores::{Limits, Unit};
 use crate::text::{Placeholders, ScriptError};
@@ -138,7 +138,10 @@ fn apply_task(
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
     let step_hashes = hashes(&file.source, &units);
     if let Some(row) = &row {
-        check_finished_part(row, &step_hashes, &file.source, "applied")?;
+        let entry =
+            Entry { id: item.id.clone(), status: Status::Failed, file: Some(file), row: Some(row) };
+        let now = (&file.source, entry.is_renamed());
+        check_finished_part(row, &step_hashes, now, "applied")?;
     }
     let mut remarks = remarks(&file.source, &units);
     let secret = placeholders.secret(&script.names);
@@ -200,12 +203,28 @@ fn hashes(source: &Source, units: &[Unit]) -> Vec<String> {
 /// A half-applied file may change from its first unfinished step on. A step that a dead run had
 /// begun must still be that step, or nobody could ask what became of it; one that its store refused
 /// may be corrected.
-fn check_finished_part(row: &Row, now: &[String], source: &Source, verb: &str) -> Result<()> {
+fn check_finished_part(
+    row: &Row,
+    now: &[String],
+    (source, is_renamed): (&Source, bool),
+    verb: &str,
+) -> Result<()> {
     let in_doubt = row.claimed.is_some() && row.state != State::Failed;
     let fixed = row.steps_done + usize::from(in_doubt);
     let changed = (0..fixed).find(|step| row.step_hashes.get(*step) != now.get(*step));
     match changed {
         None => Ok(()),
+        Some(_) if is_renamed => Err(Error::new(
+            Exit::Differ,
+            format!(
+                "{} is half {verb} from {}; {} is another migration that took its number",
+                row.id, row.script, source.file
+            ),
+        )
+        .because(format!("the first {} of {} steps are done", row.steps_done, row.steps_total))
+        .state(format!("nothing was {verb}"))
+        .hint(format!("put {} back, and finish it first", row.script))
+        .hint(format!("give {} a new number", source.file))),
         Some(step) => Err(Error::new(
             Exit::Differ,
             format!("{} is half {verb}, and its step {} was changed since", source.file, step + 1),
@@ -325,7 +344,7 @@ fn undo_task(
     let said = self::remarks(&source, &units);
     let step_hashes = hashes(&source, &units);
     if row.state == State::Undoing {
-        check_finished_part(row, &step_hashes, &source, "undone")?;
+        check_finished_part(row, &step_hashes, (&source, false), "undone")?;
     }
     let one = script.as_ref().is_some_and(|script| is_one_transaction(script, &units));
     let names = script.as_ref().map(|script| script.names.as_slice()).unwrap_or_default();

@@ -1,22 +1,30 @@
 //! How to reach PostgreSQL and what its errors mean: shared by the ledger and the postgres store.
 
+mod conninfo;
 mod environment;
 mod errors;
+mod libpq;
 mod settings;
 
 use std::collections::{HashMap, VecDeque};
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use self::conninfo::Host;
+use self::settings::addresses;
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use rand::seq::SliceRandom;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{
     AsyncMessage, Client, Connection, SimpleQueryMessage, SimpleQueryRow, Socket, Statement,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use conninfo::variables;
 pub use environment::{BEGAN, Names, Purpose, as_it_is, own_role, until_commit, until_reset};
 pub use errors::{connection_error, spares_the_session, store_error};
+pub use libpq::{PLACES, Surroundings};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
 use crate::store_error::StoreError;
@@ -48,9 +56,6 @@ pub struct Session {
 
 type Notices = Arc<Mutex<VecDeque<String>>>;
 
-/// The time that one attempt to connect may take, unless configured.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl Settings {
     /// Opens a session named `application`; tries once.
     ///
@@ -62,20 +67,20 @@ impl Settings {
         application: &str,
         purpose: Purpose,
     ) -> Result<Session, StoreError> {
-        let error = match self.connect_to_any(application, purpose).await {
+        let hosts = self.hosts()?;
+        let error = match self.connect_to_any(&hosts, application, purpose).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        let each = self.each_host();
-        if each.len() < 2 {
+        if hosts.len() < 2 {
             return Err(error);
         }
-        let asked = each
-            .iter()
-            .map(async |one| (one, one.connect_to_any(application, purpose).await.err()));
+        let asked = hosts.iter().map(async |one| {
+            (one, self.connect_to_any(slice::from_ref(one), application, purpose).await.err())
+        });
         let told = futures_util::future::join_all(asked).await;
         Err(told.into_iter().fold(error, |error, (one, refused)| {
-            let (address, why) = (one.address(), refused.map(|refused| refused.message));
+            let (address, why) = (one.to_string(), refused.map(|refused| refused.message));
             let why = why.unwrap_or_else(|| "lets us in by now".to_string());
             match why.contains(&address) {
                 true => error.detail(why),
@@ -84,38 +89,96 @@ impl Settings {
         }))
     }
 
+    /// Connects to the first of `hosts` that is as the settings want it.
     async fn connect_to_any(
         &self,
+        hosts: &[Host],
         application: &str,
         purpose: Purpose,
     ) -> Result<Session, StoreError> {
-        let mut config = self.driver_config(purpose)?;
-        config.application_name(shortened(application));
-        let mut bare = self.bare_config()?;
-        bare.application_name(shortened(application));
-        let tls = self.tls_connector()?;
-        let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        let session = async {
-            let (mut session, time_zone) = match open_with(&config, tls.clone()).await {
-                Err(error) if refuses_options(&error) => (open_with(&bare, tls).await?.0, None),
-                Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
-                opened => opened?,
-            };
-            if !environment::is_fixed(time_zone.as_deref()) {
-                session.set_afterwards(purpose).await?;
-            }
-            Ok(session)
-        };
-        match tokio::time::timeout(limit, session).await {
-            Ok(session) => session
-                .map_err(|error| connection_error(&error, &self.address(), &self.files_in_use())),
-            Err(_) => Err(StoreError::unreachable(format!(
-                "no answer from {} within {} s",
-                self.address(),
-                limit.as_secs_f32()
-            ))),
+        let wanted = self.wanted()?;
+        // The driver knows one password, and of what a server can be no more than whether it takes writes.
+        if let ([(attrs, None)], true) = (wanted.as_slice(), self.share_a_password(hosts)?) {
+            return self.connect_to(hosts, (*attrs, None), (application, purpose)).await;
         }
+        let mut first = None;
+        let mut hosts: Vec<&Host> = hosts.iter().collect();
+        if self.takes_any_order()? {
+            hosts.shuffle(&mut rand::rng());
+        }
+        for role in wanted {
+            for host in &hosts {
+                let one = slice::from_ref(*host);
+                match self.connect_to(one, role, (application, purpose)).await {
+                    Ok(session) => return Ok(session),
+                    Err(error) => first.get_or_insert(error),
+                };
+            }
+        }
+        Err(first.unwrap_or_else(|| StoreError::unreachable("no host is named")))
     }
+
+    /// Connects to one of `hosts`; where a role is wanted that the driver does not know, that is looked at.
+    async fn connect_to(
+        &self,
+        hosts: &[Host],
+        (attrs, standby): (TargetSessionAttrs, Option<bool>),
+        (application, purpose): (&str, Purpose),
+    ) -> Result<Session, StoreError> {
+        let mut config = self.driver_config(hosts, purpose)?;
+        let mut bare = self.bare_config(hosts)?;
+        let limit = self.patience()?;
+        for config in [&mut config, &mut bare] {
+            config.application_name(shortened(application));
+            config.target_session_attrs(attrs);
+            if let (Some(limit), true) = (limit, hosts.len() > 1) {
+                config.connect_timeout(limit);
+            }
+        }
+        let tls = self.tls_connector()?;
+        let address = addresses(hosts);
+        let session = async {
+            let failed = |error| connection_error(&error, &address, &self.files_in_use());
+            let session = open_as(&config, &bare, tls, purpose).await.map_err(failed)?;
+            let Some(wanted) = standby else { return Ok(session) };
+            match (wanted, session.is_standby().await.map_err(failed)?) {
+                (true, false) => {
+                    Err(StoreError::unreachable(format!("{address}: it is no standby")))
+                }
+                (false, true) => {
+                    Err(StoreError::unreachable(format!("{address}: it is a standby")))
+                }
+                (true, true) | (false, false) => Ok(session),
+            }
+        };
+        let Some(limit) = limit.map(|limit| limit * hosts.len() as u32) else {
+            return session.await;
+        };
+        tokio::time::timeout(limit, session).await.unwrap_or_else(|_| {
+            Err(StoreError::unreachable(format!(
+                "no answer from {address} within {} s",
+                limit.as_secs_f32()
+            )))
+        })
+    }
+}
+
+/// Opens a session that is set as its `purpose` wants it; `bare` is for servers that take no settings.
+async fn open_as(
+    config: &tokio_postgres::Config,
+    bare: &tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+    purpose: Purpose,
+) -> Result<Session, tokio_postgres::Error> {
+    let (mut session, time_zone) = match open_with(config, tls.clone()).await {
+        Err(error) if refuses_options(&error) => (open_with(bare, tls).await?.0, None),
+        Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
+        opened => opened?,
+    };
+    if !environment::is_fixed(time_zone.as_deref()) {
+        session.set_afterwards(purpose).await?;
+    }
+    Ok(session)
 }
 
 async fn open_with(
@@ -179,6 +242,17 @@ where
 }
 
 impl Session {
+    /// Whether the server follows another.
+    async fn is_standby(&self) -> Result<bool, tokio_postgres::Error> {
+        let answer = self.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()").await?;
+        let is_one = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+            // The driver's enum is open.
+            _ => false,
+        };
+        Ok(answer.iter().any(is_one))
+    }
+
     /// `sql` as a prepared statement: the first time costs a round trip, after that none. For a
     /// session that no migration runs on.
     pub async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {

@@ -34,6 +34,7 @@ use crate::tls::{self, Peer, Plain, TlsFiles};
 pub static STORE: Description = Description {
     name: "kafka",
     title: "Kafka",
+    nicknames: &[],
     extensions: &["json5", "json", "jsonc"],
     language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
@@ -133,9 +134,9 @@ impl Endpoint for Settings {
 impl Settings {
     fn read(section: &mut Reader<'_>) -> Settings {
         Settings {
-            brokers: section.hosts("brokers").join(","),
-            security_protocol: section.text("security_protocol"),
-            sasl_mechanism: section.text("sasl_mechanism"),
+            brokers: section.hosts("brokers", 9092).join(","),
+            security_protocol: section.one_of_any_case("security_protocol", &PROTOCOLS),
+            sasl_mechanism: section.one_of_any_case("sasl_mechanism", &MECHANISMS),
             user: section.text("user"),
             password: section.secret("password"),
             tls: section.tls_files(),

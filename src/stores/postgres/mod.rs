@@ -46,6 +46,7 @@ use crate::stores::description::{Description, Language, Objects, Undo};
 pub static STORE: Description = Description {
     name: "postgres",
     title: "PostgreSQL",
+    nicknames: &["pg", "pgsql", "psql"],
     extensions: &["sql"],
     language: Language::Sql { units: steps::parse, content: split::content },
     undo: Undo::File,
