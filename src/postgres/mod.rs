@@ -2,9 +2,10 @@
 
 mod environment;
 mod errors;
+mod notices;
 mod settings;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use environment::{BEGAN, Names, Purpose, as_it_is, own_role, until_commit, u
 pub use errors::{connection_error, spares_the_session, store_error};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
+use self::notices::Notices;
 use crate::store_error::StoreError;
 
 /// What to do about a ledger of which tables or functions are gone.
@@ -39,14 +41,12 @@ pub const MAY_NOT: &str = "42501";
 pub struct Session {
     /// The client; requests are pipelined in the order in which their futures are first polled.
     pub client: Client,
-    notices: Notices,
+    notices: Arc<Mutex<Notices>>,
     tls: Option<MakeRustlsConnect>,
     prepared: Mutex<HashMap<String, Statement>>,
     /// What has to be set again whenever the session is reset: what it could not begin with.
     set_again: Option<String>,
 }
-
-type Notices = Arc<Mutex<VecDeque<String>>>;
 
 /// The time that one attempt to connect may take, unless configured.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,14 +150,14 @@ where
 {
     let (client, connection) = config.connect(connector).await?;
     let time_zone = connection.parameter("TimeZone").map(str::to_string);
-    let notices = Notices::default();
+    let notices = Arc::<Mutex<Notices>>::default();
     tokio::spawn(drive(connection, notices.clone()));
     let session = Session { client, notices, tls, prepared: Mutex::default(), set_again: None };
     Ok((session, time_zone))
 }
 
 /// Moves the session's messages until it ends; its end reaches the client's futures as errors.
-async fn drive<S, T>(mut connection: Connection<S, T>, notices: Notices)
+async fn drive<S, T>(mut connection: Connection<S, T>, notices: Arc<Mutex<Notices>>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -165,15 +165,7 @@ where
     let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
     while let Some(Ok(message)) = messages.next().await {
         if let AsyncMessage::Notice(notice) = message {
-            if matches!(notice.severity(), "DEBUG" | "LOG") {
-                continue;
-            }
-            let mut text = notice.message().to_string();
-            for more in [notice.detail(), notice.hint()].into_iter().flatten() {
-                text = format!("{}; {more}", text.trim_end_matches('.'));
-            }
-            let line = format!("{}: {text}", notice.severity());
-            notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
+            notices.lock().unwrap_or_else(PoisonError::into_inner).take(&notice);
         }
     }
 }
@@ -245,7 +237,7 @@ impl Session {
 
     /// The notices that came since the last call.
     pub fn take_notices(&self) -> Vec<String> {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)).told()
     }
 
     /// Asks the server to cancel the statement that this session runs now.

@@ -381,9 +381,18 @@ pub struct Seal {
     /// sealed, they bring the session back to how it began, and the session knows by it that this one
     /// is settled. Where a step is, they keep what stands in [`SESSION`].
     pub close: Vec<String>,
+    /// Statements that go right before `close`, behind the first of them; each raises where the file has
+    /// touched what is the ledger's own. The second one knows of functions, where the file may make some.
+    pub guards: Option<[String; 2]>,
     /// What tells it from every other, as a literal.
     pub token: String,
 }
+
+/// How the message of an error begins that a seal's guard raises; then what was touched.
+pub const TOUCHED: &str = "aiplat_migrate touched: ";
+
+/// What is in the message of an error that is raised where a trigger has swallowed the seal's row.
+pub const UNWRITTEN: &str = "aiplat_migrate unwritten: ";
 
 /// The setting in which a store leaves, before the seal of a step closes, what the session is like.
 pub const SESSION: &str = "aiplat_migrate.session";
