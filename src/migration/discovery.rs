@@ -15,7 +15,7 @@ use crate::file::regular;
 use crate::stores::StoreKind;
 use crate::text::copy_data::{HELD, InPart, read_in_part};
 use crate::text::encoding::{Trouble, decode, for_iconv};
-use crate::text::unseen::breaks_line;
+use crate::text::unseen::{breaks_line, line};
 use crate::text::{Checksum, normalized};
 
 /// Where the migrations of one store are.
@@ -332,10 +332,10 @@ fn in_no_encoding(trouble: Trouble, bytes: &[u8], shown: &str) -> Error {
 
 /// A file whose name migrations.sum, which has a line for each, cannot hold, or nobody could read there.
 fn not_listed(shown: &str, why: &str) -> Error {
-    Error::usage(format!("{shown} is not a migration: {why}"))
+    Error::usage(format!("{} is not a migration: {why}", line(shown)))
         .hint("rename it, or move it out of the migrations folder")
 }
 
 fn unreadable(shown: &str, error: &io::Error) -> Error {
-    Error::usage(format!("cannot read {shown}")).because(error)
+    Error::usage(format!("cannot read {}", line(shown))).because(error)
 }

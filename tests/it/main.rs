@@ -10,6 +10,7 @@ mod churn;
 mod faults;
 mod fuzz;
 mod gate;
+mod hostile;
 mod interrupts;
 mod off;
 mod journal;

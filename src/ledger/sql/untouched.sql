@@ -1,4 +1,5 @@
-SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0 THEN 'untouched'
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0
+             AND coalesce(pg_catalog.to_regnamespace('$schema')::pg_catalog.oid OPERATOR(pg_catalog.=) $1, false) THEN 'untouched'
             ELSE pg_catalog.concat('aiplat_migrate touched: ', pg_catalog.string_agg(DISTINCT
                 pg_catalog.pg_describe_object(coalesce(l.classid, 1259::pg_catalog.oid), coalesce(l.relation, l.objid), 0), ', '))
                 ::pg_catalog.int4::pg_catalog.text END

@@ -353,7 +353,8 @@ EXECUTE s_objects;
 
 -- statement: untouched
 PREPARE s_untouched AS
-SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0 THEN 'untouched'
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0
+             AND coalesce(pg_catalog.to_regnamespace('aiplat_migrate')::pg_catalog.oid OPERATOR(pg_catalog.=) $1, false) THEN 'untouched'
             ELSE pg_catalog.concat('aiplat_migrate touched: ', pg_catalog.string_agg(DISTINCT
                 pg_catalog.pg_describe_object(coalesce(l.classid, 1259::pg_catalog.oid), coalesce(l.relation, l.objid), 0), ', '))
                 ::pg_catalog.int4::pg_catalog.text END
@@ -364,7 +365,7 @@ WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND CASE l.lockty
     WHEN 'object' THEN l.mode OPERATOR(pg_catalog.<>) 'ShareUpdateExclusiveLock' AND CASE l.classid
         WHEN 1255 THEN l.objid OPERATOR(pg_catalog.=) ANY ($3)
         WHEN 2615 THEN l.objid OPERATOR(pg_catalog.=) $1 END END;
-EXECUTE s_untouched(1, '{2}', '{3}');
+EXECUTE s_untouched('aiplat_migrate'::regnamespace, '{2}', '{3}');
 
 -- statement: unmade
 PREPARE s_unmade AS
