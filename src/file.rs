@@ -19,6 +19,11 @@ pub fn open(path: &Path) -> io::Result<File> {
     regular(at_once(OpenOptions::new().read(true)).open(path)?)
 }
 
+/// Opens the folder at `path`.
+pub fn folder(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// `file`, if it is a regular one; else why not.
 pub fn regular(file: File) -> io::Result<File> {
     match file.metadata()?.file_type() {

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aiplat_migrate::cli::{Cli, LogFormat, Output};
 use aiplat_migrate::config::{Config, Environment};
@@ -43,7 +43,10 @@ fn main() -> ExitCode {
     let end = End { cli: cli.clone(), console: console.clone(), metrics: metrics.clone(), began };
     crash::on_panic({
         let end = end.clone();
-        move |what, place| std::process::exit(end.crashed(what, place).code().into())
+        move |what, place| {
+            stop_anyway();
+            std::process::exit(end.crashed(what, place).code().into())
+        }
     });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -51,12 +54,22 @@ fn main() -> ExitCode {
         Ok(runtime) => {
             let finished = runtime.block_on(carry_out(&cli, run, console, metrics));
             // A store's driver may hold a thread that waits for a server that never answers.
-            runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+            runtime.shutdown_timeout(Duration::from_millis(500));
             finished
         }
         Err(error) => Err(Error::failed("cannot start").because(error)).into(),
     };
     ExitCode::from(end.of(&finished).code())
+}
+
+/// Ends the process in a while even if what is still to be said waits for what the panic has locked.
+fn stop_anyway() {
+    let later = || {
+        std::thread::sleep(Duration::from_secs(5));
+        std::process::exit(Exit::Crashed.code().into());
+    };
+    // Without a thread to spare there is nothing but to hope.
+    let _ = std::thread::Builder::new().spawn(later);
 }
 
 /// What clap has to say: help and version, or what is wrong with the command line.

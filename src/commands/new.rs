@@ -67,7 +67,7 @@ impl Migrator {
     /// Waits until no other process writes files there, and keeps others from it while the value lives.
     pub(super) fn turn(&self) -> Result<File> {
         let path = &self.config.migrations_dir;
-        let locked = File::open(path).and_then(|folder| folder.lock().map(|()| folder));
+        let locked = file::folder(path).and_then(|folder| folder.lock().map(|()| folder));
         locked.map_err(|error| {
             Error::usage(format!("cannot lock the folder {}", path.display())).because(error)
         })

@@ -75,6 +75,8 @@ pub(super) struct Objects {
     pub functions: String,
     /// Whether its tables have triggers or rules, which this tool never makes.
     pub have_triggers: bool,
+    /// Whether some function of others names its schema.
+    pub are_named: bool,
 }
 
 /// How far an attempt to take the lock came.
@@ -145,7 +147,8 @@ impl Ledger {
             let made = bootstrap(&self.session, &self.settings);
             let made = futures_util::future::try_join(self.take_share(keys), made);
             effect!("bootstrap", made)?;
-            futures_util::future::try_join(self.read_whole(), self.objects()).await
+            // By the other session, so that both are at work at once.
+            futures_util::future::try_join(self.read_whole(), self.objects(&leader)).await
         };
         let meanwhile = async { Ok(meanwhile.await) };
         let (((snapshot, shapes), objects), met) =
@@ -160,15 +163,16 @@ impl Ledger {
     }
 
     /// What the ledger is made of, as the catalogs number it.
-    async fn objects(&self) -> Result<Objects> {
+    async fn objects(&self, session: &Session) -> Result<Objects> {
         let sql = self.sql(include_str!("sql/objects.sql"));
         let read = async {
-            let row = self.session.client.query_typed_one(&sql, &[]).await?;
+            let row = session.client.query_typed_one(&sql, &[]).await?;
             Ok(Objects {
                 schema: row.try_get(0)?,
                 tables: row.try_get(1)?,
                 functions: row.try_get(2)?,
                 have_triggers: row.try_get(3)?,
+                are_named: row.try_get(4)?,
             })
         };
         read.await.map_err(|error| self.error(&error))

@@ -6,7 +6,7 @@ use super::journal::Claim;
 use super::lock::Objects;
 use super::{Ledger, LockedLedger};
 use crate::postgres::{literal, own_role};
-use crate::stores::{SESSION, Seal, StoreKind};
+use crate::stores::{Guard, SESSION, Seal, StoreKind};
 
 impl LockedLedger {
     /// Seals the application of a migration. `after` is the seal sent before it in the same session,
@@ -67,11 +67,12 @@ impl LockedLedger {
         let (tables, functions) = (format!("'{{{tables}}}'"), format!("'{{{functions}}}'"));
         let untouched = self.sql(include_str!("sql/untouched.sql"));
         let unmade = self.sql(include_str!("sql/unmade.sql"));
-        let guards = [
-            with_values(&untouched, &[schema, &tables, &functions]),
-            with_values(&unmade, &[schema]),
-        ];
-        Seal { guards: Some(guards), ..seal }
+        let guard = Guard {
+            untouched: with_values(&untouched, &[schema, &tables, &functions]),
+            unmade: with_values(&unmade, &[schema]),
+            always: self.objects.are_named,
+        };
+        Seal { guard: Some(guard), ..seal }
     }
 
     /// The same, with a look at whether the row is there, where a trigger could have swallowed it.
@@ -94,7 +95,7 @@ impl LockedLedger {
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
             close: vec![own, with_values(&self.sql(close), &values)],
-            guards: None,
+            guard: None,
             token,
         }
     }

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::name::FileName;
 use super::{Key, Migration, MigrationId, Source, Undo, Version};
 use crate::error::{Error, Result};
-use crate::file::regular;
+use crate::file::{self, regular};
 use crate::stores::StoreKind;
 use crate::text::copy_data::{HELD, InPart, read_in_part};
 use crate::text::encoding::{Trouble, decode, for_iconv};
@@ -120,6 +120,7 @@ impl Found {
             let entry = entry.map_err(|error| unreadable(&folder.shown, &error))?;
             match entry.file_name().into_string() {
                 Ok(name) => names.push(name),
+                Err(name) if name.as_encoded_bytes().starts_with(b".") => {}
                 Err(name) => found.errors.push(not_listed(
                     &format!("{}/{}", folder.shown, name.to_string_lossy()),
                     "its name is not UTF-8",
@@ -229,7 +230,7 @@ struct Reader<'f> {
 
 impl<'f> Reader<'f> {
     fn of(folder: &'f Folder) -> io::Result<Reader<'f>> {
-        let directory = File::open(&folder.path)?;
+        let directory = file::folder(&folder.path)?;
         Ok(Reader { folder, directory, buffer: vec![0; 64 << 10] })
     }
 

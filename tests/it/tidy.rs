@@ -110,6 +110,18 @@ fn only_one_module_prints() {
     }
 }
 
+/// What a person names may be a pipe or a device: one module opens it, and knows.
+#[test]
+fn only_one_module_opens_files() {
+    let words = ["fs::read(", "fs::read_to_string(", "fs::write(", "File::open(", "File::create("];
+    for (path, text) in sources("src") {
+        let opens: Vec<&str> =
+            words.iter().copied().filter(|word| code(&text).contains(word)).collect();
+        let may = path == "src/file.rs" || path.ends_with("/tests.rs");
+        assert!(opens.is_empty() || may, "{path} has {opens:?}");
+    }
+}
+
 #[test]
 fn names_say_what_is_inside() {
     for (path, _) in [sources("src"), sources("tests")].concat() {

@@ -227,9 +227,9 @@ fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
         parts.push(session::leave_state());
     }
     parts.extend(seal.close.first().cloned());
-    if let Some([untouched, unmade]) = &seal.guards {
-        parts.push(untouched.clone());
-        parts.extend(step.may_make_functions().then(|| unmade.clone()));
+    if let Some(guard) = seal.guard.as_ref().filter(|guard| guard.always || store.may_reach(step)) {
+        parts.push(guard.untouched.clone());
+        parts.extend(step.may_make_functions().then(|| guard.unmade.clone()));
     }
     parts.extend(seal.close.iter().skip(1).cloned());
     parts.push("COMMIT".to_string());

@@ -79,6 +79,30 @@ impl Step {
         set_up.map(str::to_string).collect()
     }
 
+    /// Whether its text is a reason to look what it did to the ledger.
+    pub(super) fn may_reach(&self) -> bool {
+        const SIGNS: [&str; 16] = [
+            "search_path",
+            "set_config",
+            "execute",
+            "do ",
+            "do\n",
+            "do$",
+            "call ",
+            "owned",
+            "language",
+            "extension",
+            "ledger",
+            "event",
+            "shape",
+            "tag",
+            "identity",
+            "schema_history",
+        ];
+        let text = self.sql().to_ascii_lowercase();
+        SIGNS.iter().any(|sign| text.contains(sign))
+    }
+
     /// Whether it may make something that has a name and takes no lock.
     pub(super) fn may_make_functions(&self) -> bool {
         const SIGNS: [&str; 10] = [
