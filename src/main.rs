@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     crash::on_panic({
         let end = end.clone();
         move |what, place| {
-            stop_anyway();
+            stop_anyway(|| std::process::exit(Exit::Crashed.code().into()));
             std::process::exit(end.crashed(what, place).code().into())
         }
     });
@@ -63,10 +63,10 @@ fn main() -> ExitCode {
 }
 
 /// Ends the process in a while even if what is still to be said waits for what the panic has locked.
-fn stop_anyway() {
-    let later = || {
+fn stop_anyway(exit: fn()) {
+    let later = move || {
         std::thread::sleep(Duration::from_secs(5));
-        std::process::exit(Exit::Crashed.code().into());
+        exit();
     };
     // Without a thread to spare there is nothing but to hope.
     let _ = std::thread::Builder::new().spawn(later);

@@ -106,12 +106,12 @@ fn disobeyed(line: &str) -> String {
 
 /// Where in `text` a command of the form `##name[` begins.
 pub fn commands(text: &str) -> Vec<usize> {
-    let found = text.match_indices("##").map(|(at, _)| at);
+    let pairs = text.as_bytes().windows(2).enumerate().filter(|(_, pair)| pair == b"##");
     let is_command = |at: &usize| {
         let name = text[at + 2..].trim_start_matches(|c: char| c.is_ascii_alphanumeric());
         name.starts_with('[')
     };
-    found.filter(is_command).collect()
+    pairs.map(|(at, _)| at).filter(is_command).collect()
 }
 
 fn escaped(text: &str, is_unseen: impl Fn(char) -> bool) -> Cow<'_, str> {

@@ -618,11 +618,8 @@ fn postgresql_says_no_harm() {
     assert_harmless("up", &said.stderr);
     env.sql(&format!("UPDATE aiplat_migrate.ledger SET description = {evil}"));
     env.sql(&format!("UPDATE aiplat_migrate.event SET who = {evil}, host = {evil}"));
-    env.sql(&format!(
-        "drop table \"{}\"; alter table a add column {} int",
-        object.replace('"', "\"\""),
-        format!("\"{object}\"")
-    ));
+    let object = format!("\"{}\"", object.replace('"', "\"\""));
+    env.sql(&format!("drop table {object}; alter table a add column {object} int"));
     says_no_harm(&env, READERS);
     says_no_harm(&env, &[&["up"]]);
     env.remove("migrations/postgres/V2__fails.sql");
@@ -944,6 +941,7 @@ const REACHES: &[&str] = &[
     "create function aiplat_migrate.mine() returns int language sql as 'select 1';",
     "set search_path = aiplat_migrate; create or replace function settled(token text) returns void language sql as '';",
     "do $$ begin begin execute 'create type aiplat_migrate.mine as (n int)'; exception when others then null; end; end $$;",
+    "create function g() returns void begin atomic delete from aiplat_migrate.shape; end;",
     "drop function aiplat_migrate.settled(text);",
     "alter table aiplat_migrate.event add column mine int;",
     "drop table aiplat_migrate.tag;",
@@ -1000,13 +998,11 @@ fn nor_does_what_an_earlier_file_made() {
     let makes = "create view seen as select * from aiplat_migrate.tag;\n\
         create table t (n int);\n\
         create function f() returns trigger language plpgsql as $$ begin delete from aiplat_migrate.event; return new; end $$;\n\
-        create trigger t before insert on t for each row execute function f();\n\
-        create function g() returns void begin atomic delete from aiplat_migrate.shape; end;";
+        create trigger t before insert on t for each row execute function f();";
     for (same_run, uses) in [
         (true, "insert into t values (1);"),
         (false, "insert into t values (1);"),
         (false, "delete from seen;"),
-        (false, "select g();"),
     ] {
         let env = applied(TestEnv::new());
         env.file("migrations/postgres/V2__b.sql", makes);

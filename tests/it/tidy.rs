@@ -115,8 +115,9 @@ fn only_one_module_prints() {
 fn only_one_module_opens_files() {
     let words = ["fs::read(", "fs::read_to_string(", "fs::write(", "File::open(", "File::create("];
     for (path, text) in sources("src") {
+        let built = text.split("\nmod tests {").next().unwrap_or_default();
         let opens: Vec<&str> =
-            words.iter().copied().filter(|word| code(&text).contains(word)).collect();
+            words.iter().copied().filter(|word| code(built).contains(word)).collect();
         let may = path == "src/file.rs" || path.ends_with("/tests.rs");
         assert!(opens.is_empty() || may, "{path} has {opens:?}");
     }
