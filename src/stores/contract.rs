@@ -409,9 +409,29 @@ pub struct Seal {
     /// sealed, they bring the session back to how it began, and the session knows by it that this one
     /// is settled. Where a step is, they keep what stands in [`SESSION`].
     pub close: Vec<String>,
+    /// What keeps a file from the ledger.
+    pub guard: Option<Guard>,
     /// What tells it from every other, as a literal.
     pub token: String,
 }
+
+/// Statements that go before the seal's `close`, behind the first of it, where a file may reach into the ledger:
+/// each raises where it has touched what is the ledger's own.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Knows of what takes a lock.
+    pub untouched: String,
+    /// Knows of what is made and takes none.
+    pub unmade: String,
+    /// Whether files may reach there whose text does not show it.
+    pub always: bool,
+}
+
+/// How the message of an error begins that a seal's guard raises; then what was touched.
+pub const TOUCHED: &str = "aiplat_migrate touched: ";
+
+/// What is in the message of an error that is raised where a trigger has swallowed the seal's row.
+pub const UNWRITTEN: &str = "aiplat_migrate unwritten: ";
 
 /// The setting in which a store leaves, before the seal of a step closes, what the session is like.
 pub const SESSION: &str = "aiplat_migrate.session";

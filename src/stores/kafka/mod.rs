@@ -18,6 +18,7 @@ use rdkafka::error::KafkaError;
 use self::admin::Admin;
 use self::ffi::Link;
 pub use self::steps::{AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, Step};
+use crate::file;
 use crate::secret::Secret;
 use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, key};
 use crate::shape::Shape;
@@ -286,7 +287,7 @@ fn chosen<'k>(
 
 /// The path of a file that can be opened: librdkafka's own error about it is OpenSSL's.
 fn readable(path: &Path) -> Result<String, StoreError> {
-    std::fs::File::open(path).map_err(|error| {
+    file::open(path).map_err(|error| {
         wrong(format!("cannot read the certificate file {}: {error}", path.display()))
     })?;
     Ok(path.display().to_string())
