@@ -1,10 +1,11 @@
 //! What libpq takes from its surroundings: PG* variables, service files, the password file. All of it is
 //! weaker than the tool's own settings, and read as libpq reads it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::conninfo::{self, Conninfo, Host, Wrong};
+use crate::file;
 use crate::secret::Secret;
 use crate::section::Reader;
 
@@ -68,10 +69,22 @@ fn service(section: &mut Reader<'_>, name: &str) -> Result<Conninfo, Wrong> {
         .or_else(|| section.0.home().map(|home| home.join(".pg_service.conf")));
     let folder = variable(section, "PGSYSCONFDIR").unwrap_or_else(|| SYSTEM.into());
     let files: Vec<PathBuf> = own.into_iter().chain([folder.join("pg_service.conf")]).collect();
-    for file in &files {
-        // What is not there is passed over, as by libpq.
-        let Ok(text) = fs::read_to_string(file) else { continue };
-        if let Some(found) = of_service(&text, name).map_err(|wrong| in_file(wrong, file))? {
+    for path in &files {
+        let text = match file::read_text(path, file::SMALL) {
+            Ok(text) => text,
+            // Passed over, as by libpq.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                return Err(Wrong {
+                    what: format!(
+                        "names the service `{name}`, and {} cannot be read: {error}",
+                        path.display()
+                    ),
+                    hint: "PGSERVICEFILE names another".to_string(),
+                });
+            }
+        };
+        if let Some(found) = of_service(&text, name).map_err(|wrong| in_file(wrong, path))? {
             return Ok(found);
         }
     }
@@ -139,7 +152,10 @@ pub(super) fn passwords(section: &mut Reader<'_>, all: &Conninfo) -> PasswordFil
         ));
         return PasswordFile::default();
     }
-    let bytes = fs::read(&path).unwrap_or_default();
+    let bytes = file::read(&path, file::SMALL).unwrap_or_else(|error| {
+        section.0.warn(format!("the password file {shown} is not used: {error}"));
+        Vec::new()
+    });
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
