@@ -15,6 +15,8 @@ pub struct Description {
     pub name: &'static str,
     /// The product's own name, for sentences.
     pub title: &'static str,
+    /// What its folder is called by people who misname it, where the name and the title do not tell.
+    pub nicknames: &'static [&'static str],
     /// The extensions that its migrations may have, the usual one first.
     pub extensions: &'static [&'static str],
     /// How its migrations are written, and what reads them.
@@ -43,7 +45,24 @@ pub enum Language {
         content: fn(&str) -> Option<String>,
     },
     /// JSON5: a list of steps, each a native operation.
-    Steps(fn(&Node) -> Result<Unit, ScriptError>),
+    Steps(Steps),
+}
+
+/// How steps are read.
+pub struct Steps {
+    /// Reads one.
+    pub unit: fn(&Node) -> Result<Unit, ScriptError>,
+    /// Looks at all of a file's steps together: what one of them needs of a later one.
+    pub together: fn(&[Node]) -> Result<(), ScriptError>,
+    /// What is to be written in place of a word of another language, such as the store's own shell.
+    pub foreign: fn(&str) -> Option<&'static str>,
+}
+
+impl Steps {
+    /// Steps that say nothing of each other.
+    pub const fn of(unit: fn(&Node) -> Result<Unit, ScriptError>) -> Steps {
+        Steps { unit, together: |_| Ok(()), foreign: |_| None }
+    }
 }
 
 /// What undoes a migration.

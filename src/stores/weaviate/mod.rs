@@ -5,13 +5,17 @@ mod client;
 mod compare;
 mod heal;
 mod probe;
+mod references;
 mod schema;
 mod shape;
 mod steps;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+use serde_json::Value;
 
 pub use steps::{Step, Tenant};
 
@@ -24,7 +28,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+    Comparison, Description, Language, Objects, Steps, Undo, any_order, begins_empty, journalled,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -32,8 +36,13 @@ use crate::tls::{self, Peer, Plain, TlsFiles};
 pub static STORE: Description = Description {
     name: "weaviate",
     title: "Weaviate",
+    nicknames: &[],
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps {
+        together: references::in_order,
+        foreign: |word| (word == "classes").then_some(schema::ONE_EACH),
+        ..Steps::of(|node| journalled(node, Step::parse))
+    }),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["url"],
@@ -49,7 +58,7 @@ pub static STORE: Description = Description {
         part_of: |object, _| heal::part_of(object),
         rank: any_order,
         heal: heal::heal,
-        comparison: Comparison::PLAIN,
+        comparison: Comparison { same: shape::same, ..Comparison::PLAIN },
     },
 };
 
@@ -116,34 +125,52 @@ impl Endpoint for Settings {
 
 impl Settings {
     fn read(section: &mut Reader<'_>) -> Settings {
-        Settings {
+        let settings = Settings {
             url: section.open_url("url"),
             api_key: section.secret("api_key"),
             tls: section.tls_files(),
             connect_timeout: section.duration("connect_timeout"),
             request_timeout: section.duration("request_timeout"),
+        };
+        if let (false, Err(what)) = (settings.url.is_empty(), settings.read_url()) {
+            let hint = "begin with http:// or https://: http://host:8080";
+            section.0.refuse("url", &what, hint);
         }
+        settings
     }
 
-    /// The URL below which the interface lies. Errors don't repeat it: it may hold a password.
+    /// The URL below which the interface lies.
     fn base(&self) -> Result<url::Url, StoreError> {
-        let wrong = |message: String| StoreError::new(StoreErrorKind::Settings, message);
+        let wrong = |what: String| {
+            StoreError::new(StoreErrorKind::Settings, format!("the url of weaviate {what}"))
+                .hint("set it to `http://host:port`")
+        };
+        self.read_url().map_err(wrong)
+    }
+
+    /// Errors don't repeat the URL: it may hold a password.
+    fn read_url(&self) -> Result<url::Url, String> {
+        let wrong = |what: &str| Err(what.to_string());
         if self.url.is_empty() {
-            return Err(
-                wrong("weaviate has no url".to_string()).hint("set it to `http://host:port`")
-            );
+            return wrong("is not set");
         }
-        let mut url = url::Url::parse(&self.url)
-            .map_err(|error| wrong(format!("the url of weaviate cannot be read: {error}")))?;
+        let is_web = |start: &str| self.url.to_ascii_lowercase().starts_with(start);
+        if !is_web("http://") && !is_web("https://") {
+            return wrong("does not begin with http:// or https://");
+        }
+        let mut url =
+            url::Url::parse(&self.url).map_err(|error| format!("cannot be read: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("the url of weaviate holds credentials".to_string())
-                .hint("take them out and set the API key apart"));
+            return wrong("holds credentials: take them out and set the API key apart");
         }
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong("the url of weaviate is not http://… or https://…".to_string()));
+        if url.port() == Some(0) {
+            return wrong("has a port that cannot be used: from 1 to 65535");
+        }
+        if url.host_str().is_none_or(|host| host.contains([',', ';'])) {
+            return wrong("does not name one host");
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("the url of weaviate ends in `?…` or `#…`".to_string()));
+            return wrong("ends in `?…` or `#…`");
         }
         let versioned = url.path().trim_end_matches('/').ends_with("/v1");
         if let (false, Ok(mut path)) = (versioned, url.path_segments_mut()) {
@@ -254,12 +281,52 @@ impl Connection for Weaviate {
         for name in missing {
             classes.extend(self.client.class(name).await?);
         }
-        Ok(shape::of(&classes).seen_by(&self.version))
+        let mut live = shape::of(&classes);
+        for name in with_tenants(&classes) {
+            if shape::tenants_of(recorded, name).next().is_none() {
+                continue;
+            }
+            let tenants = self.client.tenants(name).await?;
+            for tenant in shape::tenants_of(recorded, name) {
+                let there = tenants.iter().find(|one| one.name == tenant);
+                if let Some(status) = there.map(|one| one.status.as_deref().unwrap_or("HOT")) {
+                    live.insert(shape::tenant(name, tenant), shape::of_tenant(status));
+                }
+            }
+        }
+        Ok(live.seen_by(&self.version))
+    }
+
+    /// Tenants are as rows are: applications add them. Those of migrations are recorded.
+    async fn others(&self, recorded: &Shape) -> Result<Vec<(String, String)>, StoreError> {
+        let classes = self.client.classes().await?;
+        let mut told = Vec::new();
+        for name in with_tenants(&classes) {
+            if !recorded.objects.contains_key(&format!("class {name}")) {
+                continue;
+            }
+            let ours: HashSet<&str> = shape::tenants_of(recorded, name).collect();
+            let all = self.client.tenants(name).await?;
+            let count = all.iter().filter(|one| !ours.contains(one.name.as_str())).count();
+            if count > 0 {
+                told.push((
+                    format!("tenants {name}"),
+                    format!("{count} that no migration added, beside {} recorded", ours.len()),
+                ));
+            }
+        }
+        Ok(told)
     }
 
     async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {
         Ok(None)
     }
+}
+
+/// The names of the classes that keep their objects by tenant.
+fn with_tenants(classes: &[Value]) -> impl Iterator<Item = &str> {
+    let classes = classes.iter().filter(|class| compare::has_tenants(class));
+    classes.filter_map(|class| class["class"].as_str())
 }
 
 #[cfg(test)]
