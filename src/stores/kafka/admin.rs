@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
@@ -16,6 +16,9 @@ use crate::store_error::{StoreError, StoreErrorKind};
 
 /// How long one broker may take to show what it knows; a dead one must not eat the whole patience.
 const GLANCE: Duration = Duration::from_secs(5);
+
+/// The pause before a question whose partition has another leader by now is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// A connected cluster.
 pub(super) struct Admin {
@@ -153,9 +156,17 @@ impl Admin {
         partitions: i32,
         wanted: Wanted,
     ) -> Result<Vec<i64>, Fault> {
-        let (ask, name) = (self.ask(&CancellationToken::new()), topic.to_string());
-        let offsets = self.run(move |link| link.list_offsets(&ask, &name, (partitions, wanted)));
-        offsets.await.map_err(|fault| fault.for_want_of("Describe", topic))
+        let until = Instant::now() + self.patience.min(GLANCE);
+        loop {
+            let (ask, name) = (self.ask(&CancellationToken::new()), topic.to_string());
+            let asked = self.run(move |link| link.list_offsets(&ask, &name, (partitions, wanted)));
+            match asked.await {
+                Err(fault) if fault.code().is_some_and(has_moved) && Instant::now() < until => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                asked => return asked.map_err(|fault| fault.for_want_of("Describe", topic)),
+            }
+        }
     }
 
     /// Creates a topic.
@@ -282,6 +293,17 @@ fn safe_fault(error: &KafkaError) -> Fault {
         code => format!("{code:?}"),
     };
     Fault::Said(Said { code, name, text: error.to_string() })
+}
+
+/// Whether a partition is led by another broker than was asked, as after its topic was made again.
+fn has_moved(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+    )
 }
 
 /// Whether it is the connection that failed, so that librdkafka knows more than the request.

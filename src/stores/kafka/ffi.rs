@@ -565,22 +565,7 @@ impl Link {
         topic: &str,
         (partitions, wanted): (i32, Wanted),
     ) -> Result<Vec<i64>, Fault> {
-        let name = c_string(topic)?;
-        // SAFETY: the list is handed over and freed by `Owned`.
-        let made = unsafe { native::rd_kafka_topic_partition_list_new(partitions) };
-        let free = native::rd_kafka_topic_partition_list_destroy;
-        let list = Owned::made(made, free, "the partitions")?;
-        for partition in 0..partitions {
-            // SAFETY: the list is alive and the name copied; the new item lives in the list.
-            unsafe {
-                let item = native::rd_kafka_topic_partition_list_add(
-                    list.pointer,
-                    name.as_ptr(),
-                    partition,
-                );
-                (*item).offset = wanted.spec();
-            }
-        }
+        let list = partition_list(topic, partitions, wanted)?;
         self.request(
             ask,
             Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
@@ -608,9 +593,8 @@ impl Link {
                 for item in items {
                     // SAFETY: the items are alive.
                     let (partition, offset) = unsafe { offset_of(*item) }?;
-                    if let Some(known) =
-                        usize::try_from(partition).ok().and_then(|at| offsets.get_mut(at))
-                    {
+                    let at = usize::try_from(partition).ok();
+                    if let Some(known) = at.and_then(|at| offsets.get_mut(at)) {
                         *known = offset;
                     }
                 }
@@ -1092,6 +1076,28 @@ fn in_milliseconds(name: &str, value: String) -> String {
         Ok(number) if number >= 0 => number.saturating_mul(unit).to_string(),
         Ok(_) | Err(_) => value,
     }
+}
+
+/// The partitions of a topic, each with what is wanted of it.
+fn partition_list(
+    topic: &str,
+    partitions: i32,
+    wanted: Wanted,
+) -> Result<Owned<native::rd_kafka_topic_partition_list_t>, Fault> {
+    let name = c_string(topic)?;
+    // SAFETY: the list is handed over and freed by `Owned`.
+    let made = unsafe { native::rd_kafka_topic_partition_list_new(partitions) };
+    let free = native::rd_kafka_topic_partition_list_destroy;
+    let list = Owned::made(made, free, "the partitions")?;
+    for partition in 0..partitions {
+        // SAFETY: the list is alive and the name copied; the new item lives in the list.
+        unsafe {
+            let item =
+                native::rd_kafka_topic_partition_list_add(list.pointer, name.as_ptr(), partition);
+            (*item).offset = wanted.spec();
+        }
+    }
+    Ok(list)
 }
 
 /// The partition and the offset of a result.

@@ -254,41 +254,51 @@ fn loss(admin: &Admin, what: &str, then: &str, counted: Result<i64, Fault>) -> O
 async fn expiring(admin: &Admin, change: &AlterConfigs) -> Result<Vec<Loss>, StoreError> {
     let Some((topic, mut live)) = live(admin, &change.topic).await? else { return Ok(Vec::new()) };
     let (name, partitions) = (&change.topic, topic.partitions);
+    let held = format!("topic {name} holds");
     let mut losses = Vec::new();
-    for key in KEEPING.iter().filter(|key| change.unset.contains(**key)) {
-        if live.defaults.contains_key(*key) || !live.own.contains_key(*key) {
+    // How many of its messages are lost is not known.
+    let some_of_all = async |then: String| {
+        let all = loss(admin, &held, &then, admin.messages(name, partitions).await);
+        all.map(|loss| Loss { known: false, ..loss })
+    };
+    for key in unknown_after(change, &mut live, admin).await {
+        let then = format!(", and the brokers do not tell what {key} is by default");
+        losses.extend(some_of_all(then).await);
+    }
+    let (now, then) = (Keeping::of(&live.effective), Keeping::of(&after(change, &live)));
+    let Some(shorter) = now.shortened_to(&then) else { return Ok(losses) };
+    if let Some(age) = shorter.age {
+        let since = chrono::Utc::now().timestamp_millis().saturating_sub(age);
+        let older = admin.messages_before(name, partitions, since).await;
+        losses.extend(loss(admin, &held, &format!(" older than {age} ms (retention.ms)"), older));
+    }
+    let others = [
+        (shorter.size, "deleted from the oldest on above the new retention.bytes"),
+        (shorter.is_compacted, "compacted to the last one of each key"),
+    ];
+    for (_, how) in others.into_iter().filter(|(is_so, _)| *is_so) {
+        losses.extend(some_of_all(format!(", which are {how}")).await);
+    }
+    Ok(losses)
+}
+
+/// Finds out the defaults that `change` goes back to; those that nobody tells are given back.
+async fn unknown_after(
+    change: &AlterConfigs,
+    live: &mut TopicConfigs,
+    admin: &Admin,
+) -> Vec<&'static str> {
+    let mut unknown = Vec::new();
+    for key in KEEPING.into_iter().filter(|key| change.unset.contains(*key)) {
+        if live.defaults.contains_key(key) || !live.own.contains_key(key) {
             continue;
         }
         match default_elsewhere(admin, key).await {
             Some(default) => drop(live.defaults.insert(key.to_string(), default)),
-            None => {
-                let held = admin.messages(name, partitions).await;
-                let then = format!(", and the brokers do not tell what {key} is by default");
-                let all = loss(admin, &format!("topic {name} holds"), &then, held);
-                losses.extend(all.map(|loss| Loss { known: false, ..loss }));
-            }
+            None => unknown.push(key),
         }
     }
-    let (now, then) = (Keeping::of(&live.effective), Keeping::of(&after(change, &live)));
-    let Some(shorter) = now.shortened_to(&then) else { return Ok(losses) };
-
-    if let Some(age) = shorter.age {
-        let since = chrono::Utc::now().timestamp_millis().saturating_sub(age);
-        let older = admin.messages_before(name, partitions, since).await;
-        let then = format!(" older than {age} ms (retention.ms)");
-        losses.extend(loss(admin, &format!("topic {name} holds"), &then, older));
-    }
-    let others = [
-        (shorter.size, "are deleted from the oldest on above the new retention.bytes"),
-        (shorter.is_compacted, "are compacted to the last one of each key"),
-    ];
-    for (_, how) in others.into_iter().filter(|(is_so, _)| *is_so) {
-        let held = admin.messages(name, partitions).await;
-        let all = loss(admin, &format!("topic {name} holds"), &format!(", which {how}"), held);
-        // How many of them is not known.
-        losses.extend(all.map(|loss| Loss { known: false, ..loss }));
-    }
-    Ok(losses)
+    unknown
 }
 
 /// A broker does not tell of a topic with a `retention.ms` of its own what that is by default: the default is

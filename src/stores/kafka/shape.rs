@@ -27,7 +27,7 @@ pub(super) async fn inspect(admin: &Admin, recorded: &Shape) -> Result<Shape, St
     let is_ours = |name: &&String| !RESERVED.contains(&name.as_str()) || is_known(name);
     let names: Vec<String> = names.into_iter().filter(|name| is_ours(&name)).collect();
     if names.is_empty() {
-        return Ok(Shape::default());
+        return Ok(Shape { version: COMPARISON.version, ..Shape::default() });
     }
     let described = async {
         let described = admin.all_topics(names.clone()).await;
@@ -44,7 +44,7 @@ pub(super) async fn inspect(admin: &Admin, recorded: &Shape) -> Result<Shape, St
             Err(said) => return Err(admin.error(Fault::Said(said).of(&object(&name)))),
         }
     }
-    let mut shape = Shape::default();
+    let mut shape = Shape { version: COMPARISON.version, ..Shape::default() };
     for (name, configs) in own {
         match topics.remove(&name) {
             Some(topic) if !topic.is_internal || is_known(&name) => {

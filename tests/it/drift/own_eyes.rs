@@ -101,6 +101,24 @@ fn a_topic_that_was_deleted_and_made_again_is_told_and_an_older_record_does_not_
     env.run(&["down", "--all", "--yes"]).expect(0);
 }
 
+#[test]
+fn a_topic_that_a_migration_makes_again_is_recorded_as_it_is_then() {
+    let env = TestEnv::new().with(&["kafka"]);
+    let create = "{ createTopic: { name: 'NAME.anew', partitions: 2 } }";
+    env.file("migrations/kafka/V1__t.json5", &format!("{{ steps: [ {create} ] }}"));
+    let grow = "{ createPartitions: { topic: 'NAME.anew', count: 4 } }";
+    env.file("migrations/kafka/V2__t.json5", &format!("{{ steps: [ {grow} ] }}"));
+    let anew = format!("{{ deleteTopic: 'NAME.anew' }}, {create}");
+    env.file("migrations/kafka/U2__t.json5", &format!("{{ steps: [ {anew} ] }}"));
+    env.run(&["up"]).expect(0);
+    env.run(&["down", "--yes"]).expect(0);
+    env.run(&["validate"]).expect(0);
+    env.file("migrations/kafka/V3__t.json5", &format!("{{ steps: [ {anew} ] }}"));
+    env.run(&["up"]).expect(0);
+    env.run(&["validate"]).expect(0);
+    env.run(&["down", "--all", "--yes"]).expect(0);
+}
+
 const MADE: &str = r##"{ steps: [
     { config: { "hll-sparse-max-bytes": "2500", "set-max-intset-entries": "300", "active-expire-effort": "3" } },
     { function: { code: "#!lua name=NAME_one\nredis.register_function('NAME_one', function() return 1 end)" } },
@@ -257,22 +275,26 @@ fn settings_that_a_provider_keeps_are_set_by_a_person_and_not_compared() {
 #[test]
 fn whoever_may_not_change_settings_is_told_which_rights_to_grant() {
     let server = OwnRedis::start(&[]);
-    let () = server.ask(&["ACL", "SETUSER", "few", "on", ">pw", "~*", "&*", "+@all", "-config"]);
-    let url = format!("redis://few:pw@127.0.0.1:{}", server.port);
-    let env = TestEnv::new().set("AIPLAT_MIGRATE_REDIS_URL", &url);
-    env.file("migrations/redis/V1__settings.json5", "{ steps: [ { config: { hz: 20 } } ] }");
-    env.run(&["up"]).expect(1).says(&[
-        "the user may not change the server's settings",
-        "+config|get +config|set",
-        "repair --done redis@1",
-    ]);
-    let () = server.ask(&["CONFIG", "SET", "hz", "20"]);
-    env.run(&["repair", "--done", "redis@1", "--yes"]).expect(0);
-    env.run(&["up"]).expect(0);
-    env.run(&["validate"]).expect(0);
-    // Not compared, whatever becomes of it.
-    let () = server.ask(&["CONFIG", "SET", "hz", "30"]);
-    env.run(&["validate"]).expect(0);
+    for (denied, hz) in [("-config", "20"), ("-config|set", "21")] {
+        let () = server.ask(&["ACL", "SETUSER", "few", "on", ">pw", "~*", "&*", "+@all", denied]);
+        let url = format!("redis://few:pw@127.0.0.1:{}", server.port);
+        let env = TestEnv::new().set("AIPLAT_MIGRATE_REDIS_URL", &url);
+        let text = format!("{{ steps: [ {{ config: {{ hz: {hz} }} }} ] }}");
+        env.file("migrations/redis/V1__settings.json5", &text);
+        env.run(&["up"]).expect(1).says(&[
+            "the user may not change the server's settings",
+            "+config|get +config|set",
+            "repair --done redis@1",
+            "step 1 changed nothing",
+        ]);
+        let () = server.ask(&["CONFIG", "SET", "hz", hz]);
+        env.run(&["repair", "--done", "redis@1", "--yes"]).expect(0);
+        env.run(&["up"]).expect(0);
+        env.run(&["validate"]).expect(0);
+        // Not compared, whatever becomes of it.
+        let () = server.ask(&["CONFIG", "SET", "hz", "30"]);
+        env.run(&["validate"]).expect(0);
+    }
 }
 
 #[test]
