@@ -251,3 +251,28 @@ fn what_the_server_cannot_give_back_is_for_a_person() {
         assert_eq!(after, before);
     }
 }
+
+/// A repair was killed after the old index was gone and before the new one stood.
+#[test]
+fn a_repair_of_an_index_that_was_killed_is_finished_by_the_next_one() {
+    let env = TestEnv::new().with(&["mongo"]);
+    env.file(
+        "migrations/mongo/V1__a.json5",
+        "{ steps: [ { createIndexes: 'c', indexes: [ { key: { user: 1 }, name: 'user', unique: true } ] } ] }",
+    );
+    env.run(&["up"]).expect(0);
+    let recorded = indexes(&env, "c");
+    by_hand(&env, doc! { "dropIndexes": "c", "index": "user" });
+    by_hand(
+        &env,
+        doc! { "createIndexes": "c", "indexes": [{ "key": { "user": 1 }, "name": "user" }] },
+    );
+    let mut killed = env.command(&["repair", "--reapply", "--yes"]);
+    let killed = killed.env("AIPLAT_MIGRATE_FAILPOINT", "heal:before@3").output().expect("repair");
+    assert!(!killed.status.success(), "{killed:?}");
+    let left: Vec<String> = indexes(&env, "c").into_keys().collect();
+    assert_eq!(left, ["_id_", "aiplat_migrate_user"]);
+    env.run(&["repair", "--reapply", "--yes"]).expect(0);
+    assert_eq!(indexes(&env, "c"), recorded);
+    env.run(&["validate"]).expect(0);
+}
