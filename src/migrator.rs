@@ -10,8 +10,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{self, Config};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, DiscreetListener, Event, Identities, Listener, Stand};
+use crate::file;
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot, ledger_error};
-use crate::migration::{Files, sum};
+use crate::migration::{Files, strays, sum};
 use crate::plan::{self, Entry};
 use crate::signals::Interrupt;
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -39,6 +40,9 @@ pub struct Migrator {
     run: Mutex<Option<Run>>,
     warned_of_newer: AtomicBool,
 }
+
+/// A sum file of hundreds of thousands of migrations is no larger.
+const SUM_LIMIT: u64 = 64 << 20;
 
 /// What a command asks the ledger as soon as it is connected.
 pub(crate) trait Ask: Copy + Send + 'static {
@@ -141,9 +145,15 @@ impl Migrator {
         self.stores.is_empty() || self.stores.contains(&store)
     }
 
-    /// Reads all files, whichever stores are selected: requirements reach across.
+    /// Reads all files, whichever stores are selected: requirements reach across. What looks like a
+    /// migration and is in no store's folder is an error (exit 2), never passed over.
     pub(crate) fn files(&self) -> Result<Files> {
-        Files::read(&self.config.folders)
+        let Config { migrations_dir, folders, root, .. } = &self.config;
+        let strays = strays::find(migrations_dir, root, folders);
+        match Files::read(folders) {
+            Ok(files) => Error::all(strays).map_or(Ok(files), Err),
+            Err(error) => Err(error.with(strays)),
+        }
     }
 
     /// Reads all files and checks that they and the configured stores belong together.
@@ -195,7 +205,7 @@ impl Migrator {
     /// The sum file's text, if there is one.
     pub(crate) fn sum_file(&self) -> Result<Option<String>> {
         let path = self.config.migrations_dir.join(sum::FILE);
-        match std::fs::read_to_string(&path) {
+        match file::read_text(&path, SUM_LIMIT) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {

@@ -3,14 +3,16 @@
 //! Every command reads the one [`compare`]; `up` and `down` add which migrations take part, and in
 //! which order.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Exit, Place};
+use crate::error::{Error, Exit};
 use crate::ledger::{Row, State};
+use crate::migration::name::FileName;
 use crate::migration::{Files, Key, Migration, MigrationId, Requirement, Version};
 use crate::stores::StoreKind;
 use crate::text::Checksum;
@@ -76,6 +78,31 @@ pub struct Entry<'a> {
     pub file: Option<&'a Migration>,
     /// The living row, if there is one.
     pub row: Option<&'a Row>,
+}
+
+impl Entry<'_> {
+    /// Whether the file has another name than the one that was applied. What another tool applied is
+    /// known by its number alone.
+    pub fn is_renamed(&self) -> bool {
+        let (Some(file), Some(row)) = (self.file, self.row) else { return false };
+        let known = row.origin.is_none() && row.state != State::Baseline;
+        known && self.id.version().is_some() && applied_name(row) != file.description
+    }
+
+    /// Whether the file has another text than the one that was applied.
+    pub fn is_rewritten(&self) -> bool {
+        let (Some(file), Some(row)) = (self.file, self.row) else { return false };
+        file.checksum != row.checksum
+    }
+}
+
+/// The description in the name of the file that was applied.
+fn applied_name(row: &Row) -> Cow<'_, str> {
+    let name = row.script.rsplit('/').next().unwrap_or_default();
+    match FileName::parse(name, row.id.store) {
+        Ok(FileName::Versioned(_, description)) => description.into(),
+        Ok(FileName::Undo(..) | FileName::Repeatable(_)) | Err(_) => (&row.description).into(),
+    }
 }
 
 /// Compares the files with the ledger's rows: one entry per migration, in each store's order.
@@ -212,6 +239,10 @@ pub struct UpOptions {
     pub out_of_order: bool,
     /// Only these stores; empty means all.
     pub stores: Vec<StoreKind>,
+    /// What stands in the way, by the number of the row, where more than files and states tells it.
+    pub obstacles: BTreeMap<i64, Error>,
+    /// Whether there is no ledger to ask: what may be recorded there and nowhere else is not missed.
+    pub files_only: bool,
 }
 
 /// One migration to be applied or undone, and what has to come before it.
@@ -238,7 +269,7 @@ pub fn up(entries: &[Entry<'_>], options: &UpOptions) -> Result<Vec<Item>, Vec<E
             None => {}
         }
     }
-    errors.extend(check_requirements(entries, &wanted));
+    errors.extend(check_requirements(entries, &wanted, options.files_only));
     if let Some(to) = &options.to {
         match reach(entries, &wanted, to) {
             Ok(reached) => wanted.retain(|id, _| reached.contains(*id)),
@@ -273,6 +304,9 @@ fn obstacle(entry: &Entry<'_>, options: &UpOptions) -> Option<Error> {
         .or(entry.row.map(|row| row.script.clone()))
         .unwrap_or_default();
     let differ = |message: String| Error::new(Exit::Differ, message).state("nothing was applied");
+    if let Some(told) = entry.row.and_then(|row| options.obstacles.get(&row.row)) {
+        return Some(told.clone().state("nothing was applied"));
+    }
     match entry.status {
         Status::Changed => Some(
             differ(format!("{script} was changed after it was applied as {id}"))
@@ -316,11 +350,14 @@ fn obstacle(entry: &Entry<'_>, options: &UpOptions) -> Option<Error> {
 fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
     let id = &entry.id;
     let step = entry.row.map_or(1, |row| row.steps_done + 1);
-    let told = entry.row.and_then(|row| row.error.as_ref());
-    let died = told.and_then(|error| error["died"].as_bool()).unwrap_or(true);
-    let since = in_doubt_since(died, id.store);
-    let mut error = Error::failed(format!("step {step} of {script} ({id}) {since}"));
-    if let Some(cause) = told.and_then(|error| error["message"].as_str()) {
+    let mut error = Error::failed(format!(
+        "step {step} of {script} ({id}) {}, and {} cannot tell whether it was done",
+        Begun::of_row(entry.row).words(),
+        id.store.title()
+    ));
+    let cause =
+        entry.row.and_then(|row| row.error.as_ref()).and_then(|error| error["message"].as_str());
+    if let Some(cause) = cause {
         error = error.because(cause);
     }
     error
@@ -333,21 +370,41 @@ fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
         .hint(format!("if it was not: aiplat-migrate repair --not-done {}", id.argument()))
 }
 
-/// How a step came to be in doubt: its run died, or it failed and changed something.
-pub fn in_doubt_since(died: bool, store: StoreKind) -> String {
-    let title = store.title();
-    match died {
-        true => {
-            format!("was begun by a run that died, and {title} cannot tell whether it was done")
+/// How a step in doubt came to be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Begun {
+    /// Its run died.
+    Died,
+    /// It failed, or its connection broke, in a run that lived on to say so.
+    Failed,
+    /// Nobody recorded it.
+    Somehow,
+}
+
+impl Begun {
+    /// Of the step in doubt that the ledger's `row` tells of.
+    pub fn of_row(row: Option<&Row>) -> Begun {
+        let told = row.and_then(|row| row.error.as_ref()).map(|error| error["begun"].clone());
+        told.and_then(|told| serde_json::from_value(told).ok()).unwrap_or(Begun::Somehow)
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Begun::Died => "was begun by a run that died",
+            Begun::Failed => "did not end well",
+            Begun::Somehow => "was begun",
         }
-        false => format!("did not end well, and {title} cannot tell how much of it was done"),
     }
 }
 
 fn checksums(entry: &Entry<'_>) -> String {
     let of = |checksum: Option<&Checksum>| checksum.map_or("none", Checksum::short).to_string();
+    let from = entry.row.filter(|_| entry.is_renamed()).map(|row| format!("from {} ", row.script));
     format!(
-        "applied with {}, the file now has {}",
+        "applied {}with {}, the file now has {}",
+        from.unwrap_or_default(),
         of(entry.row.map(|row| &row.checksum)),
         of(entry.file.map(|file| &file.checksum))
     )
@@ -357,6 +414,7 @@ fn checksums(entry: &Entry<'_>) -> String {
 fn check_requirements(
     entries: &[Entry<'_>],
     wanted: &BTreeMap<&MigrationId, &Entry<'_>>,
+    files_only: bool,
 ) -> Vec<Error> {
     let mut errors = Vec::new();
     if wanted.is_empty() {
@@ -367,9 +425,15 @@ fn check_requirements(
     for file in wanted.values().filter_map(|entry| entry.file) {
         for (requirement, span) in &file.header.requires {
             let id = requirement.id();
-            let place = Place::of(&file.source.file, &file.source.text, span.clone());
+            let place = file.source.place(span.clone());
             let problem = match known.get(&id) {
-                None => unknown_requirement(requirement, known.keys().copied()),
+                None if files_only && may_be_recorded(requirement, known.keys().copied()) => {
+                    continue;
+                }
+                None => {
+                    let error = unknown_requirement(requirement, known.keys().copied());
+                    if files_only { error } else { error.because(NOWHERE) }
+                }
                 Some(entry) if is_satisfied(entry.status) || wanted.contains_key(&id) => continue,
                 Some(entry) => Error::usage(format!(
                     "{} requires {requirement}, which is {} and no part of this run",
@@ -385,6 +449,42 @@ fn check_requirements(
         }
     }
     errors
+}
+
+/// Where the ledger was asked too.
+pub const NOWHERE: &str = "neither the files nor the ledger have it";
+
+/// A requirement of something pending that neither files nor ledger have.
+pub struct Unknown {
+    /// What is to be said of it, with its place.
+    pub error: Error,
+    /// Whether a ledger that was not asked may have it: the files of its store begin later, or are not
+    /// here at all.
+    pub may_be_recorded: bool,
+}
+
+/// What is pending and requires what neither files nor ledger have.
+pub fn unknown(entries: &[Entry<'_>]) -> Vec<Unknown> {
+    let known: BTreeSet<&MigrationId> = entries.iter().map(|entry| &entry.id).collect();
+    let open = entries.iter().filter(|entry| is_open(entry.status)).filter_map(|entry| entry.file);
+    let missing = open.flat_map(|file| {
+        let requires = file.header.requires.iter();
+        let missing = requires.filter(|(requirement, _)| !known.contains(&requirement.id()));
+        missing.map(|(requirement, span)| {
+            let place = file.source.place(span.clone());
+            let error = unknown_requirement(requirement, known.iter().copied()).at(place);
+            Unknown { error, may_be_recorded: may_be_recorded(requirement, known.iter().copied()) }
+        })
+    });
+    missing.collect()
+}
+
+fn may_be_recorded<'a>(
+    requirement: &Requirement,
+    known: impl Iterator<Item = &'a MigrationId>,
+) -> bool {
+    let own = known.filter(|id| id.store == requirement.store).filter_map(MigrationId::version);
+    own.min().is_none_or(|first| requirement.version < *first)
 }
 
 fn is_satisfied(status: Status) -> bool {

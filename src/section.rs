@@ -109,6 +109,18 @@ pub trait Values {
 
     /// Warns where others may read the file of a key.
     fn warn_if_exposed(&mut self, path: &std::path::Path);
+
+    /// The value of a variable that is not the tool's own, unless it is empty.
+    fn variable(&self, name: &str) -> Option<String>;
+
+    /// Records that the value of such a variable cannot be used.
+    fn refuse_variable(&mut self, name: &str, what: &str, hint: &str);
+
+    /// The user's home.
+    fn home(&self) -> Option<PathBuf>;
+
+    /// Warns of something that is not wrong.
+    fn warn(&mut self, text: String);
 }
 
 /// Reads the values of one section by kind; what is wrong with them is gathered, so that it comes all
@@ -153,8 +165,23 @@ impl Reader<'_> {
 
     /// A port number.
     pub fn port(&mut self, key: &str) -> Option<u16> {
-        let port = |text: &str| text.trim().parse().ok().filter(|port| *port > 0);
+        let port = |text: &str| is_port(text.trim()).then(|| text.trim().parse().ok()).flatten();
         self.parse(key, Kind::Port.wanted(), port)
+    }
+
+    /// One of `words`.
+    pub fn one_of(&mut self, key: &str, words: &[&str]) -> Option<String> {
+        let known = |text: &str| words.contains(&text).then(|| text.to_string());
+        self.parse(key, &format!("one of {}", words.join(", ")), known)
+    }
+
+    /// One of `words`, in capitals or not.
+    pub fn one_of_any_case(&mut self, key: &str, words: &[&'static str]) -> Option<String> {
+        let known = |text: &str| {
+            let text = text.trim();
+            words.iter().find(|word| word.eq_ignore_ascii_case(text)).map(|word| word.to_string())
+        };
+        self.parse(key, &format!("one of {}", words.join(", ")), known)
     }
 
     /// A whole number from 0.
@@ -179,20 +206,56 @@ impl Reader<'_> {
         self.parse(key, "a host name alone; a whole URL goes into `url`", fits)
     }
 
+    /// The host, or several, of a server whose port is a key of its own.
+    pub fn hosts_alone(&mut self, key: &str) -> Option<String> {
+        let hosts = self.host(key)?;
+        let is_socket = |host: &str| host.starts_with(['/', '@']);
+        let names = hosts.split(',').map(str::trim).filter(|host| !is_socket(host));
+        let has_port = |host: &str| {
+            let port = host.rsplit_once(':').map(|(_, port)| port);
+            host.matches(':').count() == 1 && port.is_some_and(|port| port.parse::<u32>().is_ok())
+        };
+        let wrong = names.clone().find_map(|host| match host {
+            "" => Some(("has an empty entry", "write the host alone")),
+            host if has_port(host) => {
+                Some(("has a port in it", "write the host alone; the port goes into `port`"))
+            }
+            host if host.contains([' ', ';', '/', '?', '\t']) => {
+                Some(("is no host", "write the host alone, several parted by commas"))
+            }
+            _ => None,
+        });
+        match wrong {
+            None => Some(hosts),
+            Some((what, hint)) => {
+                self.0.refuse(key, what, hint);
+                None
+            }
+        }
+    }
+
     /// A list of texts.
     pub fn list(&mut self, key: &str) -> Vec<String> {
         let read = |text: &str| Some(items(text).map(str::to_string).collect());
         self.parse(key, Kind::List.wanted(), read).unwrap_or_default()
     }
 
-    /// Hosts with their ports.
-    pub fn hosts(&mut self, key: &str) -> Vec<String> {
+    /// Hosts with their ports, where they have one; `port` is the usual one, for hints.
+    pub fn hosts(&mut self, key: &str, port: u16) -> Vec<String> {
         let fits = |text: &str| {
-            let hosts = text.split(',').map(str::trim).filter(|host| !host.is_empty());
-            (!holds_user(text)).then(|| hosts.map(str::to_string).collect())
+            (!holds_user(text))
+                .then(|| text.split(',').map(|host| host.trim().to_string()).collect())
         };
         let wanted = "hosts parted by commas; users and passwords have keys of their own";
-        self.parse(key, wanted, fits).unwrap_or_default()
+        let hosts: Vec<String> = self.parse(key, wanted, fits).unwrap_or_default();
+        match hosts.iter().find_map(|host| wrong_host(host)) {
+            None => hosts,
+            Some((what, hint)) => {
+                let form = format!("{hint}: host:{port}, or host:{port},other:{port}");
+                self.0.refuse(key, what, &form);
+                Vec::new()
+            }
+        }
     }
 
     /// A URL that messages show, and that therefore must not hold a password.
@@ -223,6 +286,50 @@ impl Reader<'_> {
 /// The items of a list, parted by commas.
 pub fn items(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Whether it is a number that a port can have.
+pub fn is_port(text: &str) -> bool {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+/// What is wrong with one of several hosts, each with its port, and what to write.
+fn wrong_host(text: &str) -> Option<(&'static str, &'static str)> {
+    let bracketed = text.strip_prefix('[').map(|rest| rest.split_once(']'));
+    let (name, port) = match bracketed {
+        Some(Some((name, rest))) => {
+            (name, rest.strip_prefix(':').or((!rest.is_empty()).then_some("")))
+        }
+        Some(None) => ("", None),
+        None => text.rsplit_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
+    };
+    match name {
+        _ if text.is_empty() => Some(("has an empty entry", "part hosts by one comma each")),
+        _ if text.starts_with('/') && text.ends_with(".sock") => None,
+        _ if text.contains("://") => Some((
+            "has a scheme in it",
+            "write hosts and ports alone; whether TLS is spoken has a key of its own",
+        )),
+        _ if text.contains(['"', '\'']) => {
+            Some(("has quotes in it", "leave the quotes out: nothing takes them away"))
+        }
+        _ if text.contains([' ', ';', '\t', '|']) => {
+            Some(("has hosts that are not parted by commas", "part them by commas"))
+        }
+        _ if text.contains(['/', '?', '#']) => {
+            Some(("has a path in it", "write hosts and ports alone"))
+        }
+        name if bracketed.is_none() && name.contains(':') => Some((
+            "has an IPv6 address without brackets",
+            "write it as [::1]:PORT, others as they are",
+        )),
+        "" => Some(("has an entry without a host", "write each with its host")),
+        _ if port.is_some_and(|port| !is_port(port)) => {
+            Some(("has a port that cannot be used", "a port is a number from 1 to 65535"))
+        }
+        _ => None,
+    }
 }
 
 /// Abstract sockets begin with `@`; no host has it further on.

@@ -7,11 +7,12 @@ use clap::Args;
 
 use super::Manner;
 use super::anew::{Apart, Found, Waits};
+use super::changed::Strange;
 use super::flags::{Confirm, duration};
 use super::up::{Up, join};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Task, Undoing};
-use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot};
+use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot, State};
 use crate::migration::{self, Files, MigrationId, Requirement};
 use crate::migrator::Migrator;
 use crate::plan::{self, DownTarget};
@@ -97,7 +98,7 @@ impl Migrator {
         let ready = self.files_and_ledger(Self::files, &run, down.wait, Ledger::and_read);
         let (files, (ledger, snapshot)) = self.unless_stopped(ready).await??;
         self.warn_of_newer(&snapshot);
-        self.compare(&files, &snapshot.rows);
+        self.warn_of_renamed(&self.compare(&files, &snapshot.rows));
         let target = target(down, &snapshot)?;
         let (tasks, more) = self.undo_tasks(down, &target, &ledger, &files, &snapshot).await?;
         let mut remarks = remarks(down, &snapshot, &tasks);
@@ -146,6 +147,9 @@ impl Migrator {
         files: &Files,
         snapshot: &Snapshot,
     ) -> Result<(Vec<Task>, Vec<String>)> {
+        let strange = self.strange(&plan::compare(files, &snapshot.rows), ledger).await?;
+        let in_doubt = snapshot.rows.iter().filter(|row| row.state == State::InDoubt);
+        refuse_strange(&strange, in_doubt.map(|row| row.row))?;
         let chosen = plan::down(&snapshot.rows, target, &self.stores).map_err(join)?;
         let needed = chosen
             .iter()
@@ -157,6 +161,7 @@ impl Migrator {
                 .hint("use the version of aiplat-migrate that applied it"));
         }
         let numbers: Vec<i64> = chosen.iter().map(|(row, _)| row.row).collect();
+        refuse_strange(&strange, numbers.iter().copied())?;
         let mut downs = ledger.downs(&numbers).await?;
         let undoings = chosen.into_iter().map(|(row, item): (&Row, _)| Undoing {
             row,
@@ -431,5 +436,14 @@ impl Losses {
         let lines = self.all.iter().map(|loss| format!("{}: {}", loss.id, loss.what));
         let error = lines.fold(error, |error, line| error.because(line));
         Err(error.state("nothing was undone").hint("to lose it on purpose: --allow-data-loss"))
+    }
+}
+
+/// The rows that no run of these files left so are not undone by these files.
+fn refuse_strange(strange: &Strange, rows: impl Iterator<Item = i64>) -> Result<()> {
+    let errors = rows.filter_map(|row| strange.get(&row)).cloned();
+    match Error::all(errors.map(|error| error.state("nothing was undone"))) {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
 }

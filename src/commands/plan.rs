@@ -32,16 +32,19 @@ pub struct Plan {
 impl Migrator {
     /// Reads files and ledger; contacts no store, writes nothing and takes no lock.
     pub async fn plan(&self, plan: &Plan) -> Result<Report> {
-        let (files, (_, snapshot)) = self
+        let (files, (ledger, snapshot)) = self
             .files_and_ledger(Self::checked_files, &self.begin(), plan.wait, Ledger::and_read)
             .await?;
         self.warn_of_newer(&snapshot);
+        let entries = plan::compare(&files, &snapshot.rows);
+        self.warn_of_renamed(&entries);
         let options = UpOptions {
             to: plan.to.clone(),
             out_of_order: plan.out_of_order,
             stores: self.stores.clone(),
+            obstacles: self.strange(&entries, &ledger).await?,
+            files_only: false,
         };
-        let entries = plan::compare(&files, &snapshot.rows);
         let items = plan::up(&entries, &options).map_err(join)?;
         let tasks = execute::to_apply(&items, &files, &snapshot, &self.config.placeholders)?;
         Ok(Report::Plan(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets())))

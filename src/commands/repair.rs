@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::changed::{self, Extent};
 use super::flags::{Confirm, duration};
-use super::validate::{Known, Look};
+use super::validate::{Known, Look, by_object};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Healing, Pictures, Task};
 use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State, Wanted};
 use crate::migration::{Down, Files, MigrationId};
 use crate::migrator::Migrator;
-use crate::plan::{self, Status};
+use crate::plan::{self, Entry, Status};
 use crate::report::{RepairReport, Report};
 use crate::secret::Secrets;
 use crate::shape::Change;
@@ -140,6 +140,14 @@ impl Migrator {
         }));
         let actions = self.actions(repair, ledger, files, snapshot).await?;
         report.actions.extend(actions.iter().map(describe));
+        let entries = plan::compare(files, &snapshot.rows);
+        let strange = self.strange(&entries, ledger).await?;
+        let strange =
+            entries.iter().filter(|entry| self.selected(entry.id.store)).filter_map(|entry| {
+                let error = strange.get(&entry.row?.row)?;
+                Some(format!("{error}\n      {}", error.parts().hints.join("\n      ")))
+            });
+        report.left.extend(strange);
         let asked = self.ask(repair, ledger, files, snapshot, &mut report).await?;
         let looks = self.drifted(repair, ledger, snapshot).await?;
         let secrets = self.config.placeholders.secrets();
@@ -266,7 +274,8 @@ impl Migrator {
             .iter()
             .filter(|entry| open(entry.status) && self.selected(entry.id.store))
             .filter(|entry| !said.contains(&&Some(entry.id.clone())))
-            .filter_map(|entry| entry.row);
+            .filter_map(|entry| entry.row)
+            .filter(|row| !row.is_set_by_hand());
         self.with_tasks(rows.cloned().collect(), ledger, files).await
     }
 
@@ -366,7 +375,8 @@ impl Migrator {
 
     async fn accept(&self, locked: &LockedLedger, looks: &[Look]) -> Result<()> {
         for look in looks {
-            let details = look.by_object().map(|(object, changes)| {
+            let (recordable, _) = look.recordable();
+            let details = by_object(recordable.into_iter()).map(|(object, changes)| {
                 execute::repair_details(object, "accepted", changes.into_iter().cloned())
             });
             let accepted = look.accepted(self.ignored(look.kind));
@@ -381,6 +391,18 @@ impl Migrator {
         Ok(())
     }
 
+    /// A number that another migration took is not taken as a change: what that one does would never
+    /// be done.
+    async fn refuse_strange(&self, entries: &[Entry<'_>], ledger: &Ledger) -> Result<()> {
+        let strange = self.strange(entries, ledger).await?;
+        let rows = entries.iter().filter(|entry| self.selected(entry.id.store));
+        let rows = rows.filter_map(|entry| strange.get(&entry.row?.row));
+        match Error::all(rows.map(|error| error.clone().state("nothing was changed"))) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
     /// What this repair does to rows, because a person says so.
     async fn actions(
         &self,
@@ -392,7 +414,7 @@ impl Migrator {
         let mut actions = Vec::new();
         for (wanted, said) in [(&repair.done, Said::Done), (&repair.not_done, Said::NotDone)] {
             if let Some(id) = wanted {
-                let row = doubtful(snapshot, id, &said)?.clone();
+                let row = doubtful(snapshot, id)?.clone();
                 let left =
                     self.with_tasks(vec![row], ledger, files).await?.into_iter().map(Box::new);
                 actions.extend(left.map(|left| Action::Settle { left, said: said.clone() }));
@@ -400,13 +422,20 @@ impl Migrator {
         }
         let entries = plan::compare(files, &snapshot.rows);
         let contents = match repair.accept_changed {
-            true => ledger.contents(&changed::rows(&entries)).await?,
+            true => {
+                self.refuse_strange(&entries, ledger).await?;
+                ledger.contents(&changed::rows(&entries)).await?
+            }
             false => BTreeMap::new(),
         };
         for entry in entries.iter().filter(|entry| self.selected(entry.id.store)) {
             let Some(row) = entry.row.cloned() else { continue };
             match (entry.status, entry.file) {
-                (Status::Changed, Some(file)) if repair.accept_changed => {
+                (Status::Changed | Status::Applied, Some(file))
+                    if repair.accept_changed
+                        && (entry.status == Status::Changed
+                            || changed::renamed(entry).is_some()) =>
+                {
                     actions.push(Action::Realign {
                         row,
                         script: file.source.file.clone(),
@@ -527,8 +556,14 @@ fn plan_drift(
             continue;
         }
         if repair.accept_drift {
-            let accepted = look.drift.changes.iter();
-            report.actions.extend(accepted.map(|change| format!("{kind}: record {change}")));
+            let (accepted, secret) = look.recordable();
+            report.actions.extend(accepted.iter().map(|change| format!("{kind}: record {change}")));
+            report.left.extend(secret.iter().map(|change| {
+                format!(
+                    "{kind}: {change}: secrets are never recorded; give the placeholder the value that is \
+                     live, or put it back: aiplat-migrate repair --reapply"
+                )
+            }));
             continue;
         }
         for heal in look.heals() {
@@ -579,14 +614,18 @@ async fn unanswered(repair: &Repair, ledger: &Ledger, snapshot: &Snapshot) -> Re
     Ok(repair)
 }
 
-/// The row of `id`, whose step a person settles: one in doubt, or one that failed and that somebody has
-/// done by other means since, so that it can never succeed.
-fn doubtful<'s>(snapshot: &'s Snapshot, id: &MigrationId, said: &Said) -> Result<&'s Row> {
+/// The row of `id`, whose step a person settles: one in doubt, or one that failed. Somebody may have done
+/// that by other means since, so that it can never succeed, or may know that nothing of it was done.
+fn doubtful<'s>(snapshot: &'s Snapshot, id: &MigrationId) -> Result<&'s Row> {
     let refuse = |message: String| Err(Error::usage(message).state("nothing was changed"));
     match snapshot.living(id) {
         None => refuse(format!("the ledger has no {id}")),
+        Some(row) if row.is_set_by_hand() => refuse(format!(
+            "{id} is `{}` in the ledger because somebody set it so by hand, and no step of it is in doubt",
+            row.state.name()
+        )),
         Some(row) if row.state == State::InDoubt || is_claimed(row) => Ok(row),
-        Some(row) if *said == Said::Done && row.state == State::Failed => Ok(row),
+        Some(row) if row.state == State::Failed && row.steps_done < row.steps_total => Ok(row),
         Some(row) => refuse(format!("{id} is {}, and no step of it is in doubt", row.state.name())),
     }
 }
@@ -704,13 +743,15 @@ fn describe(action: &Action) -> String {
         Action::Settle { left, said: Said::NotDone | Said::Partly(_) } => {
             format!("{} is taken as not done; `up` does it again", left.step())
         }
-        Action::Realign { row, script, extent, .. } => {
-            format!(
-                "{}: take the present text of {script} as what was applied: {}",
-                row.id,
-                extent.name()
-            )
-        }
+        Action::Realign { row, script, extent: Extent::Name, .. } => format!(
+            "{}: take {script} as the new name of {}: its text is the same, and nothing will be run",
+            row.id, row.script
+        ),
+        Action::Realign { row, script, extent, .. } => format!(
+            "{}: take the present text of {script} as what was applied: {}; nothing of it will be run",
+            row.id,
+            extent.name()
+        ),
         Action::Forget { row } => {
             format!("{}: take it that its file is meant to be gone; what it made stays", row.id)
         }

@@ -8,6 +8,7 @@ use super::flags::duration;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::migrator::Migrator;
+use crate::plan::Entry;
 use crate::report::{Report, StatusReport};
 use crate::stores::StoreKind;
 
@@ -26,10 +27,12 @@ impl Migrator {
     /// Reads files and ledger; writes nothing and takes no lock.
     pub async fn status(&self, status: &Status) -> Result<Report> {
         let ask = async |ledger: Ledger| {
-            futures_util::future::try_join3(ledger.read(), ledger.at_work(), ledger.identity())
-                .await
+            let asked =
+                futures_util::future::try_join3(ledger.read(), ledger.at_work(), ledger.identity())
+                    .await?;
+            Ok((ledger, asked))
         };
-        let (files, (snapshot, at_work, live)) =
+        let (files, (ledger, (snapshot, at_work, live))) =
             self.files_and_ledger(Self::files, &self.begin(), status.wait, ask).await?;
         self.warn_of_newer(&snapshot);
         let kind = StoreKind::of_ledger();
@@ -43,6 +46,14 @@ impl Migrator {
             ));
         }
         let entries = self.compare(&files, &snapshot.rows);
+        self.warn_of_renamed(&entries);
+        let selected = |entry: &&Entry<'_>| self.selected(entry.id.store);
+        let mut strange = self.strange(&entries, &ledger).await?;
+        for row in entries.iter().filter(selected).filter_map(|entry| entry.row) {
+            if let Some(error) = strange.remove(&row.row) {
+                self.warn(format!("{error}; {}", error.parts().hints.join("; ")));
+            }
+        }
         let mut report =
             StatusReport::of(&entries, &snapshot.tags, at_work, |store| self.selected(store));
         report.tags_here = snapshot.tags_here().into_iter().map(String::from).collect();

@@ -110,7 +110,8 @@ impl Migrator {
         let ready = self.files_and_ledger(files, &run, up.wait, Ledger::and_read);
         let (files, (ledger, snapshot)) = self.unless_stopped(ready).await??;
         self.warn_of_newer(&snapshot);
-        let tasks = self.tasks(up, &files, &snapshot, report)?;
+        self.warn_of_renamed(&plan::compare(&files, &snapshot.rows));
+        let tasks = self.tasks(up, &files, (&snapshot, &ledger), report).await?;
         if up.dry_run {
             report.plan = Some(PlanReport::of_tasks(&tasks, &self.config.placeholders.secrets()));
             return Ok(());
@@ -149,19 +150,21 @@ impl Migrator {
     }
 
     /// Compares, plans, and parses every script that is about to run.
-    fn tasks(
+    async fn tasks(
         &self,
         up: &Up,
         files: &Files,
-        snapshot: &Snapshot,
+        (snapshot, ledger): (&Snapshot, &Ledger),
         report: &mut RunReport,
     ) -> Result<Vec<Task>> {
+        let entries = self.compare(files, &snapshot.rows);
         let options = UpOptions {
             to: up.to.clone(),
             out_of_order: up.out_of_order,
             stores: self.stores.clone(),
+            obstacles: self.strange(&entries, ledger).await?,
+            files_only: false,
         };
-        let entries = self.compare(files, &snapshot.rows);
         report.future = future(&entries);
         // A run that is begun anew has applied some of them itself.
         report.applied_before = count_applied(&entries).saturating_sub(report.settled.len());
@@ -179,7 +182,10 @@ impl Migrator {
         report: &mut RunReport,
     ) -> Result<(), Apart> {
         let Found { snapshot, shapes, stores } = found;
-        let tasks = tasks.map_or_else(|| self.tasks(up, files, &snapshot, report), Ok);
+        let tasks = match tasks {
+            Some(tasks) => Ok(tasks),
+            None => self.tasks(up, files, (&snapshot, locked.reader()), report).await,
+        };
         let tasks = tasks.map_err(Apart::NotBegun)?;
         self.check_tag_to_give(up, &snapshot, &tasks).map_err(Apart::NotBegun)?;
         let prepare = self.prepare(up, locked, (&snapshot, shapes), stores, &tasks);

@@ -16,6 +16,7 @@ use crate::migration::{Files, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
+use crate::secret::Secrets;
 use crate::shape::{Change, Shape};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
@@ -77,10 +78,19 @@ impl Migrator {
         report.at_work = at_work;
         report.findings.extend(of_undo_files(&files));
         let entries = self.compare(&files, &snapshot.rows);
+        let unknown = plan::unknown(&entries).into_iter();
+        if let Some(error) = Error::all(unknown.map(|one| one.error.because(plan::NOWHERE))) {
+            return Err(error);
+        }
         let contents = ledger.contents(&changed::rows(&entries)).await?;
+        let strange = self.strange(&entries, &ledger).await?;
         drop(ledger);
         for entry in entries.iter().filter(|entry| self.selected(entry.id.store)) {
-            report.findings.extend(of_entry(entry, &contents, report.at_work.is_some()));
+            let told = entry.row.and_then(|row| strange.get(&row.row));
+            report.findings.extend(match told {
+                Some(told) => Some(of_strange(entry, told)),
+                None => of_entry(entry, &contents, report.at_work.is_some()),
+            });
         }
         if report.at_work.is_none() {
             let records = Records { files: &files, snapshot: &snapshot, repairs: &repairs };
@@ -140,13 +150,18 @@ impl Migrator {
     fn parse_all(&self, files: &Files) -> Result<Vec<Finding>> {
         let nothing = Snapshot::default();
         let entries = plan::compare(files, &nothing.rows);
-        let items = plan::up(&entries, &plan::UpOptions::default()).map_err(super::up::join)?;
+        let options = plan::UpOptions { files_only: true, ..plan::UpOptions::default() };
+        let items = plan::up(&entries, &options).map_err(super::up::join)?;
         let tasks = execute::to_apply(&items, files, &nothing, &self.config.placeholders)?;
         let findings = tasks.iter().flat_map(|task| {
             let remarks = task.remarks.iter();
             remarks.map(|remark| Finding::remark(remark).of(task.id()).in_file(&task.source.file))
         });
-        Ok(findings.collect())
+        let untold = plan::unknown(&entries).into_iter().map(|unknown| {
+            let text = format!("{}, and the ledger was not asked", unknown.error);
+            Finding::remark(&text)
+        });
+        Ok(findings.chain(untold).collect())
     }
 
     /// Looks at every store that has a recorded shape, or should have one, and at its live data as
@@ -186,7 +201,7 @@ impl Migrator {
         shape: &StoredShape,
         (wait, depth): (Duration, Depth),
     ) -> Result<Look> {
-        let mut look = Look::of(kind, known);
+        let mut look = Look::of(kind, known, self.config.placeholders.secrets());
         let Some(settings) = self.config.stores.get(&kind) else {
             look.is_missing = true;
             return Ok(look);
@@ -206,7 +221,13 @@ impl Migrator {
         if look.moved.is_some() {
             return Ok(look);
         }
-        let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
+        let mut shape = shape.clone();
+        stores::recorded_without(&mut shape.recorded, &look.secrets);
+        let live = match &shape.before {
+            Some(before) => store.inspect_after(&shape.recorded, before).await,
+            None => store.inspect(&shape.recorded, Depth::Structure).await,
+        };
+        let live = live.map_err(unreadable)?;
         look.recorded = shape.as_of(kind, &live);
         if look.has_no_shape() {
             look.live = live;
@@ -315,12 +336,13 @@ pub(super) struct Look {
     live: Shape,
     pub drift: Drift,
     audit: Option<Audit>,
+    secrets: Secrets,
     /// What applications made beside what is recorded, by kind, and how many.
     others: Vec<(String, String)>,
 }
 
 impl Look {
-    fn of(kind: StoreKind, known: &Known) -> Look {
+    fn of(kind: StoreKind, known: &Known, secrets: Secrets) -> Look {
         Look {
             kind,
             is_missing: false,
@@ -330,6 +352,7 @@ impl Look {
             live: Shape::default(),
             drift: Drift::default(),
             audit: None,
+            secrets,
             others: Vec::new(),
         }
     }
@@ -406,16 +429,17 @@ impl Look {
     pub fn heals(&self) -> Vec<Heal> {
         let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
         let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
-        stores::heal(self.kind, &self.recorded, &self.live, &changes)
+        stores::heal(self.kind, (&self.recorded, &self.live), &changes, &self.secrets)
+    }
+
+    /// The differences that can be recorded, and those that cannot, since a secret is in them.
+    pub fn recordable(&self) -> (Vec<&Change>, Vec<&Change>) {
+        self.drift.changes.iter().partition(|change| is_recordable(change))
     }
 
     /// The differences, object by object.
     pub fn by_object(&self) -> impl Iterator<Item = (&str, Vec<&Change>)> {
-        let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
-        for change in &self.drift.changes {
-            objects.entry(&change.object).or_default().push(change);
-        }
-        objects.into_iter()
+        by_object(self.drift.changes.iter())
     }
 
     /// The record with what differs taken over, and what the settings newly ask for. What was told
@@ -427,7 +451,8 @@ impl Look {
         let recorded = Cow::Borrowed(&self.recorded);
         let mut shape = stores::caught_up(self.kind, recorded, &self.live).into_owned();
         loop {
-            let drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            let mut drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            drift.changes.retain(is_recordable);
             if drift.changes.is_empty() {
                 break;
             }
@@ -435,6 +460,7 @@ impl Look {
         }
         let mut changes = shape.changes_to(&self.live);
         changes.retain(|change| change.attribute.is_some() && change.before.is_none());
+        changes.retain(is_recordable);
         shape.with(&changes)
     }
 
@@ -475,6 +501,22 @@ impl Look {
         };
         self.audit.iter().flat_map(|audit| &audit.violations).map(of).collect()
     }
+}
+
+/// Whether what is live can be recorded: a secret cannot, nor what may hold one.
+fn is_recordable(change: &Change) -> bool {
+    !change.after.as_ref().is_some_and(stores::is_concealed)
+}
+
+/// `changes`, object by object.
+pub(super) fn by_object<'c>(
+    changes: impl Iterator<Item = &'c Change>,
+) -> impl Iterator<Item = (&'c str, Vec<&'c Change>)> {
+    let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+    for change in changes {
+        objects.entry(&change.object).or_default().push(change);
+    }
+    objects.into_iter()
 }
 
 /// What was lost, in words.
@@ -529,17 +571,26 @@ fn of_undo_files(files: &Files) -> impl Iterator<Item = Finding> {
     })
 }
 
+/// What is to be said of a row that no run of these files left so.
+fn of_strange(entry: &Entry<'_>, told: &Error) -> Finding {
+    let hint = told.parts().hints.join("; ");
+    let finding = Finding::error(FindingKind::Migration, told.to_string(), &hint).of(&entry.id);
+    finding.in_file(file_of(entry))
+}
+
+/// The file of a migration, or the one that it was applied from.
+fn file_of(entry: &Entry<'_>) -> String {
+    let file = entry.file.map(|file| file.source.file.clone());
+    file.or(entry.row.map(|row| row.script.clone())).unwrap_or_default()
+}
+
 /// What is to be said of a migration whose file and row do not agree.
 fn of_entry(
     entry: &Entry<'_>,
     contents: &BTreeMap<i64, Checksum>,
     at_work: bool,
 ) -> Option<Finding> {
-    let script = entry
-        .file
-        .map(|file| file.source.file.clone())
-        .or(entry.row.map(|row| row.script.clone()))
-        .unwrap_or_default();
+    let script = file_of(entry);
     let error = |message: String, hint: &str| {
         Some(Finding::error(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
@@ -547,7 +598,8 @@ fn of_entry(
         Some(Finding::warning(FindingKind::Migration, message, hint).of(&entry.id).in_file(&script))
     };
     match entry.status {
-        Status::Applied | Status::Baseline => None,
+        Status::Applied => warning(changed::renamed(entry)?, changed::TAKE_NAME),
+        Status::Baseline => None,
         Status::Pending => warning(format!("{script} is pending"), "apply it: aiplat-migrate up"),
         Status::Future => warning(
             format!("{} is applied and newer than every file here", entry.id),

@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use super::keys::{self, Form, PLACEHOLDER, PREFIX};
 use super::sources::{Layer, Origin, Value};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::secret::Secret;
 use crate::section::Content;
 use crate::text::document::nearest;
 
 const DATABASE_URL: &str = "DATABASE_URL";
 
-/// The variables that concern the tool, and the working directory.
+/// The variables that concern the tool, the working directory, and the user's home.
 #[derive(Clone, Debug)]
 pub struct Environment {
     directory: PathBuf,
+    home: Option<PathBuf>,
     process: BTreeMap<String, Secret>,
     dotenv: BTreeMap<String, Secret>,
 }
@@ -38,10 +40,11 @@ impl Environment {
             Some("true" | "1") => String::new(),
             Some(_) | None => dotenv_of(&directory)?,
         };
-        Environment::new(directory, process, &dotenv)
+        let environment = Environment::new(directory, process, &dotenv)?;
+        Ok(Environment { home: std::env::home_dir(), ..environment })
     }
 
-    /// One with these variables and this text of a `.env`, in `directory`.
+    /// One with these variables and this text of a `.env`, in `directory`, and without a home.
     pub fn new(
         directory: impl Into<PathBuf>,
         process: impl IntoIterator<Item = (String, String)>,
@@ -50,6 +53,7 @@ impl Environment {
         let ours = process.into_iter().filter(|(name, _)| concerns_us(name));
         Ok(Environment {
             directory: directory.into(),
+            home: None,
             process: ours.map(|(name, value)| (name, Secret::new(value))).collect(),
             dotenv: parse_dotenv(dotenv)?,
         })
@@ -58,6 +62,11 @@ impl Environment {
     /// The working directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The user's home.
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
     }
 
     /// The text of a variable, unless it is empty.
@@ -81,7 +90,9 @@ impl Environment {
 }
 
 fn concerns_us(name: &str) -> bool {
-    name.starts_with(PREFIX) || name == DATABASE_URL
+    name.starts_with(PREFIX)
+        || name == DATABASE_URL
+        || crate::postgres::variables().any(|known| known == name)
 }
 
 fn read(
@@ -93,6 +104,10 @@ fn read(
     for (name, value) in variables {
         let origin = Origin::Variable(format!("{name}{whence}"));
         let Some(rest) = name.strip_prefix(PREFIX) else {
+            if name != DATABASE_URL {
+                layer.holds_password |= name == "PGPASSWORD";
+                continue;
+            }
             layer.database_url = Some(Value { content: Content::Text(value.clone()), origin });
             continue;
         };
@@ -183,10 +198,10 @@ fn is_service_link(rest: &str, value: &str) -> bool {
 fn dotenv_of(directory: &Path) -> Result<String> {
     let path = directory.join(".env");
     // A folder of that name is a Python environment.
-    if !path.is_file() {
+    if path.is_dir() || !path.exists() {
         return Ok(String::new());
     }
-    std::fs::read_to_string(&path).map_err(|error| {
+    file::read_text(&path, file::SMALL).map_err(|error| {
         Error::usage("cannot read .env")
             .because(error)
             .hint("set AIPLAT_MIGRATE_NO_DOTENV=true to go without it")

@@ -77,6 +77,7 @@ impl Config {
     pub fn load(options: &Options, environment: &Environment) -> Result<Config> {
         let mut sources = Sources::gather(options, environment)?;
         let unused = sources.adopt_database_url();
+        sources.adopt_libpq();
         let mut reader = Reader::new(&sources);
         let mut config = Config::of_project(&sources, &mut reader)?;
         for store in StoreKind::all() {

@@ -1,10 +1,11 @@
 //! Values turned into settings, each checked for its kind.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::permissions;
 use super::sources::{Sources, Value};
 use crate::error::Error;
+use crate::file;
 use crate::secret::Secret;
 use crate::section::{Content, Reader as SectionReader, Values};
 use crate::stores::{Settings, StoreKind};
@@ -102,7 +103,7 @@ impl<'s> Reader<'s> {
 }
 
 fn read_secret(path: &Path) -> Result<String, String> {
-    let mut text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let mut text = file::read_text(path, file::SMALL).map_err(|error| error.to_string())?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -130,6 +131,27 @@ impl Values for OfSection<'_, '_> {
 
     fn warn_if_exposed(&mut self, path: &Path) {
         self.reader.warnings.extend(permissions::exposed(path));
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.reader.sources.environment.get(name).map(str::to_string)
+    }
+
+    fn refuse_variable(&mut self, name: &str, what: &str, hint: &str) {
+        let error = Error::usage(format!("{name} {what}")).hint(hint);
+        let is_known =
+            self.reader.errors.iter().any(|known| known.to_string() == error.to_string());
+        if !is_known {
+            self.reader.errors.push(error);
+        }
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        self.reader.sources.environment.home().map(Path::to_path_buf)
+    }
+
+    fn warn(&mut self, text: String) {
+        self.reader.warnings.push(text);
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Layer {
     pub placeholders: BTreeMap<String, Value>,
     /// `DATABASE_URL`, for where nothing else says where Postgres is.
     pub database_url: Option<Value>,
+    /// Whether it has PGPASSWORD.
+    pub holds_password: bool,
 }
 
 impl Layer {
@@ -86,6 +88,7 @@ impl Layer {
             values: BTreeMap::new(),
             placeholders: BTreeMap::new(),
             database_url: None,
+            holds_password: false,
         }
     }
 
@@ -145,10 +148,11 @@ impl Layer {
 
     /// Whether a secret stands in it as text.
     fn holds_secret(&self) -> bool {
-        self.values.iter().any(|((section, key), value)| match &value.content {
+        let is_one = |((section, key), value): (&(&str, &str), &Value)| match &value.content {
             Content::File(_) => false,
             Content::Text(text) => is_secret(section, key) && holds_password(key, text.expose()),
-        })
+        };
+        self.holds_password || self.values.iter().any(is_one)
     }
 }
 
@@ -181,6 +185,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// The sources, the strongest first.
     pub layers: Vec<Layer>,
+    /// The process's environment, for variables that are not the tool's own.
+    pub environment: Environment,
 }
 
 impl Sources {
@@ -202,7 +208,23 @@ impl Sources {
         };
         match Error::all(errors) {
             Some(error) => Err(error),
-            None => Ok(Sources { root, file: path, layers }),
+            None => Ok(Sources { root, file: path, layers, environment: environment.clone() }),
+        }
+    }
+
+    /// Takes libpq's own variables for the store that the ledger is in, where nothing else says where that
+    /// is: all that they say is read with whatever else is said of that store.
+    pub fn adopt_libpq(&mut self) {
+        let store = StoreKind::of_ledger().name();
+        if self.address(store).is_some() || self.address("ledger").is_some() {
+            return;
+        }
+        let places = crate::postgres::PLACES.iter();
+        let place = places.copied().find(|name| self.environment.get(name).is_some());
+        if let (Some(place), Some(layer)) = (place, self.layers.last_mut()) {
+            let content = Content::Text(Secret::new("postgres://"));
+            let value = Value { content, origin: Origin::Variable(place.to_string()) };
+            layer.values.insert((store, "url"), value);
         }
     }
 
@@ -299,10 +321,12 @@ impl Sources {
     }
 }
 
+/// Whether it is meant so; what is wrong with the scheme is told when the URL is read.
 fn is_postgres(value: &Value) -> bool {
     match &value.content {
         Content::Text(text) => {
-            ["postgres://", "postgresql://"].iter().any(|scheme| text.expose().starts_with(scheme))
+            let scheme = text.expose().split_once("://").map(|(scheme, _)| scheme);
+            scheme.is_some_and(|scheme| scheme.to_lowercase().contains("postgre"))
         }
         Content::File(_) => false,
     }

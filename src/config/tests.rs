@@ -161,6 +161,12 @@ fn every_key_reaches_its_setting_from_its_variable() {
         let number = 1000 + rows.iter().position(|other| other == row).unwrap_or_default();
         match (row.section, row.key) {
             ("weaviate", "url") => "http://w:8080".to_string(),
+            ("postgres", "url") => "postgres://u:p1@h/d".to_string(),
+            ("mongo", "url") => "mongodb://u:p2@h/d".to_string(),
+            ("redis", "url") => "redis://u:p3@h/0".to_string(),
+            ("postgres", "sslmode") => "verify-full".to_string(),
+            ("kafka", "security_protocol") => "SASL_SSL".to_string(),
+            ("kafka", "sasl_mechanism") => "SCRAM-SHA-512".to_string(),
             ("postgres", "shape") => "owners".to_string(),
             (_, "port") | ("redis", "database") => number.to_string(),
             (_, "tls" | "cluster") => "1".to_string(),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::doubt::{self, Answer, Claimed, Unsettled, is_edited};
 use super::{
@@ -19,7 +19,7 @@ use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, State};
 use crate::migration::{Down, Inverse, MigrationId};
-use crate::plan;
+use crate::plan::Begun;
 use crate::shape::Shape;
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::{
@@ -255,12 +255,12 @@ impl Work<'_> {
         claimed: Option<Claimed>,
     ) -> Result<Ended> {
         let (before, mut resume) = match claimed {
-            Some(claimed) => match self.ask(step, unit, &claimed).await? {
+            Some(claimed) => match self.ask(step, unit, &claimed, self.left_by()).await? {
                 Answer::Done => {
                     self.settle(step, unit, claimed.before.session).await?;
                     return Ok(Ended::Well(StepEnd::DoneBefore));
                 }
-                Answer::GoOn(position) => (claimed.before, position),
+                Answer::GoOn(position) => (self.store.opened(claimed.before), position),
                 Answer::Stopped => return Ok(Ended::Stopped),
             },
             None => (self.claim(step, unit).await?, None),
@@ -270,7 +270,10 @@ impl Work<'_> {
                 self.pulse().notice(unseen);
             }
             self.settle(step, unit, None).await?;
-            return Ok(Ended::Well(StepEnd::Found));
+            return Ok(Ended::Well(match unit.step.removes() {
+                true => StepEnd::Absent,
+                false => StepEnd::Found,
+            }));
         }
         let mut attempt = 0;
         loop {
@@ -341,20 +344,27 @@ impl Work<'_> {
             return Err(self.failed(step, error.into(), State::Failed).await);
         }
         let inverse = match (self.task.direction, &self.task.claim.down) {
-            (Direction::Up, Down::Steps { .. }) => Some(inverse(unit, &before)),
+            (Direction::Up, Down::Steps { .. }) => Some(inverse(self.store, unit, &before)),
             (Direction::Up, Down::File { .. } | Down::Irreversible { .. } | Down::None)
             | (Direction::Down, _) => None,
         };
-        self.context.ledger.claim_step(self.row, step, &before, inverse.as_ref()).await?;
+        let kept = self.store.kept(&before);
+        self.context.ledger.claim_step(self.row, step, &kept, inverse.as_ref()).await?;
         Ok(before)
     }
 
     /// Asks the store what became of a step in doubt; what it cannot tell is for a person.
-    async fn ask(&self, step: usize, unit: &Unit, claimed: &Claimed) -> Result<Answer> {
+    async fn ask(
+        &self,
+        step: usize,
+        unit: &Unit,
+        claimed: &Claimed,
+        begun: Begun,
+    ) -> Result<Answer> {
         let pulse = self.pulse();
         match doubt::ask(self.context, self.store, (self.task, step), claimed, &pulse).await {
             Ok(answer) => Ok(answer),
-            Err(Unsettled::Unknown(reason)) => Err(self.in_doubt(step, unit, &reason).await),
+            Err(Unsettled::Unknown(reason)) => Err(self.in_doubt(step, unit, &reason, begun).await),
             Err(Unsettled::Failed(failure)) => Err(self.failed(step, failure, State::Failed).await),
         }
     }
@@ -380,21 +390,24 @@ impl Work<'_> {
                 return Ok(Answer::Stopped);
             }
         }
-        self.ask(step, unit, claimed).await
+        self.ask(step, unit, claimed, Begun::Failed).await
     }
 
-    async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str) -> Error {
+    /// How an earlier run left the step that it was at: one that lived on recorded an error.
+    fn left_by(&self) -> Begun {
+        let told = self.task.row.as_ref().is_some_and(|row| row.error.is_some());
+        if told { Begun::Failed } else { Begun::Died }
+    }
+
+    async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str, begun: Begun) -> Error {
         let id = self.task.id();
-        let state = self.task.row.as_ref().map(|row| row.state);
-        let died = matches!(state, Some(State::Running | State::Undoing));
-        let details =
-            json!({ "step": step + 1, "label": unit.label, "message": reason, "died": died });
+        let (number, label) = (step + 1, &unit.label);
+        let details = json!({ "step": number, "label": label, "message": reason, "begun": begun });
         let error = Error::failed(format!(
-            "step {} of {id} ({}) {}: {}",
-            step + 1,
+            "step {number} of {id} ({}) {}, and {} cannot tell whether it was done: {label}",
             self.task.source.file,
-            plan::in_doubt_since(died, id.store),
-            unit.label
+            begun.words(),
+            id.store.title(),
         ))
         .because(reason)
         .state(format!("{id} is in doubt; the steps before it are done and recorded"))
@@ -475,6 +488,10 @@ impl Work<'_> {
         for notice in done.notices {
             self.pulse().notice(&notice);
         }
+        for warning in done.warnings {
+            let told = format!("{}: {warning}", self.task.id());
+            self.context.listener.event(Event::Warning(told));
+        }
         match done.unlocked {
             true => {
                 self.context.ledger.lose();
@@ -491,9 +508,16 @@ impl Work<'_> {
     }
 }
 
-fn inverse(unit: &Unit, before: &Before) -> Inverse {
+/// What undoes a step, without secrets.
+fn inverse(store: &Store, unit: &Unit, before: &Before) -> Inverse {
     match unit.inverse(before) {
-        Ok(steps) => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
+        Ok(steps) => match store.template_of(&Value::from(steps.clone())) {
+            Some((Value::Array(templates), secret)) => Inverse::Templates {
+                templates: templates.into_iter().map(Ordered).collect(),
+                secret,
+            },
+            Some(_) | None => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
+        },
         Err(reason) => Inverse::Refused { step: unit.label.clone(), reason },
     }
 }

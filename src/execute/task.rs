@@ -3,14 +3,16 @@
 //! Everything about to run is parsed here, before the first effect: a mistake in the last file
 //! stops the run before the first file.
 
-use std::panic::AssertUnwindSafe;
-
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
+use crate::crash::{self, contained};
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Source};
-use crate::plan::Item;
+use crate::plan::{Entry, Item, Status};
+use crate::secret::as_in_a_file;
 use crate::stores::{Limits, Unit};
 use crate::text::{Placeholders, ScriptError};
 
@@ -38,6 +40,8 @@ pub struct Task {
     pub sealed: bool,
     /// What its author should know.
     pub remarks: Vec<String>,
+    /// The secret placeholders that its text names.
+    pub secret: Vec<String>,
 }
 
 impl Task {
@@ -64,13 +68,14 @@ impl Task {
 /// Does `work`, which parses scripts, on a stack that no file can exhaust.
 fn with_deep_stack<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     const STACK: usize = 256 << 20;
-    let done = std::panic::catch_unwind(AssertUnwindSafe(|| stacker::grow(STACK, work)));
-    done.unwrap_or_else(|_| Err(Error::failed("the migrations cannot be parsed")))
+    contained(|| stacker::grow(STACK, work)).unwrap_or_else(|why| {
+        Err(Error::failed("the migrations cannot be parsed").because(why).hint(crash::REPORT))
+    })
 }
 
 /// Parses `script`; neither a label nor a mistake shows what a secret placeholder stands for.
 fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
-    let parsed = std::panic::catch_unwind(|| script.units());
+    let parsed = contained(|| script.units());
     let secrets = placeholders.secrets();
     match parsed {
         Ok(Ok(mut units)) => {
@@ -83,7 +88,9 @@ fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
             mistake.message = secrets.hide(&mistake.message);
             mistake.hint = mistake.hint.as_ref().map(|hint| secrets.hide(hint));
         }))),
-        Err(_) => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
+        Err(why) => Err(Error::usage(format!("{} cannot be parsed", script.source.file))
+            .because(secrets.hide(&why))
+            .hint(crash::REPORT)),
     }
 }
 
@@ -133,9 +140,13 @@ fn apply_task(
     let replaces = living.filter(|row| row.state == State::Applied).map(|row| row.row);
     let step_hashes = hashes(&file.source, &units);
     if let Some(row) = &row {
-        check_finished_part(row, &step_hashes, &file.source, "applied")?;
+        let entry =
+            Entry { id: item.id.clone(), status: Status::Failed, file: Some(file), row: Some(row) };
+        let now = (&file.source, entry.is_renamed());
+        check_finished_part(row, &step_hashes, now, "applied")?;
     }
     let mut remarks = remarks(&file.source, &units);
+    let secret = placeholders.secret(&script.names);
     let (down, mistake) = down_of(file, placeholders);
     remarks.extend(mistake.map(|mistake| cannot_undo(&item.id, &mistake)));
     let claim = Claim {
@@ -159,6 +170,7 @@ fn apply_task(
         row,
         replaces,
         remarks,
+        secret,
     })
 }
 
@@ -193,12 +205,28 @@ fn hashes(source: &Source, units: &[Unit]) -> Vec<String> {
 /// A half-applied file may change from its first unfinished step on. A step that a dead run had
 /// begun must still be that step, or nobody could ask what became of it; one that its store refused
 /// may be corrected.
-fn check_finished_part(row: &Row, now: &[String], source: &Source, verb: &str) -> Result<()> {
+fn check_finished_part(
+    row: &Row,
+    now: &[String],
+    (source, is_renamed): (&Source, bool),
+    verb: &str,
+) -> Result<()> {
     let in_doubt = row.claimed.is_some() && row.state != State::Failed;
     let fixed = row.steps_done + usize::from(in_doubt);
     let changed = (0..fixed).find(|step| row.step_hashes.get(*step) != now.get(*step));
     match changed {
         None => Ok(()),
+        Some(_) if is_renamed => Err(Error::new(
+            Exit::Differ,
+            format!(
+                "{} is half {verb} from {}; {} is another migration that took its number",
+                row.id, row.script, source.file
+            ),
+        )
+        .because(format!("the first {} of {} steps are done", row.steps_done, row.steps_total))
+        .state(format!("nothing was {verb}"))
+        .hint(format!("put {} back, and finish it first", row.script))
+        .hint(format!("give {} a new number", source.file))),
         Some(step) => Err(Error::new(
             Exit::Differ,
             format!("{} is half {verb}, and its step {} was changed since", source.file, step + 1),
@@ -318,9 +346,11 @@ fn undo_task(
     let said = self::remarks(&source, &units);
     let step_hashes = hashes(&source, &units);
     if row.state == State::Undoing {
-        check_finished_part(row, &step_hashes, &source, "undone")?;
+        check_finished_part(row, &step_hashes, (&source, false), "undone")?;
     }
     let one = script.as_ref().is_some_and(|script| is_one_transaction(script, &units));
+    let names = script.as_ref().map(|script| script.names.as_slice()).unwrap_or_default();
+    let secret = placeholders.secret(names);
     Ok(Task {
         claim: Claim {
             id: row.id.clone(),
@@ -341,6 +371,7 @@ fn undo_task(
         row: Some(Box::new(row.clone())),
         replaces: None,
         remarks: said,
+        secret,
     })
 }
 
@@ -398,7 +429,12 @@ fn undo_source(
         Down::Steps { steps } => {
             let text = inverse_text(row, steps)?;
             let file = format!("the undo of {id} (as recorded in the ledger)");
-            Ok((Source::new(id.store, file, text), Placeholders::default()))
+            let missing: Vec<&String> =
+                secrets_of(steps).filter(|name| !placeholders.0.contains_key(*name)).collect();
+            match missing.is_empty() {
+                true => Ok((Source::new(id.store, file, text), placeholders.clone())),
+                false => Err(secrets_missing(row, &file, &missing)),
+            }
         }
         Down::Irreversible { reason } => Err(cannot(row, reason)),
         Down::None => Err(cannot(row, "it has no U file")
@@ -469,12 +505,35 @@ fn as_applied(
     values
 }
 
+/// The secret placeholders whose values stood in what undoes the steps.
+fn secrets_of(steps: &[Inverse]) -> impl Iterator<Item = &String> {
+    steps.iter().flat_map(|inverse| match inverse {
+        Inverse::Templates { secret, .. } => secret.as_slice(),
+        Inverse::Steps(_) | Inverse::Refused { .. } => &[],
+    })
+}
+
+/// A step that the ledger kept, as a file has it.
+fn in_file(step: &Value, secret: &[String]) -> Value {
+    match step {
+        Value::String(text) => Value::from(as_in_a_file(text, secret)),
+        Value::Array(items) => items.iter().map(|item| in_file(item, secret)).collect(),
+        Value::Object(map) => Value::Object(
+            map.iter().map(|(key, value)| (key.clone(), in_file(value, secret))).collect(),
+        ),
+        Value::Null | Value::Bool(_) | Value::Number(_) => step.clone(),
+    }
+}
+
 /// The inverse of all steps as one document, last step first; empty where there is nothing to undo.
 fn inverse_text(row: &Row, steps: &[Inverse]) -> Result<String> {
     let (mut all, mut refused) = (Vec::new(), Vec::new());
     for inverse in steps.iter().rev() {
         match inverse {
-            Inverse::Steps(steps) => all.extend(steps.iter().map(|step| step.0.clone())),
+            Inverse::Steps(steps) => all.extend(steps.iter().map(|step| in_file(&step.0, &[]))),
+            Inverse::Templates { templates, secret } => {
+                all.extend(templates.iter().map(|step| in_file(&step.0, secret)));
+            }
             Inverse::Refused { step, reason } => refused.push(format!("step `{step}`: {reason}")),
         }
     }
@@ -489,7 +548,7 @@ fn inverse_text(row: &Row, steps: &[Inverse]) -> Result<String> {
     if all.is_empty() {
         return Ok(String::new());
     }
-    let document = serde_json::json!({ "placeholders": "off", "steps": all });
+    let document = serde_json::json!({ "steps": all });
     serde_json::to_string_pretty(&document)
         .map_err(|error| cannot(row, "its inverse cannot be read").because(error))
 }

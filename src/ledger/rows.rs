@@ -116,6 +116,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether its state was set by somebody other than this tool: a run that is in the middle of a
+    /// migration keeps the hashes of its steps, and drops them when it settles it.
+    pub fn is_set_by_hand(&self) -> bool {
+        let is_open =
+            matches!(self.state, State::Running | State::Failed | State::Undoing | State::InDoubt);
+        is_open && self.steps_total > 0 && self.step_hashes.is_empty()
+    }
+
     /// Reads a row of `rows.sql`.
     pub(super) fn read(
         record: &Record<'_>,

@@ -4,6 +4,7 @@ pub mod discovery;
 pub mod header;
 pub mod name;
 pub mod script;
+pub mod strays;
 pub mod sum;
 pub mod version;
 

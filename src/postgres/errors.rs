@@ -11,6 +11,10 @@ use crate::tls::{self, TlsFiles};
 const READ_ONLY: &str =
     "if this is a standby: name every host in the URL, with target_session_attrs=read-write";
 
+/// Where a password may stand.
+const PASSWORDS: &str = "set `password` (AIPLAT_MIGRATE_POSTGRES_PASSWORD, or …_FILE for a file that holds it); PGPASSWORD \
+                         and the password file (~/.pgpass) are read too";
+
 /// An error while connecting to `address`: what is wrong with it, the credentials or the
 /// certificate, where `files` were used.
 pub fn connection_error(
@@ -36,6 +40,10 @@ pub fn connection_error(
     match lower.contains("tls") {
         true => StoreError::new(StoreErrorKind::Settings, format!("{address}: {chain}"))
             .hint("sslmode demands TLS: switch it on at the server, or lower sslmode"),
+        false if lower.contains("password missing") => {
+            StoreError::new(StoreErrorKind::Credentials, format!("{address}: password missing"))
+                .hint(PASSWORDS)
+        }
         false if lower.contains("authentication") || lower.contains("password") => {
             StoreError::new(StoreErrorKind::Credentials, chain)
         }

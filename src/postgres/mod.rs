@@ -1,24 +1,34 @@
 //! How to reach PostgreSQL and what its errors mean: shared by the ledger and the postgres store.
 
+mod conninfo;
 mod environment;
 mod errors;
+mod libpq;
+mod notices;
 mod settings;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use self::conninfo::Host;
+use self::settings::addresses;
 use futures_util::{Stream, StreamExt, TryStreamExt};
+use rand::seq::SliceRandom;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{
     AsyncMessage, Client, Connection, SimpleQueryMessage, SimpleQueryRow, Socket, Statement,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use conninfo::variables;
 pub use environment::{BEGAN, Names, Purpose, as_it_is, own_role, until_commit, until_reset};
 pub use errors::{connection_error, spares_the_session, store_error};
+pub use libpq::{PLACES, Surroundings};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
+use self::notices::Notices;
 use crate::store_error::StoreError;
 
 /// What to do about a ledger of which tables or functions are gone.
@@ -39,17 +49,13 @@ pub const MAY_NOT: &str = "42501";
 pub struct Session {
     /// The client; requests are pipelined in the order in which their futures are first polled.
     pub client: Client,
-    notices: Notices,
+    notices: Arc<Mutex<Notices>>,
     tls: Option<MakeRustlsConnect>,
     prepared: Mutex<HashMap<String, Statement>>,
     /// What has to be set again whenever the session is reset: what it could not begin with.
     set_again: Option<String>,
 }
 
-type Notices = Arc<Mutex<VecDeque<String>>>;
-
-/// The time that one attempt to connect may take, unless configured.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Settings {
     /// Opens a session named `application`; tries once.
@@ -62,20 +68,20 @@ impl Settings {
         application: &str,
         purpose: Purpose,
     ) -> Result<Session, StoreError> {
-        let error = match self.connect_to_any(application, purpose).await {
+        let hosts = self.hosts()?;
+        let error = match self.connect_to_any(&hosts, application, purpose).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        let each = self.each_host();
-        if each.len() < 2 {
+        if hosts.len() < 2 {
             return Err(error);
         }
-        let asked = each
-            .iter()
-            .map(async |one| (one, one.connect_to_any(application, purpose).await.err()));
+        let asked = hosts.iter().map(async |one| {
+            (one, self.connect_to_any(slice::from_ref(one), application, purpose).await.err())
+        });
         let told = futures_util::future::join_all(asked).await;
         Err(told.into_iter().fold(error, |error, (one, refused)| {
-            let (address, why) = (one.address(), refused.map(|refused| refused.message));
+            let (address, why) = (one.to_string(), refused.map(|refused| refused.message));
             let why = why.unwrap_or_else(|| "lets us in by now".to_string());
             match why.contains(&address) {
                 true => error.detail(why),
@@ -84,38 +90,96 @@ impl Settings {
         }))
     }
 
+    /// Connects to the first of `hosts` that is as the settings want it.
     async fn connect_to_any(
         &self,
+        hosts: &[Host],
         application: &str,
         purpose: Purpose,
     ) -> Result<Session, StoreError> {
-        let mut config = self.driver_config(purpose)?;
-        config.application_name(shortened(application));
-        let mut bare = self.bare_config()?;
-        bare.application_name(shortened(application));
-        let tls = self.tls_connector()?;
-        let limit = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        let session = async {
-            let (mut session, time_zone) = match open_with(&config, tls.clone()).await {
-                Err(error) if refuses_options(&error) => (open_with(&bare, tls).await?.0, None),
-                Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
-                opened => opened?,
-            };
-            if !environment::is_fixed(time_zone.as_deref()) {
-                session.set_afterwards(purpose).await?;
-            }
-            Ok(session)
-        };
-        match tokio::time::timeout(limit, session).await {
-            Ok(session) => session
-                .map_err(|error| connection_error(&error, &self.address(), &self.files_in_use())),
-            Err(_) => Err(StoreError::unreachable(format!(
-                "no answer from {} within {} s",
-                self.address(),
-                limit.as_secs_f32()
-            ))),
+        let wanted = self.wanted()?;
+        // The driver knows one password, and of what a server can be no more than whether it takes writes.
+        if let ([(attrs, None)], true) = (wanted.as_slice(), self.share_a_password(hosts)?) {
+            return self.connect_to(hosts, (*attrs, None), (application, purpose)).await;
         }
+        let mut first = None;
+        let mut hosts: Vec<&Host> = hosts.iter().collect();
+        if self.takes_any_order()? {
+            hosts.shuffle(&mut rand::rng());
+        }
+        for role in wanted {
+            for host in &hosts {
+                let one = slice::from_ref(*host);
+                match self.connect_to(one, role, (application, purpose)).await {
+                    Ok(session) => return Ok(session),
+                    Err(error) => first.get_or_insert(error),
+                };
+            }
+        }
+        Err(first.unwrap_or_else(|| StoreError::unreachable("no host is named")))
     }
+
+    /// Connects to one of `hosts`; where a role is wanted that the driver does not know, that is looked at.
+    async fn connect_to(
+        &self,
+        hosts: &[Host],
+        (attrs, standby): (TargetSessionAttrs, Option<bool>),
+        (application, purpose): (&str, Purpose),
+    ) -> Result<Session, StoreError> {
+        let mut config = self.driver_config(hosts, purpose)?;
+        let mut bare = self.bare_config(hosts)?;
+        let limit = self.patience()?;
+        for config in [&mut config, &mut bare] {
+            config.application_name(shortened(application));
+            config.target_session_attrs(attrs);
+            if let (Some(limit), true) = (limit, hosts.len() > 1) {
+                config.connect_timeout(limit);
+            }
+        }
+        let tls = self.tls_connector()?;
+        let address = addresses(hosts);
+        let session = async {
+            let failed = |error| connection_error(&error, &address, &self.files_in_use());
+            let session = open_as(&config, &bare, tls, purpose).await.map_err(failed)?;
+            let Some(wanted) = standby else { return Ok(session) };
+            match (wanted, session.is_standby().await.map_err(failed)?) {
+                (true, false) => {
+                    Err(StoreError::unreachable(format!("{address}: it is no standby")))
+                }
+                (false, true) => {
+                    Err(StoreError::unreachable(format!("{address}: it is a standby")))
+                }
+                (true, true) | (false, false) => Ok(session),
+            }
+        };
+        let Some(limit) = limit.map(|limit| limit * hosts.len() as u32) else {
+            return session.await;
+        };
+        tokio::time::timeout(limit, session).await.unwrap_or_else(|_| {
+            Err(StoreError::unreachable(format!(
+                "no answer from {address} within {} s",
+                limit.as_secs_f32()
+            )))
+        })
+    }
+}
+
+/// Opens a session that is set as its `purpose` wants it; `bare` is for servers that take no settings.
+async fn open_as(
+    config: &tokio_postgres::Config,
+    bare: &tokio_postgres::Config,
+    tls: Option<MakeRustlsConnect>,
+    purpose: Purpose,
+) -> Result<Session, tokio_postgres::Error> {
+    let (mut session, time_zone) = match open_with(config, tls.clone()).await {
+        Err(error) if refuses_options(&error) => (open_with(bare, tls).await?.0, None),
+        Ok((session, _)) if purpose == Purpose::Users => return Ok(session),
+        opened => opened?,
+    };
+    if !environment::is_fixed(time_zone.as_deref()) {
+        session.set_afterwards(purpose).await?;
+    }
+    Ok(session)
 }
 
 async fn open_with(
@@ -150,14 +214,14 @@ where
 {
     let (client, connection) = config.connect(connector).await?;
     let time_zone = connection.parameter("TimeZone").map(str::to_string);
-    let notices = Notices::default();
+    let notices = Arc::<Mutex<Notices>>::default();
     tokio::spawn(drive(connection, notices.clone()));
     let session = Session { client, notices, tls, prepared: Mutex::default(), set_again: None };
     Ok((session, time_zone))
 }
 
 /// Moves the session's messages until it ends; its end reaches the client's futures as errors.
-async fn drive<S, T>(mut connection: Connection<S, T>, notices: Notices)
+async fn drive<S, T>(mut connection: Connection<S, T>, notices: Arc<Mutex<Notices>>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -165,20 +229,23 @@ where
     let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
     while let Some(Ok(message)) = messages.next().await {
         if let AsyncMessage::Notice(notice) = message {
-            if matches!(notice.severity(), "DEBUG" | "LOG") {
-                continue;
-            }
-            let mut text = notice.message().to_string();
-            for more in [notice.detail(), notice.hint()].into_iter().flatten() {
-                text = format!("{}; {more}", text.trim_end_matches('.'));
-            }
-            let line = format!("{}: {text}", notice.severity());
-            notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
+            notices.lock().unwrap_or_else(PoisonError::into_inner).take(&notice);
         }
     }
 }
 
 impl Session {
+    /// Whether the server follows another.
+    async fn is_standby(&self) -> Result<bool, tokio_postgres::Error> {
+        let answer = self.client.simple_query("SELECT pg_catalog.pg_is_in_recovery()").await?;
+        let is_one = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => row.get(0) == Some("t"),
+            // The driver's enum is open.
+            _ => false,
+        };
+        Ok(answer.iter().any(is_one))
+    }
+
     /// `sql` as a prepared statement: the first time costs a round trip, after that none. For a
     /// session that no migration runs on.
     pub async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
@@ -245,7 +312,7 @@ impl Session {
 
     /// The notices that came since the last call.
     pub fn take_notices(&self) -> Vec<String> {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)).told()
     }
 
     /// Asks the server to cancel the statement that this session runs now.

@@ -1,12 +1,15 @@
 //! PostgreSQL's settings: a URL, or its parts, or both.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::conninfo::{Conninfo, Host, Wrong};
 use super::environment::{self, Purpose};
+use super::libpq::{self, Surroundings};
 use crate::secret::Secret;
 use crate::section::{Key, Kind, Reader, key};
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -33,6 +36,8 @@ pub struct Settings {
     pub tls_files: TlsFiles,
     /// How long one attempt to connect may take; 5 s if unset.
     pub connect_timeout: Option<Duration>,
+    /// What surrounds the process: libpq's variables and files.
+    pub surroundings: Surroundings,
     /// SQL that must be true for a session of the postgres store to begin; the ledger sets it.
     pub condition: Option<String>,
     /// SQL that brings a session of the postgres store back to how it began; the ledger sets it.
@@ -69,11 +74,11 @@ impl std::str::FromStr for Recorded {
     }
 }
 
+/// The time that one attempt to connect may take, unless configured.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The value of `sslrootcert` that means the system's authorities.
 const SYSTEM: &str = "system";
-
-/// The keys of a URL that the driver does not know and that we serve ourselves.
-const OUR_KEYS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 
 /// The keys of a section that says where a PostgreSQL is.
 pub const KEYS: &[Key] = &[
@@ -95,41 +100,143 @@ pub const KEYS: &[Key] = &[
 pub const ADDRESSES: &[&str] = &["url", "host"];
 
 impl Settings {
-    /// The settings that a section says.
+    /// The settings that a section says, and what surrounds the process where it says nothing.
     pub fn read(section: &mut Reader<'_>) -> Settings {
-        Settings {
+        let mut settings = Settings {
             url: section.secret("url"),
-            host: section.host("host"),
+            host: section.hosts_alone("host"),
             port: section.port("port"),
             database: section.text("database"),
             user: section.text("user"),
             password: section.secret("password"),
-            sslmode: section.text("sslmode"),
+            sslmode: section.one_of("sslmode", &SSLMODES),
             tls_files: section.tls_files(),
             connect_timeout: section.duration("connect_timeout"),
+            surroundings: Surroundings::default(),
             condition: None,
             reset: None,
             sealed: None,
             hidden: Vec::new(),
             shape: Vec::new(),
+        };
+        if let Err(wrong) = Conninfo::parse(settings.url.expose()) {
+            section.0.refuse("url", &wrong.what, &wrong.hint);
         }
+        if let Ok(written) = settings.conninfo() {
+            settings.surroundings.defaults = libpq::defaults(section, &written);
+            settings.check_hosts(section);
+        }
+        if let Ok(all) = settings.conninfo()
+            && all.get("password").is_none()
+        {
+            settings.surroundings.passwords = libpq::passwords(section, &all);
+        }
+        settings
     }
 
-    /// Host and port, for messages.
+    fn check_hosts(&self, section: &mut Reader<'_>) {
+        let Some(Err(wrong)) = self.conninfo().ok().map(|all| all.hosts()) else { return };
+        let key = if self.host.is_some() { "host" } else { "url" };
+        section.0.refuse(key, &wrong.what, &wrong.hint);
+    }
+
+    /// Hosts and ports, for messages.
     pub fn address(&self) -> String {
-        match self.bare_config() {
-            Ok(config) => hosts(&config),
+        match self.hosts() {
+            Ok(hosts) => addresses(&hosts),
             Err(_) => self.host.clone().unwrap_or_else(|| "PostgreSQL".to_string()),
         }
     }
 
-    /// These settings for each host alone.
-    pub(super) fn each_host(&self) -> Vec<Settings> {
-        let alone = |(host, port)| Settings { host: Some(host), port: Some(port), ..self.clone() };
-        match self.bare_config() {
-            Ok(config) => hosts_and_ports(&config).map(alone).collect(),
-            Err(_) => Vec::new(),
+    /// The servers that are named, in their order.
+    pub(super) fn hosts(&self) -> Result<Vec<Host>, StoreError> {
+        self.conninfo()?.hosts().map_err(unusable)
+    }
+
+    /// All that is said, each parameter by the strongest source that says it: the parts, the URL, what
+    /// surrounds the process.
+    fn conninfo(&self) -> Result<Conninfo, StoreError> {
+        let mut all = Conninfo::parse(self.url.expose()).map_err(unusable)?;
+        if let Some(host) = &self.host {
+            // The URL's other hosts, addresses and ports are of another place.
+            ["hostaddr", "port"].iter().for_each(|name| all.remove(name));
+            all.put("host", host);
         }
+        let port = self.port.map(|port| port.to_string());
+        let password = Some(self.password.expose()).filter(|password| !password.is_empty());
+        let parts = [
+            ("port", port.as_deref()),
+            ("dbname", self.database.as_deref()),
+            ("user", self.user.as_deref()),
+            ("password", password),
+            ("sslmode", self.sslmode.as_deref()),
+        ];
+        for (name, value) in parts {
+            value.into_iter().for_each(|value| all.put(name, value));
+        }
+        all.fill(&self.surroundings.defaults);
+        Ok(all)
+    }
+
+    /// The password for `host`: the one that is given, else the password file's.
+    fn password_for(&self, host: &Host, all: &Conninfo) -> Option<Secret> {
+        if let Some(password) = all.get("password") {
+            return Some(Secret::new(password));
+        }
+        let user = all.get("user").map(str::to_string).or_else(|| whoami::username().ok())?;
+        let database = all.get("dbname").unwrap_or(&user);
+        self.surroundings.passwords.find(host, database, &user)
+    }
+
+    /// Whether all of `hosts` are entered with the same password.
+    pub(super) fn share_a_password(&self, hosts: &[Host]) -> Result<bool, StoreError> {
+        let all = self.conninfo()?;
+        let password = |host| self.password_for(host, &all).unwrap_or_default();
+        let passwords: Vec<Secret> = hosts.iter().map(password).collect();
+        let has_address = |host: &Host| host.address.is_some();
+        let alike = passwords.windows(2).all(|pair| pair[0].expose() == pair[1].expose());
+        Ok(alike && (hosts.iter().all(has_address) || !hosts.iter().any(has_address)))
+    }
+
+    /// What a server has to be: the driver's word for it, and whether it has to be a standby; several in
+    /// the order in which they are preferred.
+    pub(super) fn wanted(&self) -> Result<Vec<(TargetSessionAttrs, Option<bool>)>, StoreError> {
+        use TargetSessionAttrs::{Any, ReadOnly, ReadWrite};
+
+        let all = self.conninfo()?;
+        Ok(match all.get("target_session_attrs").unwrap_or("any") {
+            "read-write" => vec![(ReadWrite, None)],
+            "read-only" => vec![(ReadOnly, None)],
+            "primary" => vec![(Any, Some(false))],
+            "standby" => vec![(Any, Some(true))],
+            "prefer-standby" => vec![(Any, Some(true)), (Any, None)],
+            _ => vec![(Any, None)],
+        })
+    }
+
+    /// Whether the servers are tried in any order.
+    pub(super) fn takes_any_order(&self) -> Result<bool, StoreError> {
+        Ok(self.conninfo()?.get("load_balance_hosts") == Some("random"))
+    }
+
+    /// How long one attempt may take; `None` for as long as it takes, which libpq writes as 0.
+    pub(super) fn patience(&self) -> Result<Option<Duration>, StoreError> {
+        if let Some(limit) = self.connect_timeout {
+            return Ok(Some(limit));
+        }
+        let seconds = self.number("connect_timeout")?;
+        Ok(match seconds {
+            None => Some(CONNECT_TIMEOUT),
+            // As libpq, which takes 1 for 2.
+            Some(seconds) => u64::try_from(seconds)
+                .ok()
+                .filter(|it| *it > 0)
+                .map(|it| Duration::from_secs(it.max(2))),
+        })
+    }
+
+    fn number(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.conninfo()?.get(name).and_then(|text| text.trim().parse().ok()))
     }
 
     /// Whether what is sent may be read on its way, in words.
@@ -145,56 +252,50 @@ impl Settings {
             .then(|| format!("{address} {may} (sslmode {mode}): set sslmode to verify-full"))
     }
 
-    /// The database, for messages.
-    pub fn database_name(&self) -> String {
-        let config = self.bare_config().ok();
-        config.and_then(|config| config.get_dbname().map(str::to_string)).unwrap_or_default()
-    }
-
-    /// How the driver connects to open a session.
+    /// How the driver connects to one of `hosts` to open a session.
     pub(super) fn driver_config(
         &self,
+        hosts: &[Host],
         purpose: Purpose,
     ) -> Result<tokio_postgres::Config, StoreError> {
-        let mut config = self.bare_config()?;
+        let mut config = self.bare_config(hosts)?;
         let given = config.get_options().unwrap_or_default().to_string();
         config.options(environment::options(purpose, &given));
         Ok(config)
     }
 
     /// The same without our own settings of the session, for a pooler that takes none at the start.
-    pub(super) fn bare_config(&self) -> Result<tokio_postgres::Config, StoreError> {
-        let url = self.split_url().0;
-        let from_url: tokio_postgres::Config = url.parse().map_err(|_| unreadable())?;
+    pub(super) fn bare_config(&self, hosts: &[Host]) -> Result<tokio_postgres::Config, StoreError> {
+        let all = self.conninfo()?;
         let mut config = tokio_postgres::Config::new();
-        match &self.host {
-            Some(host) => {
-                config.host(host.as_str());
-                config.port(self.port.unwrap_or(5432));
+        for host in hosts {
+            config.host(host.name.as_str());
+            config.port(host.port);
+            if let Some(address) = host.address {
+                config.hostaddr(address);
             }
-            None => self.hosts_of_url(&from_url, &mut config),
         }
-        if let Some(user) = self.user.as_deref().or(from_url.get_user()) {
+        if let Some(user) = all.get("user") {
             config.user(user);
         }
-        match (self.password.is_empty(), from_url.get_password()) {
-            (false, _) => config.password(self.password.expose()),
-            (true, Some(password)) => config.password(password),
-            (true, None) => &mut config,
-        };
-        if let Some(database) = self.database.as_deref().or(from_url.get_dbname()) {
+        if let Some(password) = hosts.first().and_then(|host| self.password_for(host, &all)) {
+            config.password(password.expose());
+        }
+        if let Some(database) = all.get("dbname") {
             config.dbname(database);
         }
-        if let Some(options) = from_url.get_options() {
+        if let Some(options) = all.get("options") {
             config.options(options);
         }
-        config.target_session_attrs(from_url.get_target_session_attrs());
-        config.channel_binding(from_url.get_channel_binding());
-        config.load_balance_hosts(from_url.get_load_balance_hosts());
-        config.keepalives(true);
-        config.keepalives_idle(Duration::from_secs(10));
-        config.keepalives_interval(Duration::from_secs(5));
-        config.keepalives_retries(3);
+        config.channel_binding(match all.get("channel_binding") {
+            Some("disable") => ChannelBinding::Disable,
+            Some("require") => ChannelBinding::Require,
+            _ => ChannelBinding::Prefer,
+        });
+        if self.takes_any_order()? {
+            config.load_balance_hosts(LoadBalanceHosts::Random);
+        }
+        self.keep_alive(&mut config)?;
         config.ssl_mode(match self.mode()?.as_str() {
             "disable" => SslMode::Disable,
             "prefer" | "allow" => SslMode::Prefer,
@@ -203,41 +304,33 @@ impl Settings {
         Ok(config)
     }
 
-    fn hosts_of_url(&self, url: &tokio_postgres::Config, config: &mut tokio_postgres::Config) {
-        if url.get_hosts().is_empty() {
-            config.host("localhost");
+    fn keep_alive(&self, config: &mut tokio_postgres::Config) -> Result<(), StoreError> {
+        let seconds = |name: &str, usual: u64| {
+            let given = self.number(name)?.and_then(|seconds| u64::try_from(seconds).ok());
+            Ok::<_, StoreError>(Duration::from_secs(given.filter(|it| *it > 0).unwrap_or(usual)))
+        };
+        config.keepalives(self.number("keepalives")? != Some(0));
+        config.keepalives_idle(seconds("keepalives_idle", 10)?);
+        config.keepalives_interval(seconds("keepalives_interval", 5)?);
+        let count = self.number("keepalives_count")?.and_then(|count| u32::try_from(count).ok());
+        config.keepalives_retries(count.filter(|count| *count > 0).unwrap_or(3));
+        if let Some(limit) = self.number("tcp_user_timeout")?.and_then(|it| u64::try_from(it).ok())
+        {
+            config.tcp_user_timeout(Duration::from_millis(limit));
         }
-        for host in url.get_hosts() {
-            match host {
-                Host::Tcp(name) => config.host(name.as_str()),
-                #[cfg(unix)]
-                Host::Unix(path) => config.host_path(path),
-            };
-        }
-        match (self.port, url.get_ports()) {
-            (Some(port), _) => {
-                config.port(port);
-            }
-            (None, ports) => {
-                for port in ports {
-                    config.port(*port);
-                }
-            }
-        }
+        Ok(())
     }
 
     /// The certificates, those that the URL names among them.
     pub(super) fn files_in_use(&self) -> TlsFiles {
         let mut files = self.tls_files.clone();
-        for (key, value) in self.split_url().1 {
-            let slot = match key.as_str() {
-                "sslrootcert" if value == SYSTEM => continue,
-                "sslrootcert" => &mut files.ca_file,
-                "sslcert" => &mut files.cert_file,
-                "sslkey" => &mut files.key_file,
-                _ => continue,
-            };
-            slot.get_or_insert(value.into());
+        let Ok(all) = self.conninfo() else { return files };
+        let root = all.get("sslrootcert").filter(|root| *root != SYSTEM);
+        files.ca_file = files.ca_file.or(root.map(PathBuf::from));
+        files.cert_file = files.cert_file.or(all.get("sslcert").map(PathBuf::from));
+        files.key_file = files.key_file.or(all.get("sslkey").map(PathBuf::from));
+        if all.get("sslcertmode") == Some("disable") {
+            (files.cert_file, files.key_file) = (None, None);
         }
         files
     }
@@ -257,75 +350,42 @@ impl Settings {
     }
 
     fn mode(&self) -> Result<String, StoreError> {
-        let ours = self.split_url().1;
-        let in_url =
-            |name: &str| ours.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let all = self.conninfo()?;
         // As libpq: the system's authorities vouch for anyone, so that the name must be checked.
-        let system = in_url("sslrootcert").as_deref() == Some(SYSTEM);
-        let usual = if system { "verify-full" } else { "prefer" };
-        let mode = self.sslmode.clone().or(in_url("sslmode")).unwrap_or_else(|| usual.to_string());
-        match mode.as_str() {
+        let system = all.get("sslrootcert") == Some(SYSTEM);
+        let mode = all.get("sslmode").unwrap_or(if system { "verify-full" } else { "prefer" });
+        match mode {
             "allow" | "prefer" | "require" | "verify-ca" if system => {
                 Err(StoreError::new(StoreErrorKind::Settings, "sslrootcert=system is too weak so")
                     .hint("with it, sslmode is verify-full"))
             }
-            "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full" => Ok(mode),
+            mode if SSLMODES.contains(&mode) => Ok(mode.to_string()),
             _ => Err(StoreError::new(StoreErrorKind::Settings, "unknown sslmode")
-                .hint("it is one of disable, prefer, require, verify-ca and verify-full")),
+                .hint(format!("it is one of {}", SSLMODES.join(", ")))),
         }
     }
+}
 
-    /// The URL without the keys that we serve ourselves, and those keys, decoded.
-    fn split_url(&self) -> (String, Vec<(String, String)>) {
-        let url = self.url.expose();
-        let Some((base, query)) = url.split_once('?').filter(|_| url.contains("://")) else {
-            return (url.to_string(), Vec::new());
-        };
-        let (mut kept, mut ours) = (Vec::new(), Vec::new());
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some((key, value)) if OUR_KEYS.contains(&key) => {
-                    let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-                    ours.push((key.to_string(), value));
-                }
-                _ => kept.push(pair),
-            }
+/// libpq's words for how much TLS is wanted.
+const SSLMODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
+fn unusable(wrong: Wrong) -> StoreError {
+    let message = format!("the PostgreSQL URL {}", wrong.what);
+    StoreError::new(StoreErrorKind::Settings, message).hint(wrong.hint)
+}
+
+/// Hosts and ports, or the folders of sockets, for messages.
+pub(super) fn addresses(hosts: &[Host]) -> String {
+    hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(",")
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.starts_with('/') {
+            true => f.write_str(&self.name),
+            false => write!(f, "{}:{}", self.name, self.port),
         }
-        let url = match kept.is_empty() {
-            true => base.to_string(),
-            false => format!("{base}?{}", kept.join("&")),
-        };
-        (url, ours)
     }
-}
-
-/// The driver's own message could quote a part of the password, so it is left out.
-fn unreadable() -> StoreError {
-    StoreError::new(StoreErrorKind::Settings, "the PostgreSQL URL cannot be read").hint(
-        "write postgres://user:password@host:port/database, special characters percent-encoded; \
-         or give host, port, database, user and password apart, where every character is allowed",
-    )
-}
-
-fn hosts(config: &tokio_postgres::Config) -> String {
-    let shown = |(name, port): (String, u16)| match name.starts_with('/') {
-        true => name,
-        false => format!("{name}:{port}"),
-    };
-    hosts_and_ports(config).map(shown).collect::<Vec<_>>().join(",")
-}
-
-/// The hosts, or the folders of their sockets, each with its port.
-fn hosts_and_ports(config: &tokio_postgres::Config) -> impl Iterator<Item = (String, u16)> {
-    let ports = config.get_ports();
-    config.get_hosts().iter().enumerate().map(move |(at, host)| {
-        let name = match host {
-            Host::Tcp(name) => name.clone(),
-            #[cfg(unix)]
-            Host::Unix(path) => path.display().to_string(),
-        };
-        (name, ports.get(at).or(ports.first()).copied().unwrap_or(5432))
-    })
 }
 
 #[cfg(test)]
@@ -340,7 +400,7 @@ mod tests {
             user: Some("al ice".into()),
             ..Settings::default()
         };
-        let config = settings.bare_config().expect("config");
+        let config = settings.bare_config(&settings.hosts().expect("hosts")).expect("config");
         assert_eq!(config.get_user(), Some("al ice"));
         assert_eq!(config.get_password(), Some("p@:/?#%&[]$\"' \\\n".as_bytes()));
         assert_eq!(settings.address(), "db:6000");
@@ -351,7 +411,7 @@ mod tests {
     fn a_broken_url_shows_nothing_of_itself() {
         let settings =
             Settings { url: "postgres://u:s3cret@h:s3cret/db".into(), ..Settings::default() };
-        let error = settings.bare_config().expect_err("broken");
+        let error = settings.hosts().expect_err("broken");
         assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
     }
 }

@@ -73,6 +73,12 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// it so has made it its own.
     fn makes(&self, object: &str) -> bool;
 
+    /// Whether all that it does is to take something away: where nothing is left to be done, that was not
+    /// there, and its name may be misspelt.
+    fn removes(&self) -> bool {
+        false
+    }
+
     /// What of it the store does not show, to be said where it is found done: a password.
     fn unseen(&self) -> Option<&'static str> {
         None
@@ -82,6 +88,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// Redis's keyspace contracts. `None` ends an object.
     fn declares(&self) -> Vec<(String, Option<Attributes>)> {
         Vec::new()
+    }
+
+    /// The same where a person says that it was done by other means.
+    fn declares_by_person(&self) -> Vec<(String, Option<Attributes>)> {
+        self.declares()
     }
 
     /// The same step, marked as generated from what the store reported, so that it runs in the
@@ -286,6 +297,9 @@ pub struct Before {
     /// What the session was like, where the steps after it may depend on that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Value>,
+    /// The secret placeholders of whose values `value` is a template, as the ledger keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
 }
 
 /// How a store stands towards a step that has not been claimed yet.
@@ -330,7 +344,7 @@ impl Before {
 
     /// The step replaces `value`.
     pub fn replaces(value: Value) -> Before {
-        Before { standing: Standing::Open, value, session: None }
+        Before { standing: Standing::Open, value, session: None, templates: Vec::new() }
     }
 
     /// The store is already as the step wants it.
@@ -395,9 +409,29 @@ pub struct Seal {
     /// sealed, they bring the session back to how it began, and the session knows by it that this one
     /// is settled. Where a step is, they keep what stands in [`SESSION`].
     pub close: Vec<String>,
+    /// What keeps a file from the ledger.
+    pub guard: Option<Guard>,
     /// What tells it from every other, as a literal.
     pub token: String,
 }
+
+/// Statements that go before the seal's `close`, behind the first of it, where a file may reach into the ledger:
+/// each raises where it has touched what is the ledger's own.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Knows of what takes a lock.
+    pub untouched: String,
+    /// Knows of what is made and takes none.
+    pub unmade: String,
+    /// Whether files may reach there whose text does not show it.
+    pub always: bool,
+}
+
+/// How the message of an error begins that a seal's guard raises; then what was touched.
+pub const TOUCHED: &str = "aiplat_migrate touched: ";
+
+/// What is in the message of an error that is raised where a trigger has swallowed the seal's row.
+pub const UNWRITTEN: &str = "aiplat_migrate unwritten: ";
 
 /// The setting in which a store leaves, before the seal of a step closes, what the session is like.
 pub const SESSION: &str = "aiplat_migrate.session";
@@ -534,6 +568,8 @@ pub enum Probe {
 pub struct Done {
     /// Notices of the server and remarks (a setting that a restart forgets).
     pub notices: Vec<String>,
+    /// What harms from now on, though the step was done: a topic that no producer can write to.
+    pub warnings: Vec<String>,
     /// What the session is like now, where that has to be kept with the row and is not yet.
     pub session: Option<Value>,
     /// Whether the session has lost its share of the run's lock.

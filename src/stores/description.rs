@@ -15,6 +15,8 @@ pub struct Description {
     pub name: &'static str,
     /// The product's own name, for sentences.
     pub title: &'static str,
+    /// What its folder is called by people who misname it, where the name and the title do not tell.
+    pub nicknames: &'static [&'static str],
     /// The extensions that its migrations may have, the usual one first.
     pub extensions: &'static [&'static str],
     /// How its migrations are written, and what reads them.

@@ -53,6 +53,7 @@ use crate::stores::description::{
 pub static STORE: Description = Description {
     name: "mongo",
     title: "MongoDB",
+    nicknames: &[],
     extensions: &["json5", "json", "jsonc"],
     language: Language::Steps(Steps {
         foreign: commands::foreign,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mongodb::options::{ClientOptions, ServerAddress, Tls, TlsOptions};
+use mongodb::options::{ClientOptions, ConnectionString, ServerAddress, Tls, TlsOptions};
 
 use super::errors;
 use super::key_pair::KeyPair;
@@ -52,9 +52,9 @@ pub(super) struct Target {
 impl Settings {
     /// The settings that a section says.
     pub(super) fn read(section: &mut Reader<'_>) -> Settings {
-        Settings {
+        let settings = Settings {
             url: section.secret("url"),
-            host: section.host("host"),
+            host: Some(section.hosts("host", 27017).join(",")).filter(|hosts| !hosts.is_empty()),
             port: section.port("port"),
             database: section.text("database"),
             user: section.text("user"),
@@ -64,7 +64,11 @@ impl Settings {
             tls: section.flag("tls"),
             tls_files: section.tls_files(),
             connect_timeout: section.duration("connect_timeout"),
+        };
+        if let Some(BadUrl { what, hint }) = wrong_url(settings.url.expose()) {
+            section.0.refuse("url", &what, &hint);
         }
+        settings
     }
 
     /// Host and port, for messages.
@@ -86,7 +90,8 @@ impl Settings {
         });
         let usual =
             in_url || url.starts_with("mongodb+srv:") || self.tls_files != TlsFiles::default();
-        let address = self.address();
+        let address = self.host.is_some().then(|| self.address());
+        let address = address.or_else(|| hosts_of(url).map(|hosts| hosts.replace("%2F", "/")))?;
         (!self.tls.unwrap_or(usual) && crate::tls::leaves_machine(&address))
             .then(|| format!("{address} is spoken to in plain text: set `tls = true`"))
     }
@@ -166,7 +171,7 @@ impl Settings {
             Ok(Ok(options)) => Ok(options),
             Ok(Err(error)) => Err(match *error.kind {
                 mongodb::error::ErrorKind::DnsResolve { .. } => errors::from_driver(&error),
-                _ => unreadable(url).await,
+                _ => unreadable(url),
             }),
             Err(_) => Err(StoreError::unreachable(format!(
                 "DNS did not answer for {} within {:?}",
@@ -265,25 +270,83 @@ fn with_port(hosts: &str, port: u16) -> String {
     each.collect::<Vec<_>>().join(",")
 }
 
-/// Why a URL cannot be read, without a part of it that may be a password: the driver's own message
+/// What is wrong with a URL, and what to write.
+struct BadUrl {
+    what: String,
+    hint: String,
+}
+
+const FORM: &str = "write mongodb://user:password@host:27017/database, special characters such as @ : / ? # % as %XX; \
+                    or give host, port, database, user and password apart, where any character works";
+
+/// How the driver that is built in can log in.
+const MECHANISMS: [&str; 4] = ["SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509", "PLAIN"];
+
+/// What it cannot do; a word that is neither may be part of a password.
+const NOT_BUILT_IN: [&str; 4] = ["MONGODB-AWS", "MONGODB-OIDC", "GSSAPI", "MONGODB-CR"];
+
+/// Why a URL cannot be used, without a part of it that may be a password: the driver's own message
 /// can quote one, so it is asked again about the URL without user and password.
-async fn unreadable(url: &str) -> StoreError {
-    let scheme = url.split_once("://").map_or("mongodb", |(scheme, _)| scheme);
-    let public = match url.rsplit_once('@') {
-        Some((_, rest)) => format!("mongodb://{rest}"),
-        None if scheme.starts_with("mongodb") => url.to_string(),
-        None => {
-            return settings("MongoDB: the URL begins with neither mongodb:// nor mongodb+srv://");
-        }
+fn wrong_url(url: &str) -> Option<BadUrl> {
+    let bad = |what: &str| Some(BadUrl { what: what.to_string(), hint: FORM.to_string() });
+    if url.is_empty() {
+        return None;
+    }
+    let Some(scheme) =
+        ["mongodb", "mongodb+srv"].into_iter().find(|it| url.starts_with(&format!("{it}://")))
+    else {
+        return bad("begins with neither mongodb:// nor mongodb+srv://");
     };
-    match mongodb::options::ConnectionString::parse(public) {
-        Err(error) => {
-            settings(format!("MongoDB: the URL cannot be read: {}", errors::message(&error)))
-        }
-        Ok(_) => settings("MongoDB: user and password in the URL cannot be read").hint(
-            "characters such as @ : / ? # % must be percent-encoded there; or give `user` and \
-             `password` apart, where any character works",
-        ),
+    if let Some(mechanism) = mechanism(url).filter(|it| !MECHANISMS.contains(&it.as_str())) {
+        let named = NOT_BUILT_IN.contains(&mechanism.as_str()).then_some(mechanism);
+        let what = match named {
+            Some(name) => {
+                format!("asks for the login {name}, which is not supported by this build")
+            }
+            None => "asks for a login that is not known".to_string(),
+        };
+        let hint = format!("leave authMechanism out, or write one of {}", MECHANISMS.join(", "));
+        return Some(BadUrl { what, hint });
+    }
+    if ConnectionString::parse(url).is_ok() {
+        return match hosts_of(url) {
+            None => bad("has hosts that cannot be read: several are parted by commas"),
+            Some(hosts) if hosts.split(',').any(|host| host.ends_with(":0")) => Some(BadUrl {
+                what: "has a port that cannot be used".to_string(),
+                hint: "a port is a number from 1 to 65535".to_string(),
+            }),
+            Some(_) => None,
+        };
+    }
+    let public = match url.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}://{rest}"),
+        None => url.to_string(),
+    };
+    match ConnectionString::parse(public) {
+        Err(error) => match errors::message(&error).split_once(" is an invalid option") {
+            Some((name, _)) => Some(BadUrl {
+                what: format!("has an option that this build does not know: `{name}`"),
+                hint: "leave it out".to_string(),
+            }),
+            None => bad(&format!("cannot be read: {}", errors::message(&error))),
+        },
+        Ok(_) => bad("has a user and a password that cannot be read"),
+    }
+}
+
+/// The login that a URL asks for.
+fn mechanism(url: &str) -> Option<String> {
+    let (_, query) = url.rsplit_once('@').map_or(url, |(_, rest)| rest).split_once('?')?;
+    let named = query.split('&').filter_map(|pair| pair.split_once('='));
+    let found = named.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("authMechanism"));
+    found.map(|(_, value)| value.to_uppercase())
+}
+
+/// Why the driver could not read a URL.
+fn unreadable(url: &str) -> StoreError {
+    match wrong_url(url) {
+        Some(BadUrl { what, hint }) => settings(format!("MongoDB: the URL {what}")).hint(hint),
+        None => settings("MongoDB: the URL cannot be read").hint(FORM),
     }
 }
 

@@ -16,6 +16,7 @@ use redis::{
 
 use super::Settings;
 use super::errors::{store_error, unexpected};
+use crate::file;
 use crate::secret::Secret;
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, Peer, Plain, TlsFiles};
@@ -156,7 +157,7 @@ struct Parts {
 
 impl Parts {
     fn of(settings: &Settings) -> Result<Parts, StoreError> {
-        let mut parts = Parts::of_url(settings.url.expose())?;
+        let mut parts = Parts::of_url(settings.url.expose()).map_err(BadUrl::into_error)?;
         if let Some(host) = &settings.host {
             parts.address.host = host.trim_matches(['[', ']']).to_string();
         }
@@ -169,24 +170,31 @@ impl Parts {
         Ok(parts)
     }
 
-    fn of_url(text: &str) -> Result<Parts, StoreError> {
+    fn of_url(text: &str) -> Result<Parts, BadUrl> {
         let address = Address { host: "127.0.0.1".to_string(), port: PORT };
         let mut parts =
             Parts { address, user: None, password: Secret::default(), database: 0, tls: false };
         if text.is_empty() {
             return Ok(parts);
         }
+        let is_one = ["redis://", "rediss://", "valkey://", "valkeys://"];
+        if !is_one.iter().any(|start| text.starts_with(start)) {
+            return Err(bad_url("begins with neither redis:// nor rediss://"));
+        }
         // The parser's own errors hold nothing of the text, and neither may these.
-        let url = url::Url::parse(text).map_err(|why| bad_url(&why.to_string()))?;
-        parts.tls = match url.scheme() {
-            "redis" | "valkey" => false,
-            "rediss" | "valkeys" => true,
-            _ => return Err(bad_url("it begins with neither redis:// nor rediss://")),
-        };
+        let url =
+            url::Url::parse(text).map_err(|why| bad_url(&format!("cannot be read: {why}")))?;
+        parts.tls = matches!(url.scheme(), "rediss" | "valkeys");
         if let Some(host) = url.host_str().filter(|host| !host.is_empty()) {
+            if host.contains([',', ';', ' ']) || host.contains("%3B") || host.contains("%20") {
+                return Err(bad_url("names several hosts: of a cluster any node will do"));
+            }
             parts.address.host = host.trim_matches(['[', ']']).to_string();
         }
         parts.address.port = url.port().unwrap_or(PORT);
+        if parts.address.port == 0 {
+            return Err(bad_url("has a port that cannot be used: from 1 to 65535"));
+        }
         parts.user = Some(decoded(url.username())?).filter(|user| !user.is_empty());
         if let Some(password) = url.password() {
             parts.password = Secret::new(decoded(password)?);
@@ -196,26 +204,61 @@ impl Parts {
     }
 }
 
-fn database(url: &url::Url) -> Result<i64, StoreError> {
+/// What is wrong with a URL, and what to write; never a part of it that may be a password.
+#[derive(Debug)]
+pub struct BadUrl {
+    /// What follows the name of the setting.
+    pub what: String,
+    /// What to write.
+    pub hint: &'static str,
+}
+
+impl BadUrl {
+    fn into_error(self) -> StoreError {
+        wrong(format!("the Redis URL {}", self.what)).hint(self.hint)
+    }
+}
+
+/// Whether a URL can be read.
+pub fn check_url(text: &str) -> Result<(), BadUrl> {
+    Parts::of_url(text).map(|_| ())
+}
+
+fn database(url: &url::Url) -> Result<i64, BadUrl> {
+    let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    if let Some(name) = names.first() {
+        let is_name = |name: &&String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let name = Some(name).filter(is_name).map(|name| format!(": `{name}`")).unwrap_or_default();
+        return Err(BadUrl {
+            what: format!("has a parameter{name}, and takes none"),
+            hint: "leave it out: `tls`, `ca_file`, `connect_timeout`, `sentinels` and others are keys of their own",
+        });
+    }
     if url.fragment().is_some() || url.query().is_some() {
-        return Err(bad_url("nothing may follow the number of the database"));
+        return Err(bad_url("goes on behind the number of the database"));
     }
     match url.path().trim_matches('/') {
         "" => Ok(0),
-        number => number.parse().map_err(|_| bad_url("its path is not the number of a database")),
+        number => number
+            .parse::<u32>()
+            .map(i64::from)
+            .map_err(|_| bad_url("has a path that is not the number of a database")),
     }
 }
 
-fn decoded(text: &str) -> Result<String, StoreError> {
+fn decoded(text: &str) -> Result<String, BadUrl> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(|text| text.into_owned()).map_err(|_| bad_url("user or password is not UTF-8"))
+    decoded
+        .map(|text| text.into_owned())
+        .map_err(|_| bad_url("has a user or a password that is not UTF-8"))
 }
 
-fn bad_url(why: &str) -> StoreError {
-    wrong(format!("the Redis URL cannot be read: {why}")).hint(
-        "write redis://user:password@host:port/0 with special characters as %XX, or give host, \
-         port, user and password apart",
-    )
+fn bad_url(what: &str) -> BadUrl {
+    BadUrl {
+        what: what.to_string(),
+        hint: "write redis://user:password@host:6379/0 with special characters as %XX, or give host, \
+               port, user and password apart",
+    }
 }
 
 fn wrong(message: impl Into<String>) -> StoreError {
@@ -252,7 +295,8 @@ fn certificates(files: &TlsFiles) -> Result<TlsCertificates, StoreError> {
     // The driver builds its own configuration; this one finds the mistakes and names the file.
     files.client_config(crate::tls::Verify::Full)?;
     let read = |path: &std::path::PathBuf| {
-        std::fs::read(path).map_err(|why| wrong(format!("cannot read {}: {why}", path.display())))
+        file::read(path, file::CERTIFICATES)
+            .map_err(|why| wrong(format!("cannot read {}: {why}", path.display())))
     };
     let client_tls = match (&files.cert_file, &files.key_file) {
         (Some(cert), Some(key)) => {

@@ -8,10 +8,12 @@ mod audit;
 mod connection;
 mod errors;
 mod heal;
+mod moves;
 mod probe;
 mod rewrite;
 mod server;
 mod shape;
+mod slots;
 mod steps;
 mod walk;
 
@@ -25,7 +27,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Steps, Undo, any_order, journalled, no_parts,
+    Comparison, Description, Language, Objects, Steps, Undo, any_order, journalled,
 };
 use crate::tls::TlsFiles;
 
@@ -36,6 +38,7 @@ pub use steps::Step;
 pub static STORE: Description = Description {
     name: "redis",
     title: "Redis",
+    nicknames: &["valkey"],
     extensions: &["json5", "json", "jsonc"],
     language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
@@ -51,10 +54,13 @@ pub static STORE: Description = Description {
         optional: &[],
         // Every server has them all.
         is_builtin: |object| object.starts_with("setting "),
-        part_of: no_parts,
+        part_of: |object, _| {
+            let user = object.strip_prefix("passwords ");
+            user.map(|user| format!("user {user}")).into_iter().collect()
+        },
         rank: any_order,
         heal: heal::heal,
-        comparison: Comparison::PLAIN,
+        comparison: Comparison { same: shape::same, ..Comparison::PLAIN },
     },
 };
 
@@ -131,9 +137,9 @@ impl Endpoint for Settings {
 
 impl Settings {
     fn read(section: &mut Reader<'_>) -> Settings {
-        Settings {
+        let settings = Settings {
             url: section.secret("url"),
-            host: section.host("host"),
+            host: section.hosts_alone("host"),
             port: section.port("port"),
             user: section.text("user"),
             password: section.secret("password"),
@@ -141,12 +147,20 @@ impl Settings {
             tls: section.flag("tls"),
             tls_files: section.tls_files(),
             cluster: section.flag("cluster").unwrap_or(false),
-            sentinels: section.hosts("sentinels"),
+            sentinels: section.hosts("sentinels", 26379),
             sentinel_master: section.text("sentinel_master"),
             sentinel_password: section.secret("sentinel_password"),
             connect_timeout: section.duration("connect_timeout"),
             response_timeout: section.duration("response_timeout"),
+        };
+        if let Err(wrong) = connection::check_url(settings.url.expose()) {
+            section.0.refuse("url", &wrong.what, wrong.hint);
         }
+        if settings.host.as_ref().is_some_and(|host| host.contains(',')) {
+            let hint = "write one; of a cluster any node, and several Sentinels into `sentinels`";
+            section.0.refuse("host", "names several hosts", hint);
+        }
+        settings
     }
 }
 

@@ -36,6 +36,7 @@ use crate::tls::{self, Peer, Plain, TlsFiles};
 pub static STORE: Description = Description {
     name: "weaviate",
     title: "Weaviate",
+    nicknames: &[],
     extensions: &["json5", "json", "jsonc"],
     language: Language::Steps(Steps {
         together: references::in_order,
@@ -124,34 +125,52 @@ impl Endpoint for Settings {
 
 impl Settings {
     fn read(section: &mut Reader<'_>) -> Settings {
-        Settings {
+        let settings = Settings {
             url: section.open_url("url"),
             api_key: section.secret("api_key"),
             tls: section.tls_files(),
             connect_timeout: section.duration("connect_timeout"),
             request_timeout: section.duration("request_timeout"),
+        };
+        if let (false, Err(what)) = (settings.url.is_empty(), settings.read_url()) {
+            let hint = "begin with http:// or https://: http://host:8080";
+            section.0.refuse("url", &what, hint);
         }
+        settings
     }
 
-    /// The URL below which the interface lies. Errors don't repeat it: it may hold a password.
+    /// The URL below which the interface lies.
     fn base(&self) -> Result<url::Url, StoreError> {
-        let wrong = |message: String| StoreError::new(StoreErrorKind::Settings, message);
+        let wrong = |what: String| {
+            StoreError::new(StoreErrorKind::Settings, format!("the url of weaviate {what}"))
+                .hint("set it to `http://host:port`")
+        };
+        self.read_url().map_err(wrong)
+    }
+
+    /// Errors don't repeat the URL: it may hold a password.
+    fn read_url(&self) -> Result<url::Url, String> {
+        let wrong = |what: &str| Err(what.to_string());
         if self.url.is_empty() {
-            return Err(
-                wrong("weaviate has no url".to_string()).hint("set it to `http://host:port`")
-            );
+            return wrong("is not set");
         }
-        let mut url = url::Url::parse(&self.url)
-            .map_err(|error| wrong(format!("the url of weaviate cannot be read: {error}")))?;
+        let is_web = |start: &str| self.url.to_ascii_lowercase().starts_with(start);
+        if !is_web("http://") && !is_web("https://") {
+            return wrong("does not begin with http:// or https://");
+        }
+        let mut url =
+            url::Url::parse(&self.url).map_err(|error| format!("cannot be read: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("the url of weaviate holds credentials".to_string())
-                .hint("take them out and set the API key apart"));
+            return wrong("holds credentials: take them out and set the API key apart");
         }
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong("the url of weaviate is not http://… or https://…".to_string()));
+        if url.port() == Some(0) {
+            return wrong("has a port that cannot be used: from 1 to 65535");
+        }
+        if url.host_str().is_none_or(|host| host.contains([',', ';'])) {
+            return wrong("does not name one host");
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("the url of weaviate ends in `?…` or `#…`".to_string()));
+            return wrong("ends in `?…` or `#…`");
         }
         let versioned = url.path().trim_end_matches('/').ends_with("/v1");
         if let (false, Ok(mut path)) = (versioned, url.path_segments_mut()) {

@@ -234,12 +234,99 @@ fn a_failed_step_that_was_done_by_other_means_is_settled() {
     let user = mongodb::bson::doc! { "createUser": &env.name, "pwd": "y", "roles": ["read"] };
     crate::support::block_on(make(user));
     env.run(&["up"]).expect(1).says(&["already, and different", "repair --done mongo@1"]);
-    env.run(&["repair", "--not-done", "mongo@1", "--yes"])
-        .expect(2)
-        .says(&["no step of it is in doubt"]);
+    env.run(&["repair", "--not-done", "mongo@1", "--yes"]).expect(0).out("is taken as not done");
+    env.run(&["repair", "--not-done", "mongo@1", "--yes"]).expect(0).out("nothing to repair");
     env.run(&["repair", "--done", "mongo@1", "--yes"]).expect(0).out("is taken as done");
     env.run(&["repair", "--done", "mongo@1", "--yes"]).expect(0).out("nothing to repair");
     env.run(&["up"]).expect(0);
     assert_eq!(env.ledger(), ["mongo 1 applied"]);
     crate::support::block_on(make(mongodb::bson::doc! { "dropUser": &env.name }));
+}
+
+/// In every store a person may settle the step that failed, and nothing says that a run died.
+#[test]
+fn a_failed_step_is_settled_in_every_store() {
+    for (store, steps) in [
+        ("postgres", "-- transaction: off\nselect 1/0;\ncreate table after (n int);"),
+        (
+            "mongo",
+            "{ steps: [ { createUser: 'NAME', pwd: 'x', roles: ['none_such'] }, { create: 'after' } ] }",
+        ),
+        (
+            "redis",
+            "{ steps: [ { command: ['EVAL', 'return redis.error_reply(\"no\")', '0'] }, \
+             { command: ['DEL', 'NAME'] } ] }",
+        ),
+        (
+            "kafka",
+            "{ steps: [ { createTopic: { name: 'NAME', partitions: 1, replicationFactor: 9 } }, \
+             { deleteTopic: 'NAME_none' } ] }",
+        ),
+        (
+            "weaviate",
+            "{ steps: [ { createClass: { class: 'Name', vectorizer: 'text2vec-none-such' } }, \
+             { createClass: { class: 'NameAfter', vectorizer: 'none' } } ] }",
+        ),
+    ] {
+        let env = TestEnv::new();
+        let env = if store == "postgres" { env } else { env.with(&[store]) };
+        let end = if store == "postgres" { "sql" } else { "json5" };
+        env.file(&format!("migrations/{store}/V1__a.{end}"), steps);
+        let id = format!("{store}@1");
+        let lives = |said: crate::support::Finished| {
+            let all = format!("{}{}", said.stdout, said.stderr);
+            assert!(!all.contains("died") && !all.contains("dead run"), "{store}: {all}");
+            said.code
+        };
+        assert_eq!(lives(env.run(&["up"])), 1, "{store}");
+        assert_eq!(lives(env.run(&["up"])), 1, "{store}");
+        assert_eq!(env.ledger(), [format!("{store} 1 failed")]);
+        assert_eq!(lives(env.run(&["validate"])), 3, "{store}");
+        lives(env.run(&["status"]));
+        lives(env.run(&["repair"]));
+        let not_done = env.run(&["repair", "--not-done", &id, "--yes"]).expect(0);
+        not_done.out("is taken as not done");
+        assert_eq!(lives(env.run(&["up"])), 1, "{store}: it was tried again");
+        let (repair, changed) = repaired(&env);
+        assert_eq!(repair, "not done as a person says", "{store}");
+        assert_eq!(changed, changes("failed", "failed", 0, 0), "{store}");
+        env.run(&["repair", "--done", &id, "--yes"]).expect(0).out("is taken as done");
+        assert_eq!(lives(env.run(&["up"])), 0, "{store}: it went on behind it");
+        assert_eq!(env.ledger(), [format!("{store} 1 applied")]);
+        if store == "weaviate" {
+            let (url, key) = (required("TEST_WEAVIATE_URL"), required("TEST_WEAVIATE_API_KEY"));
+            let path = format!("/schema/{}After", env.class());
+            let gone = crate::witness::weaviate(&url, &key, "DELETE", &path, Value::Null);
+            assert_eq!(block_on(gone).0, 200);
+        }
+    }
+}
+
+/// A step of which a part was done may be in doubt, and its run has lived on to say so.
+#[test]
+fn a_failure_is_told_from_a_death() {
+    let env = TestEnv::new().with(&["mongo"]);
+    env.file(
+        "migrations/mongo/V1__a.json5",
+        "{ steps: [ { createIndexes: 'c', indexes: [ { key: { x: 1 }, name: 'x', unique: true } ] }, \
+         { insert: 'c', documents: [ { x: 1 }, { x: 2 }, { x: 1 } ] } ] }",
+    );
+    for command in
+        [&["up"][..], &["up"], &["up"], &["plan"], &["status"], &["validate"], &["repair"]]
+    {
+        let said = env.run(command);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(!all.contains("died") && !all.contains("dead run"), "{command:?}: {all}");
+    }
+    let env = TestEnv::new().with(&["redis"]);
+    env.file(
+        "migrations/redis/V1__raw.json5",
+        "{ steps: [ { command: ['RPUSH', 'NAME', 'x'] } ] }",
+    );
+    killed_at(&env, &["up"], "apply:after@1");
+    // The first asks the store, the second reads what the first wrote down.
+    for _ in 0..2 {
+        env.run(&["up"]).expect(1).says(&["was begun by a run that died"]);
+    }
+    redis(&["DEL", &env.name]);
 }
