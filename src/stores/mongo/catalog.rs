@@ -87,9 +87,16 @@ fn as_index(row: &Document) -> Index {
 /// wait forever.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The documents that a `find` gives.
-pub(super) async fn documents(db: &Database, find: Document) -> Result<Vec<Document>, StoreError> {
-    rows(db, find).await.map_err(|error| errors::from_driver(&error))
+/// The documents that a `find` gives; `None` where the user may not read them.
+pub(super) async fn documents(
+    db: &Database,
+    find: Document,
+) -> Result<Option<Vec<Document>>, StoreError> {
+    match rows(db, find).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if errors::code(&error) == Some(errors::UNAUTHORIZED) => Ok(None),
+        Err(error) => Err(errors::from_driver(&error)),
+    }
 }
 
 async fn rows(db: &Database, command: Document) -> Result<Vec<Document>, Error> {

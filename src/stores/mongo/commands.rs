@@ -327,7 +327,8 @@ pub(super) fn foreign(word: &str) -> Option<&'static str> {
              \"^a\", options: \"i\" } }`"
         }
         "undefined" => "write `null`, or leave the field out",
-        "db" | "use" | "print" | "printjson" | "rs" | "sh" | "load" | "const" | "let" | "var" => {
+        "db" | "use" | "print" | "printjson" | "rs" | "sh" | "load" | "const" | "let" | "var"
+        | "module" | "exports" | "export" | "import" | "function" | "async" | "for" | "if" => {
             "scripts of mongosh are not read: a migration is `{ steps: [ { insert: \"x\", documents: [ … ] } ] }`, \
              a database command each"
         }

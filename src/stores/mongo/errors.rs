@@ -148,7 +148,7 @@ pub(super) fn of_several(source: StoreError, reply: &Document, writes: usize) ->
         return source;
     };
     let message = format!(
-        "the {} of {writes} writes failed, after {} were changed: {}",
+        "the {} of {writes} writes failed ({} changed before it): {}",
         ordinal(at + 1),
         documents(number(reply, "nModified").or(number(reply, "n")).unwrap_or_default()),
         source.message
@@ -157,7 +157,10 @@ pub(super) fn of_several(source: StoreError, reply: &Document, writes: usize) ->
 }
 
 fn documents(count: i32) -> String {
-    if count == 1 { "1 document".to_string() } else { format!("{count} documents") }
+    match count {
+        1 => "1 document was".to_string(),
+        _ => format!("{count} documents were"),
+    }
 }
 
 /// 1st, 2nd, 3rd, 4th.

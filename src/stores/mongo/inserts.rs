@@ -29,7 +29,7 @@ struct Held {
 /// How the database stands towards an `insert`: documents that are there and equal need not be inserted.
 pub(super) async fn before(store: &Mongo, step: &Command) -> Result<Before, StoreError> {
     let Some(wanted) = with_ids(&step.command) else { return Ok(Before::absent()) };
-    let held = held(store, step, &wanted).await?;
+    let Some(held) = held(store, step, &wanted).await? else { return Ok(Before::absent()) };
     if let Some((id, fields)) = held.different.first() {
         let (id, fields) = (shown(id), fields.join(", "));
         return Ok(Before::differs(
@@ -56,7 +56,9 @@ pub(super) async fn probe(store: &Mongo, step: &Command) -> Result<Probe, StoreE
             "documents without an `_id` of their own cannot be told from others{there}"
         )));
     };
-    let held = held(store, step, &wanted).await?;
+    let Some(held) = held(store, step, &wanted).await? else {
+        return Ok(Probe::Unknown(format!("the user has no right to read {collection}")));
+    };
     if let Some((id, fields)) = held.different.first() {
         return Ok(Probe::Unknown(format!(
             "of the {} documents, {} are missing in {collection} and {} with the same `_id`, the first {} \
@@ -81,7 +83,7 @@ async fn to_send(store: &Mongo, step: &Command, job: &Job<'_>) -> Result<Vec<usi
     let all = (0..documents(&step.command).len()).collect();
     let seen = job.resume.is_some() || !job.before.value["there"].is_null();
     match with_ids(&step.command).filter(|_| seen) {
-        Some(wanted) => Ok(held(store, step, &wanted).await?.missing),
+        Some(wanted) => Ok(held(store, step, &wanted).await?.map_or(all, |held| held.missing)),
         None => Ok(all),
     }
 }
@@ -149,8 +151,12 @@ pub(super) fn with_ids(command: &Document) -> Option<Vec<&Document>> {
     documents.map(|document| document.filter(|it| it.contains_key("_id"))).collect()
 }
 
-/// Looks for the documents that are `wanted`.
-async fn held(store: &Mongo, step: &Command, wanted: &[&Document]) -> Result<Held, StoreError> {
+/// Looks for the documents that are `wanted`; `None` where the user may not read them.
+async fn held(
+    store: &Mongo,
+    step: &Command,
+    wanted: &[&Document],
+) -> Result<Option<Held>, StoreError> {
     let collection = step.command.get_str("insert").unwrap_or_default();
     let mut held = Held { missing: Vec::new(), different: Vec::new() };
     for (chunk, some) in wanted.chunks(AT_ONCE).enumerate() {
@@ -159,7 +165,7 @@ async fn held(store: &Mongo, step: &Command, wanted: &[&Document]) -> Result<Hel
             doc! { "_id": { "$in": ids.iter().map(|id| (*id).clone()).collect::<Vec<_>>() } };
         let find =
             doc! { "find": collection, "filter": filter, "collation": { "locale": "simple" } };
-        let live = catalog::documents(&store.db, find).await?;
+        let Some(live) = catalog::documents(&store.db, find).await? else { return Ok(None) };
         for (at, document) in some.iter().enumerate() {
             let id = document.get("_id").unwrap_or(&Bson::Null);
             let same_id = |live: &&Document| live.get("_id").is_some_and(|other| equal(other, id));
@@ -174,7 +180,7 @@ async fn held(store: &Mongo, step: &Command, wanted: &[&Document]) -> Result<Hel
             }
         }
     }
-    Ok(held)
+    Ok(Some(held))
 }
 
 impl Held {

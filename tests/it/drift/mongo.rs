@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bson::doc;
+use bson::{Bson, doc};
 use futures_util::TryStreamExt;
 use mongodb::bson::Document;
+use serde_json::Value;
 
 use super::Way::{Heals, Person};
 use super::{Case, case, is_told_and_healed};
@@ -58,6 +59,7 @@ fn what_is_changed_by_hand_is_told_and_healed() {
     env.file("migrations/mongo/V1__all.json5", MADE);
     env.run(&["up"]).expect(0);
     env.run(&["validate"]).expect(0);
+    let before = as_they_are(&env);
     let url = env.get("AIPLAT_MIGRATE_MONGO_URL");
     block_on(async {
         let client = mongodb::Client::with_uri_str(&url).await.expect("client");
@@ -67,7 +69,39 @@ fn what_is_changed_by_hand_is_told_and_healed() {
             database.run_command(command).await.expect(case.change);
         }
     });
+    assert_ne!(as_they_are(&env), before);
     is_told_and_healed(&env, "mongo", CASES);
+    let after = as_they_are(&env);
+    for (object, was) in before.iter().filter(|(object, _)| *object != "ring" && *object != "gone")
+    {
+        assert_eq!(after.get(object), Some(was), "{object}");
+    }
+}
+
+/// The options of every collection and view, and the indexes of `logs`, as the server lists them.
+fn as_they_are(env: &TestEnv) -> BTreeMap<String, Value> {
+    let rows: Vec<Document> = block_on(async {
+        let db = database(env).await;
+        let listed =
+            db.run_cursor_command(doc! { "listCollections": 1 }).await.expect("collections");
+        listed.try_collect().await.expect("rows")
+    });
+    let own = |row: &Document| row.get_str("name").is_ok_and(|name| !name.starts_with("system."));
+    let of_collection = |row: Document| {
+        let mut options = row.get_document("options").cloned().unwrap_or_default();
+        // `collMod` lists a default that `create` leaves out.
+        for (name, default) in [("validationAction", "error"), ("validationLevel", "strict")] {
+            if options.get_str(name).is_ok_and(|value| value == default) {
+                options.remove(name);
+            }
+        }
+        let options = Bson::from(options).into_relaxed_extjson();
+        (row.get_str("name").expect("name").to_string(), options)
+    };
+    let indexes = indexes(env, "logs").into_iter();
+    let indexes = indexes
+        .map(|(name, index)| (format!("logs.{name}"), Bson::from(index).into_relaxed_extjson()));
+    rows.into_iter().filter(own).map(of_collection).chain(indexes).collect()
 }
 
 /// The ledger comes back from a backup, and the store is ahead of it.
@@ -250,4 +284,29 @@ fn what_the_server_cannot_give_back_is_for_a_person() {
         let after: Vec<_> = names.iter().map(|name| indexes(&env, name)).collect();
         assert_eq!(after, before);
     }
+}
+
+/// A repair was killed after the old index was gone and before the new one stood.
+#[test]
+fn a_repair_of_an_index_that_was_killed_is_finished_by_the_next_one() {
+    let env = TestEnv::new().with(&["mongo"]);
+    env.file(
+        "migrations/mongo/V1__a.json5",
+        "{ steps: [ { createIndexes: 'c', indexes: [ { key: { user: 1 }, name: 'user', unique: true } ] } ] }",
+    );
+    env.run(&["up"]).expect(0);
+    let recorded = indexes(&env, "c");
+    by_hand(&env, doc! { "dropIndexes": "c", "index": "user" });
+    by_hand(
+        &env,
+        doc! { "createIndexes": "c", "indexes": [{ "key": { "user": 1 }, "name": "user" }] },
+    );
+    let mut killed = env.command(&["repair", "--reapply", "--yes"]);
+    let killed = killed.env("AIPLAT_MIGRATE_FAILPOINT", "heal:before@3").output().expect("repair");
+    assert!(!killed.status.success(), "{killed:?}");
+    let left: Vec<String> = indexes(&env, "c").into_keys().collect();
+    assert_eq!(left, ["_id_", "aiplat_migrate_user"]);
+    env.run(&["repair", "--reapply", "--yes"]).expect(0);
+    assert_eq!(indexes(&env, "c"), recorded);
+    env.run(&["validate"]).expect(0);
 }

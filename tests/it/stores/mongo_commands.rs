@@ -125,7 +125,9 @@ fn one_of_several_updates_that_failed_is_named() {
         "{ create: 'c', validator: { a: { $lt: 5 } } }, { insert: 'c', documents: [ { _id: 1, a: 1 }, { _id: 2, a: 2 } ] }, \
          { update: 'c', updates: [ { q: { _id: 1 }, u: { $set: { a: 3 } } }, { q: { _id: 2 }, u: { $set: { a: 7 } } } ] }",
     );
-    env.run(&["up"]).expect(1).says(&["the 2nd of 2 writes failed, after 1 document were changed"]);
+    env.run(&["up"])
+        .expect(1)
+        .says(&["the 2nd of 2 writes failed (1 document was changed before it)"]);
 }
 
 #[test]
@@ -251,4 +253,26 @@ fn a_changed_view_goes_back_where_the_server_knows_its_users() {
     env.sql(&format!("UPDATE aiplat_migrate.ledger SET down = '{inverse}' WHERE version = '2'"));
     env.run(&["down", "--yes"]).expect(0);
     assert!(pipeline().contains("\"a\": 1"), "{}", pipeline());
+}
+
+#[test]
+fn an_insert_needs_no_right_to_read() {
+    let env = one("{ create: 'c' }, { insert: 'c', documents: [ { _id: 1 }, { _id: 2 } ] }");
+    let (role, user) = (env.named("NAME_in"), env.named("NAME_writer"));
+    let actions = ["createCollection", "listCollections", "listIndexes", "insert"];
+    ask(
+        &env,
+        doc! { "createRole": &role, "roles": [], "privileges": [
+        { "resource": { "db": &env.name, "collection": "" }, "actions": actions.to_vec() } ] },
+    );
+    ask(&env, doc! { "createUser": &user, "pwd": "writes", "roles": [&role] });
+    let url = env.get("AIPLAT_MIGRATE_MONGO_URL");
+    let (_, rest) = url.split_once('@').expect("a user in the URL");
+    let rest = rest.replace("authSource=admin", &format!("authSource={}", env.name));
+    let url = format!("mongodb://{user}:writes@{rest}");
+    let up = env.command(&["up"]).env("AIPLAT_MIGRATE_MONGO_URL", url).output().expect("up");
+    assert!(up.status.success(), "{}", String::from_utf8_lossy(&up.stderr));
+    assert_eq!(documents(&env, "c"), [doc! { "_id": 1 }, doc! { "_id": 2 }]);
+    ask(&env, doc! { "dropUser": &user });
+    ask(&env, doc! { "dropRole": &role });
 }
