@@ -16,6 +16,7 @@ use crate::migration::{Files, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
+use crate::secret::Secrets;
 use crate::shape::{Change, Shape};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
@@ -200,7 +201,7 @@ impl Migrator {
         shape: &StoredShape,
         (wait, depth): (Duration, Depth),
     ) -> Result<Look> {
-        let mut look = Look::of(kind, known);
+        let mut look = Look::of(kind, known, self.config.placeholders.secrets());
         let Some(settings) = self.config.stores.get(&kind) else {
             look.is_missing = true;
             return Ok(look);
@@ -220,7 +221,13 @@ impl Migrator {
         if look.moved.is_some() {
             return Ok(look);
         }
-        let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
+        let mut shape = shape.clone();
+        stores::recorded_without(&mut shape.recorded, &look.secrets);
+        let live = match &shape.before {
+            Some(before) => store.inspect_after(&shape.recorded, before).await,
+            None => store.inspect(&shape.recorded, Depth::Structure).await,
+        };
+        let live = live.map_err(unreadable)?;
         look.recorded = shape.as_of(kind, &live);
         if look.has_no_shape() {
             look.live = live;
@@ -327,10 +334,11 @@ pub(super) struct Look {
     live: Shape,
     pub drift: Drift,
     audit: Option<Audit>,
+    secrets: Secrets,
 }
 
 impl Look {
-    fn of(kind: StoreKind, known: &Known) -> Look {
+    fn of(kind: StoreKind, known: &Known, secrets: Secrets) -> Look {
         Look {
             kind,
             is_missing: false,
@@ -340,6 +348,7 @@ impl Look {
             live: Shape::default(),
             drift: Drift::default(),
             audit: None,
+            secrets,
         }
     }
 
@@ -415,16 +424,17 @@ impl Look {
     pub fn heals(&self) -> Vec<Heal> {
         let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
         let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
-        stores::heal(self.kind, &self.recorded, &changes)
+        stores::heal(self.kind, &self.recorded, &changes, &self.secrets)
+    }
+
+    /// The differences that can be recorded, and those that cannot, since a secret is in them.
+    pub fn recordable(&self) -> (Vec<&Change>, Vec<&Change>) {
+        self.drift.changes.iter().partition(|change| is_recordable(change))
     }
 
     /// The differences, object by object.
     pub fn by_object(&self) -> impl Iterator<Item = (&str, Vec<&Change>)> {
-        let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
-        for change in &self.drift.changes {
-            objects.entry(&change.object).or_default().push(change);
-        }
-        objects.into_iter()
+        by_object(self.drift.changes.iter())
     }
 
     /// The record with what differs taken over, and what the settings newly ask for. What was told
@@ -436,7 +446,8 @@ impl Look {
         let recorded = Cow::Borrowed(&self.recorded);
         let mut shape = stores::caught_up(self.kind, recorded, &self.live).into_owned();
         loop {
-            let drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            let mut drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            drift.changes.retain(is_recordable);
             if drift.changes.is_empty() {
                 break;
             }
@@ -444,6 +455,7 @@ impl Look {
         }
         let mut changes = shape.changes_to(&self.live);
         changes.retain(|change| change.attribute.is_some() && change.before.is_none());
+        changes.retain(is_recordable);
         shape.with(&changes)
     }
 
@@ -474,6 +486,22 @@ impl Look {
         };
         self.audit.iter().flat_map(|audit| &audit.violations).map(of).collect()
     }
+}
+
+/// Whether what is live can be recorded: a secret cannot, nor what may hold one.
+fn is_recordable(change: &Change) -> bool {
+    !change.after.as_ref().is_some_and(stores::is_concealed)
+}
+
+/// `changes`, object by object.
+pub(super) fn by_object<'c>(
+    changes: impl Iterator<Item = &'c Change>,
+) -> impl Iterator<Item = (&'c str, Vec<&'c Change>)> {
+    let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+    for change in changes {
+        objects.entry(&change.object).or_default().push(change);
+    }
+    objects.into_iter()
 }
 
 /// What was lost, in words.

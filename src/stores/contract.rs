@@ -73,10 +73,21 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// it so has made it its own.
     fn makes(&self, object: &str) -> bool;
 
+    /// Whether all that it does is to take something away: where nothing is left to be done, that was not
+    /// there, and its name may be misspelt.
+    fn removes(&self) -> bool {
+        false
+    }
+
     /// What it puts into the recorded shape by itself, because the store holds nothing of it:
     /// Redis's keyspace contracts. `None` ends an object.
     fn declares(&self) -> Vec<(String, Option<Attributes>)> {
         Vec::new()
+    }
+
+    /// The same where a person says that it was done by other means.
+    fn declares_by_person(&self) -> Vec<(String, Option<Attributes>)> {
+        self.declares()
     }
 
     /// The same step, marked as generated from what the store reported, so that it runs in the
@@ -272,6 +283,9 @@ pub struct Before {
     /// What the session was like, where the steps after it may depend on that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Value>,
+    /// The secret placeholders of whose values `value` is a template, as the ledger keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
 }
 
 /// How a store stands towards a step that has not been claimed yet.
@@ -316,7 +330,7 @@ impl Before {
 
     /// The step replaces `value`.
     pub fn replaces(value: Value) -> Before {
-        Before { standing: Standing::Open, value, session: None }
+        Before { standing: Standing::Open, value, session: None, templates: Vec::new() }
     }
 
     /// The store is already as the step wants it.
@@ -520,6 +534,8 @@ pub enum Probe {
 pub struct Done {
     /// Notices of the server and remarks (a setting that a restart forgets).
     pub notices: Vec<String>,
+    /// What harms from now on, though the step was done: a topic that no producer can write to.
+    pub warnings: Vec<String>,
     /// What the session is like now, where that has to be kept with the row and is not yet.
     pub session: Option<Value>,
     /// Whether the session has lost its share of the run's lock.

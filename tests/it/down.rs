@@ -1,8 +1,10 @@
 //! `down`: what it takes back, in which order, and what it refuses.
 
+mod kafka;
 mod live;
 mod losses;
 mod points;
+mod redis;
 mod rehearsal;
 
 use std::io::Write;

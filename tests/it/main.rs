@@ -2,16 +2,19 @@
 
 mod bad_input;
 mod engine;
+mod planted;
 mod platform;
 mod down;
 mod damaged;
 mod chaos;
 mod churn;
 mod faults;
+mod harm;
 mod fuzz;
 mod gate;
 mod interrupts;
 mod off;
+mod own_redis;
 mod journal;
 mod kill;
 mod ledger;
@@ -20,6 +23,7 @@ mod locks;
 mod numbers;
 mod passed_over;
 mod modules;
+mod moved;
 mod cluster;
 mod secrets;
 mod secure;

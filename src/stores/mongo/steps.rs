@@ -233,6 +233,10 @@ impl Operation for Step {
         inverse::of(self, before)
     }
 
+    fn removes(&self) -> bool {
+        matches!(self, Step::Drop(_) | Step::DropIndexes(_))
+    }
+
     fn touches(&self, object: &str) -> bool {
         let of = |name: &str| {
             object == format!("collection {name}")

@@ -8,10 +8,12 @@ mod audit;
 mod connection;
 mod errors;
 mod heal;
+mod moves;
 mod probe;
 mod rewrite;
 mod server;
 mod shape;
+mod slots;
 mod steps;
 mod walk;
 
@@ -25,7 +27,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, journalled, no_parts,
+    Comparison, Description, Language, Objects, Undo, any_order, journalled,
 };
 use crate::tls::TlsFiles;
 
@@ -52,10 +54,13 @@ pub static STORE: Description = Description {
         optional: &[],
         // Every server has them all.
         is_builtin: |object| object.starts_with("setting "),
-        part_of: no_parts,
+        part_of: |object, _| {
+            let user = object.strip_prefix("passwords ");
+            user.map(|user| format!("user {user}")).into_iter().collect()
+        },
         rank: any_order,
         heal: heal::heal,
-        comparison: Comparison::PLAIN,
+        comparison: Comparison { same: shape::same, ..Comparison::PLAIN },
     },
 };
 

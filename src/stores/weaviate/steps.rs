@@ -140,6 +140,10 @@ impl Operation for Step {
         }
     }
 
+    fn removes(&self) -> bool {
+        matches!(self, Step::DeleteClass { .. } | Step::RemoveTenants { .. })
+    }
+
     fn touches(&self, object: &str) -> bool {
         let class = match self {
             Step::CreateClass { class, .. }
