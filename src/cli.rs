@@ -19,7 +19,8 @@ use crate::stores::StoreKind;
 #[command(name = "aiplat-migrate", version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 usage/configuration/file, 3 files, ledger and \
-                        stores differ, 4 pending, 5 locked, 6 unreachable, 130/143 interrupted."
+                        stores differ, 4 pending, 5 locked, 6 unreachable, 70 a mistake in the tool, \
+                        130/143 interrupted."
 )]
 pub struct Cli {
     /// What every command takes.

@@ -19,6 +19,8 @@ pub enum Exit {
     Busy,
     /// 6: a store cannot be reached.
     Unreachable,
+    /// 70: a mistake in the tool itself.
+    Crashed,
     /// 130: ended by Ctrl-C.
     Interrupted,
     /// 143: ended by SIGTERM.
@@ -36,6 +38,7 @@ impl Exit {
             Exit::Pending => 4,
             Exit::Busy => 5,
             Exit::Unreachable => 6,
+            Exit::Crashed => 70,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
         }

@@ -4,7 +4,8 @@
 //! `begin:after`; `failpoint!("name")` is a single one. Which of them a run passes is not listed
 //! anywhere: the tests ask an undisturbed run to log them (`AIPLAT_MIGRATE_FAIL_LOG`, a file) and
 //! then kill one run at each (`AIPLAT_MIGRATE_FAILPOINT`, `name` or `name@n` for the n-th passage). At
-//! the place in `AIPLAT_MIGRATE_FAIL_PAUSE` a run halts for two seconds, in which a test can act.
+//! the place in `AIPLAT_MIGRATE_FAIL_PAUSE` a run halts for two seconds, in which a test can act; at that in
+//! `AIPLAT_MIGRATE_FAIL_PANIC` it panics.
 //! A release build contains none of this.
 
 /// Awaits a future between two failpoints.
@@ -51,6 +52,7 @@ mod armed {
     struct Wish {
         kill: Option<Passage>,
         pause: Option<Passage>,
+        panic: Option<Passage>,
         log: Option<std::ffi::OsString>,
     }
 
@@ -72,10 +74,11 @@ mod armed {
     static WISH: LazyLock<Option<Wish>> = LazyLock::new(|| {
         let kill = Passage::wished("AIPLAT_MIGRATE_FAILPOINT");
         let pause = Passage::wished("AIPLAT_MIGRATE_FAIL_PAUSE");
+        let panic = Passage::wished("AIPLAT_MIGRATE_FAIL_PANIC");
         let log = std::env::var_os("AIPLAT_MIGRATE_FAIL_LOG");
-        match (&kill, &pause, &log) {
-            (None, None, None) => None,
-            (_, _, _) => Some(Wish { kill, pause, log }),
+        match (&kill, &pause, &panic, &log) {
+            (None, None, None, None) => None,
+            (_, _, _, _) => Some(Wish { kill, pause, panic, log }),
         }
     });
 
@@ -96,6 +99,7 @@ mod armed {
         if wish.pause == here {
             std::thread::sleep(std::time::Duration::from_secs(2));
         }
+        assert!(wish.panic != here, "a test's wish at {name}");
         if wish.kill == here {
             let _ = rustix::process::kill_process(
                 rustix::process::getpid(),

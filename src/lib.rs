@@ -17,7 +17,9 @@
 
 pub mod cli;
 pub mod commands;
+pub mod clock;
 pub mod config;
+pub mod crash;
 pub mod secret;
 pub mod section;
 pub mod signals;
@@ -37,6 +39,7 @@ pub mod report;
 pub mod error;
 
 mod failpoint;
+mod file;
 mod migrator;
 
 pub use config::Config;

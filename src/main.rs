@@ -3,11 +3,11 @@
 #[cfg(target_env = "musl")]
 mod allocator;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aiplat_migrate::cli::{Cli, LogFormat, Output};
 use aiplat_migrate::config::{Config, Environment};
@@ -15,16 +15,16 @@ use aiplat_migrate::execute::{Event, Listener};
 use aiplat_migrate::ledger::Run;
 use aiplat_migrate::report::Finished;
 use aiplat_migrate::report::{
-    Console, Ended, Metrics, Style, render_annotations, render_html, render_json, render_junit,
-    render_sarif, render_summary, termination,
+    Console, Ended, Metrics, Style, out, render_annotations, render_error, render_html,
+    render_json, render_junit, render_sarif, render_summary, termination,
 };
 use aiplat_migrate::signals::Interrupt;
-use aiplat_migrate::{Error, Migrator, tls};
+use aiplat_migrate::{Error, Exit, Migrator, clock, crash, tls};
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+        Ok(cli) => Arc::new(cli),
         Err(error) => return misused(&error),
     };
     #[cfg(target_env = "musl")]
@@ -40,68 +40,159 @@ fn main() -> ExitCode {
         cli.common.log_format == LogFormat::Json,
         cli.common.quiet,
     ));
+    let end = End { cli: cli.clone(), console: console.clone(), metrics: metrics.clone(), began };
+    crash::on_panic({
+        let end = end.clone();
+        move |what, place| {
+            stop_anyway(|| std::process::exit(Exit::Crashed.code().into()));
+            std::process::exit(end.crashed(what, place).code().into())
+        }
+    });
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let finished = match runtime {
         Ok(runtime) => {
-            let finished = runtime.block_on(carry_out(&cli, run, console.clone(), metrics.clone()));
+            let finished = runtime.block_on(carry_out(&cli, run, console, metrics));
             // A store's driver may hold a thread that waits for a server that never answers.
-            runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+            runtime.shutdown_timeout(Duration::from_millis(500));
             finished
         }
         Err(error) => Err(Error::failed("cannot start").because(error)).into(),
     };
-    let ended = Ended {
-        command: cli.command.name(),
-        exit: finished.exit(),
-        took: began.elapsed(),
-        at: chrono::Utc::now(),
+    ExitCode::from(end.of(&finished).code())
+}
+
+/// Ends the process in a while even if what is still to be said waits for what the panic has locked.
+fn stop_anyway(exit: fn()) {
+    let later = move || {
+        std::thread::sleep(Duration::from_secs(5));
+        exit();
     };
-    show(&cli, &finished);
-    leave_behind(&cli, &finished, &console, &metrics, ended);
-    console.ended(ended.command, ended.exit, finished.error.as_ref(), ended.took);
-    ExitCode::from(ended.exit.code())
+    // Without a thread to spare there is nothing but to hope.
+    let _ = std::thread::Builder::new().spawn(later);
 }
 
 /// What clap has to say: help and version, or what is wrong with the command line.
 fn misused(error: &clap::Error) -> ExitCode {
-    // A closed pipe is no error of ours.
-    let _ = error.print();
+    let text = |style| match style {
+        Style::Colour => error.render().ansi().to_string(),
+        Style::Plain => error.render().to_string(),
+    };
     let code = error.exit_code();
-    if let (Some(path), true) = (termination::path(None), code != 0) {
+    if code == 0 {
+        let style = Style::of(std::io::stdout().is_terminal());
+        return match out::result(&out::for_people(&text(style), style)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let style = Style::of(std::io::stderr().is_terminal());
+                out::say(&render_error(&unwritten(&error), style), style);
+                ExitCode::from(Exit::Failed.code())
+            }
+        };
+    }
+    let style = Style::of(std::io::stderr().is_terminal());
+    out::say(&text(style), style);
+    if let Some(path) = termination::path(None) {
         // Nobody asked for this file by name: without it the text is in the log alone.
-        let _ = termination::write(&path, &error.to_string());
+        let _ = termination::write(&path, &text(Style::Plain));
     }
     ExitCode::from(u8::try_from(code).unwrap_or(2))
 }
 
-/// The files for whoever looks when the process is gone; that one cannot be written is said, and
-/// changes nothing about how the command ended.
-fn leave_behind(
-    cli: &Cli,
-    finished: &Finished,
-    console: &Console,
-    metrics: &Metrics,
-    ended: Ended,
-) {
-    let warn = |what: &str, path: &Path, error: &std::io::Error| {
-        let text = format!("cannot write {what} {}: {error}", path.display());
-        console.event(Event::Warning(text));
-    };
-    if let Some(path) = &cli.common.metrics_file
-        && let Err(error) = metrics.write(path, ended)
-    {
-        warn("the metrics file", path, &error);
+/// What the end of a command takes, however it comes.
+#[derive(Clone)]
+struct End {
+    cli: Arc<Cli>,
+    console: Arc<Console>,
+    metrics: Arc<Metrics>,
+    began: Instant,
+}
+
+impl End {
+    /// Shows how the command ended, and gives the code that the process ends with.
+    fn of(&self, finished: &Finished) -> Exit {
+        let shown = self.show(finished);
+        let exit = match (&shown, finished.exit()) {
+            (Err(_), Exit::Done) => Exit::Failed,
+            (_, exit) => exit,
+        };
+        let unwritten = shown.err().map(|error| unwritten(&error));
+        let command = self.cli.command.name();
+        let ended = Ended { command, exit, took: self.began.elapsed(), at: clock::now() };
+        self.leave_behind(finished, unwritten.as_ref(), ended);
+        let error = Error::all(finished.error.iter().cloned().chain(unwritten));
+        self.console.ended(command, exit, error.as_ref(), ended.took);
+        exit
     }
-    if let Some(path) = termination::path(cli.common.termination_log.as_deref())
-        && let Some(reason) = termination::reason(finished)
-        && let Err(error) = termination::write(&path, &reason)
-    {
-        warn("the termination log", &path, &error);
+
+    /// The end of a command in which the tool itself made a mistake.
+    fn crashed(&self, what: &str, place: &str) -> Exit {
+        let error = Error::new(Exit::Crashed, format!("aiplat-migrate panicked: {what}"))
+            .because(format!("at {place}, version {}", env!("CARGO_PKG_VERSION")))
+            .state("this run ended in the middle, as if it had been killed; what is done is in the ledger")
+            .hint(format!("run `aiplat-migrate {}` again: it goes on from there", self.cli.command.name()))
+            .hint(crash::REPORT);
+        self.of(&Err(error).into())
+    }
+
+    /// The result on standard output.
+    fn show(&self, finished: &Finished) -> std::io::Result<()> {
+        let cli = &self.cli;
+        let text = match (cli.common.output, &finished.report) {
+            (Output::Junit, _) => render_junit(finished),
+            (Output::Sarif, _) => out::json(&render_sarif(finished)),
+            (Output::Github, _) => {
+                if let Err(error) = out::summarize(&render_summary(finished)) {
+                    let text = format!("cannot write the summary of the step: {error}");
+                    self.console.event(Event::Warning(text));
+                }
+                render_annotations(finished)
+            }
+            (Output::Html, _) => render_html(finished),
+            (Output::Json, _) => out::json(&render_json(cli.command.name(), finished)),
+            (Output::Text, Some(report)) if !cli.common.quiet || finished.error.is_some() => {
+                let style = Style::of(std::io::stdout().is_terminal());
+                out::for_people(&report.text(style), style)
+            }
+            (Output::Text, _) => String::new(),
+        };
+        out::result(&text)
+    }
+
+    /// The files for whoever looks when the process is gone; that one cannot be written is said, and
+    /// changes nothing about how the command ended.
+    fn leave_behind(&self, finished: &Finished, unwritten: Option<&Error>, ended: Ended) {
+        let common = &self.cli.common;
+        let warn = |what: &str, path: &Path, error: &std::io::Error| {
+            let text = format!("cannot write {what} {}: {error}", path.display());
+            self.console.event(Event::Warning(text));
+        };
+        if let Some(path) = &common.metrics_file
+            && let Err(error) = self.metrics.write(path, ended)
+        {
+            warn("the metrics file", path, &error);
+        }
+        if let Some(path) = termination::path(common.termination_log.as_deref())
+            && let Some(reason) = termination::reason(finished, unwritten)
+            && let Err(error) = termination::write(&path, &reason)
+        {
+            warn("the termination log", &path, &error);
+        }
     }
 }
 
+/// The error for a result that is lost.
+fn unwritten(error: &std::io::Error) -> Error {
+    Error::failed("the result cannot be written to standard output")
+        .because(error)
+        .state("the command itself has ended; what was written of its result is not all of it")
+        .hint("make room for it, or send it elsewhere, and run the command again")
+}
+
 async fn carry_out(cli: &Cli, run: Run, console: Arc<Console>, metrics: Arc<Metrics>) -> Finished {
+    if !clock::is_set() {
+        return Err(unset_clock()).into();
+    }
     if let Err(error) = cli.common.check(&cli.command) {
         return Err(error).into();
     }
@@ -134,47 +225,25 @@ async fn carry_out(cli: &Cli, run: Run, console: Arc<Console>, metrics: Arc<Metr
     }
 }
 
+/// The error for a clock that was never set.
+fn unset_clock() -> Error {
+    Error::usage(format!("the clock of this machine says {}", clock::now().format("%F %T UTC")))
+        .because("certificates, the numbers of runs and the ledger's history need one after 1970")
+        .state("nothing was touched")
+        .hint("set the clock")
+}
+
 /// Asks a person on a terminal; elsewhere the answer is no.
 fn ask(question: &str) -> bool {
-    let mut stderr = std::io::stderr();
-    if !std::io::stdin().is_terminal() || !stderr.is_terminal() {
+    let is_terminal = std::io::stderr().is_terminal();
+    if !std::io::stdin().is_terminal() || !is_terminal {
         return false;
     }
     let mut answer = String::new();
-    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
+    let asked = out::ask(&format!("{question} [y/N] "), Style::of(is_terminal));
     asked.is_ok()
         && std::io::stdin().read_line(&mut answer).is_ok()
         && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
-/// The result on standard output. A closed pipe is no error of ours.
-fn show(cli: &Cli, finished: &Finished) {
-    let mut stdout = std::io::stdout().lock();
-    let text = match (cli.common.output, &finished.report) {
-        (Output::Junit, _) => render_junit(finished),
-        (Output::Sarif, _) => format!("{:#}\n", render_sarif(finished)),
-        (Output::Github, _) => {
-            summarize(&render_summary(finished));
-            render_annotations(finished)
-        }
-        (Output::Html, _) => render_html(finished),
-        (Output::Json, _) => format!("{:#}\n", render_json(cli.command.name(), finished)),
-        (Output::Text, Some(report)) if !cli.common.quiet || finished.error.is_some() => {
-            report.text(Style::of(std::io::stdout().is_terminal()))
-        }
-        (Output::Text, _) => String::new(),
-    };
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// Appends to the summary of the step, where GitHub Actions says that it takes one.
-fn summarize(text: &str) {
-    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        if let Err(error) = file.and_then(|mut file| file.write_all(text.as_bytes())) {
-            let _ = writeln!(std::io::stderr(), "warning: no summary was written: {error}");
-        }
-    }
 }
 
 /// What the drivers say reaches standard error where it was asked for: `-v`, `-vv`, or
@@ -189,9 +258,11 @@ fn log_to_stderr(cli: &Cli) {
     let filter = std::env::var("AIPLAT_MIGRATE_LOG").unwrap_or_else(|_| own.to_string());
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(own));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let style = Style::of(std::io::stderr().is_terminal());
+    let log = out::Log { json: cli.common.log_format == LogFormat::Json, style };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(log);
     match cli.common.log_format {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Text => builder.with_ansi(style == Style::Colour).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
 }

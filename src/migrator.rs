@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{self, Config};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, DiscreetListener, Event, Identities, Listener, Stand};
+use crate::file;
 use crate::ledger::{Ledger, LockedLedger, Row, Run, Shapes, Snapshot, ledger_error};
 use crate::migration::{Files, strays, sum};
 use crate::plan::{self, Entry};
@@ -39,6 +40,9 @@ pub struct Migrator {
     run: Mutex<Option<Run>>,
     warned_of_newer: AtomicBool,
 }
+
+/// A sum file of hundreds of thousands of migrations is no larger.
+const SUM_LIMIT: u64 = 64 << 20;
 
 /// What a command asks the ledger as soon as it is connected.
 pub(crate) trait Ask: Copy + Send + 'static {
@@ -201,7 +205,7 @@ impl Migrator {
     /// The sum file's text, if there is one.
     pub(crate) fn sum_file(&self) -> Result<Option<String>> {
         let path = self.config.migrations_dir.join(sum::FILE);
-        match std::fs::read_to_string(&path) {
+        match file::read_text(&path, SUM_LIMIT) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {

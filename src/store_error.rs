@@ -44,7 +44,8 @@ impl StoreErrorKind {
 impl StoreError {
     /// An error of `kind` with the store's message.
     pub fn new(kind: StoreErrorKind, message: impl Into<String>) -> StoreError {
-        StoreError { kind, code: None, message: message.into(), details: Vec::new(), hint: None }
+        let message = bounded(message.into());
+        StoreError { kind, code: None, message, details: Vec::new(), hint: None }
     }
 
     /// The store cannot be reached.
@@ -65,15 +66,28 @@ impl StoreError {
 
     /// Adds what else the store said.
     pub fn detail(mut self, detail: impl Into<String>) -> StoreError {
-        self.details.push(detail.into());
+        self.details.push(bounded(detail.into()));
         self
     }
 
     /// Adds what to do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> StoreError {
-        self.hint = Some(hint.into());
+        self.hint = Some(bounded(hint.into()));
         self
     }
+}
+
+/// `text`, or, where a server said more than anybody reads, its beginning and how much more there was.
+pub fn bounded(mut text: String) -> String {
+    const LIMIT: usize = 64 << 10;
+    if text.len() <= LIMIT {
+        return text;
+    }
+    let end = text.floor_char_boundary(LIMIT);
+    let left_out = text.len() - end;
+    text.truncate(end);
+    text.push_str(&format!("… ({left_out} bytes more were left out)"));
+    text
 }
 
 impl std::fmt::Display for StoreError {

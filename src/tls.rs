@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 
+use crate::file;
 use crate::store_error::{StoreError, StoreErrorKind};
 
 /// The certificates of a connection; all optional.
@@ -91,8 +92,10 @@ impl TlsFiles {
         let config = match (&self.cert_file, &self.key_file) {
             (Some(cert), Some(key)) => {
                 let chain = certificates(cert)?;
+                let bytes =
+                    file::read(key, file::CERTIFICATES).map_err(|error| unusable(key, &error))?;
                 let key_der =
-                    PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+                    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| unusable(key, &error))?;
                 builder
                     .with_client_auth_cert(chain, key_der)
                     .map_err(|error| unusable(cert, &error))?
@@ -121,8 +124,8 @@ fn system_roots() -> Arc<rustls::RootCertStore> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let read: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?.collect();
+    let bytes = file::read(path, file::CERTIFICATES).map_err(|error| unusable(path, &error))?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = read.map_err(|error| unusable(path, &error))?;
     if found.is_empty() {
         return Err(unusable(path, &"it holds no certificate"));

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::error::{Error, Result};
+use crate::file;
 use crate::migration::sum;
 use crate::migrator::Migrator;
 use crate::report::Report;
@@ -14,10 +15,11 @@ pub struct Hash {}
 impl Migrator {
     /// Writes the checksum of every file, and of the whole.
     pub fn hash(&self) -> Result<Report> {
+        let _turn = self.turn()?;
         let files = self.files()?;
         let checksums = files.checksums();
         let path = self.config.migrations_dir.join(sum::FILE);
-        std::fs::write(&path, sum::write(&checksums)).map_err(|error| {
+        file::replace(&path, &sum::write(&checksums)).map_err(|error| {
             Error::usage(format!("cannot write {}", path.display())).because(error)
         })?;
         let count = checksums.len();

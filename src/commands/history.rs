@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Args;
 
+use crate::clock;
 use crate::error::Result;
 use crate::ledger::Wanted;
 use crate::migration::Requirement;
@@ -45,7 +46,7 @@ fn since(text: &str) -> Result<DateTime<Utc>, String> {
     };
     let ago = |text: &str| {
         parse_duration(text)
-            .and_then(|ago| Utc::now().checked_sub_signed(chrono::Duration::from_std(ago).ok()?))
+            .and_then(|ago| clock::now().checked_sub_signed(chrono::Duration::from_std(ago).ok()?))
     };
     let at = DateTime::parse_from_rfc3339(text).ok().map(|at| at.with_timezone(&Utc));
     at.or_else(|| day(text))

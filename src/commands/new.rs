@@ -1,10 +1,15 @@
 //! `new`: writes a migration file to begin with.
 
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
+use crate::clock;
 use crate::error::{Error, Result};
+use crate::file;
 use crate::migration::{Version, sum};
 use crate::migrator::Migrator;
 use crate::report::Report;
@@ -32,17 +37,21 @@ impl Migrator {
             .iter()
             .find(|folder| folder.store == new.store)
             .ok_or_else(|| Error::usage("this store has no folder"))?;
-        let files = self.files()?;
         let description = slug(&new.words)?;
+        for path in [&folder.path, &self.config.migrations_dir] {
+            std::fs::create_dir_all(path).map_err(|error| cannot(path, &error))?;
+        }
+        // Two that count at once would give one number twice.
+        let _turn = self.turn()?;
+        let files = self.files()?;
         let version = match new.timestamp {
-            true => chrono::Utc::now().format("%Y%m%d%H%M%S").to_string(),
+            true => unused(files.of(new.store).filter_map(|file| file.id.version()))?,
             false => {
                 let versions = files.of(new.store).filter_map(|file| file.id.version());
                 let newest = versions.max().cloned().unwrap_or_else(Version::zero);
                 format!("{:0>3}", newest.next_major().to_string())
             }
         };
-        std::fs::create_dir_all(&folder.path).map_err(|error| cannot(&folder.path, &error))?;
         let extension = new.store.extensions()[0];
         let mut written = Vec::new();
         for (prefix, text) in new.store.description().templates {
@@ -51,8 +60,32 @@ impl Migrator {
         }
         let path = self.config.migrations_dir.join(sum::FILE);
         let sums = sum::write(&self.files()?.checksums());
-        std::fs::write(&path, sums).map_err(|error| cannot(&path, &error))?;
+        file::replace(&path, &sums).map_err(|error| cannot(&path, &error))?;
         Ok(Report::Done(format!("wrote {}", written.join(" and "))))
+    }
+
+    /// Waits until no other process writes files there, and keeps others from it while the value lives.
+    pub(super) fn turn(&self) -> Result<File> {
+        let path = &self.config.migrations_dir;
+        let locked = file::folder(path).and_then(|folder| folder.lock().map(|()| folder));
+        locked.map_err(|error| {
+            Error::usage(format!("cannot lock the folder {}", path.display())).because(error)
+        })
+    }
+}
+
+/// The time of day as a version; another one's second is waited out.
+fn unused<'v>(taken: impl Iterator<Item = &'v Version>) -> Result<String> {
+    let taken: BTreeSet<&Version> = taken.collect();
+    loop {
+        let version = clock::now().format("%Y%m%d%H%M%S").to_string();
+        let parsed = version.parse::<Version>();
+        let parsed =
+            parsed.map_err(|why| Error::usage("the clock gives no version").because(why))?;
+        if !taken.contains(&parsed) {
+            return Ok(version);
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

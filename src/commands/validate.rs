@@ -238,6 +238,8 @@ impl Migrator {
         look.audit = match depth {
             Depth::Structure => None,
             Depth::Sample | Depth::Full => {
+                look.others = store.others(&look.recorded).await.map_err(unreadable)?;
+                look.others.retain(|(object, _)| !self.ignored(kind).covers(kind, object));
                 store.audit(&look.recorded, depth).await.map_err(unreadable)?
             }
         };
@@ -335,6 +337,8 @@ pub(super) struct Look {
     pub drift: Drift,
     audit: Option<Audit>,
     secrets: Secrets,
+    /// What applications made beside what is recorded, by kind, and how many.
+    others: Vec<(String, String)>,
 }
 
 impl Look {
@@ -349,6 +353,7 @@ impl Look {
             drift: Drift::default(),
             audit: None,
             secrets,
+            others: Vec::new(),
         }
     }
 
@@ -424,7 +429,7 @@ impl Look {
     pub fn heals(&self) -> Vec<Heal> {
         let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
         let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
-        stores::heal(self.kind, &self.recorded, &changes, &self.secrets)
+        stores::heal(self.kind, (&self.recorded, &self.live), &changes, &self.secrets)
     }
 
     /// The differences that can be recorded, and those that cannot, since a secret is in them.
@@ -465,7 +470,17 @@ impl Look {
             let hint = format!("write a migration, or put a pattern into [ignore] {}", self.kind);
             Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, strict)
         };
-        self.drift.unmanaged.iter().map(of).collect()
+        self.drift.unmanaged.iter().map(of).chain(self.counted()).collect()
+    }
+
+    /// What applications make as they go is never an error.
+    fn counted(&self) -> impl Iterator<Item = Finding> {
+        self.others.iter().map(|(object, what)| {
+            let message = format!("{}: {object}: {what}", self.kind);
+            let hint =
+                format!("where that is as it should be: `{object}` in [ignore] {}", self.kind);
+            Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, false)
+        })
     }
 
     fn picture(&self, records: &Records<'_>) -> Option<Picture> {

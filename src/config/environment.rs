@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::keys::{self, Form, PLACEHOLDER, PREFIX};
 use super::sources::{Layer, Origin, Value};
 use crate::error::{Error, Result};
+use crate::file;
 use crate::secret::Secret;
 use crate::section::Content;
 use crate::text::document::nearest;
@@ -197,10 +198,10 @@ fn is_service_link(rest: &str, value: &str) -> bool {
 fn dotenv_of(directory: &Path) -> Result<String> {
     let path = directory.join(".env");
     // A folder of that name is a Python environment.
-    if !path.is_file() {
+    if path.is_dir() || !path.exists() {
         return Ok(String::new());
     }
-    std::fs::read_to_string(&path).map_err(|error| {
+    file::read_text(&path, file::SMALL).map_err(|error| {
         Error::usage("cannot read .env")
             .because(error)
             .hint("set AIPLAT_MIGRATE_NO_DOTENV=true to go without it")

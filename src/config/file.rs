@@ -11,6 +11,7 @@ use super::environment::Environment;
 use super::keys::{self, Form, Section};
 use super::sources::{Layer, Origin};
 use crate::error::{Error, Place, Result};
+use crate::file;
 use crate::section::Kind;
 use crate::text::document::nearest;
 
@@ -36,14 +37,17 @@ impl SettingsFile {
         let variable = environment.get("AIPLAT_MIGRATE_CONFIG").map(Path::new);
         let path = match named.or(variable) {
             Some(named) => Some(directory.join(named)),
-            None => directory.ancestors().map(|at| at.join(NAME)).find(|path| path.is_file()),
+            None => directory
+                .ancestors()
+                .map(|at| at.join(NAME))
+                .find(|path| path.exists() && !path.is_dir()),
         };
         path.map(|path| SettingsFile::read(path, directory)).transpose()
     }
 
     fn read(path: PathBuf, directory: &Path) -> Result<SettingsFile> {
         let shown = path.strip_prefix(directory).unwrap_or(&path).display().to_string();
-        let text = std::fs::read_to_string(&path).map_err(|error| {
+        let text = file::read_text(&path, file::SMALL).map_err(|error| {
             Error::usage(format!("cannot read the settings file {shown}"))
                 .because(error)
                 .hint("name it with --config or AIPLAT_MIGRATE_CONFIG")

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::permissions;
 use super::sources::{Sources, Value};
 use crate::error::Error;
+use crate::file;
 use crate::secret::Secret;
 use crate::section::{Content, Reader as SectionReader, Values};
 use crate::stores::{Settings, StoreKind};
@@ -102,7 +103,7 @@ impl<'s> Reader<'s> {
 }
 
 fn read_secret(path: &Path) -> Result<String, String> {
-    let mut text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let mut text = file::read_text(path, file::SMALL).map_err(|error| error.to_string())?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

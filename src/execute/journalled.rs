@@ -266,6 +266,9 @@ impl Work<'_> {
             None => (self.claim(step, unit).await?, None),
         };
         if before.standing == Standing::Found {
+            if let Some(unseen) = unit.step.unseen() {
+                self.pulse().notice(unseen);
+            }
             self.settle(step, unit, None).await?;
             return Ok(Ended::Well(match unit.step.removes() {
                 true => StepEnd::Absent,

@@ -3,12 +3,11 @@
 //! Everything about to run is parsed here, before the first effect: a mistake in the last file
 //! stops the run before the first file.
 
-use std::panic::AssertUnwindSafe;
-
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::crash::{self, contained};
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Source};
@@ -69,13 +68,14 @@ impl Task {
 /// Does `work`, which parses scripts, on a stack that no file can exhaust.
 fn with_deep_stack<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     const STACK: usize = 256 << 20;
-    let done = std::panic::catch_unwind(AssertUnwindSafe(|| stacker::grow(STACK, work)));
-    done.unwrap_or_else(|_| Err(Error::failed("the migrations cannot be parsed")))
+    contained(|| stacker::grow(STACK, work)).unwrap_or_else(|why| {
+        Err(Error::failed("the migrations cannot be parsed").because(why).hint(crash::REPORT))
+    })
 }
 
 /// Parses `script`; neither a label nor a mistake shows what a secret placeholder stands for.
 fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
-    let parsed = std::panic::catch_unwind(|| script.units());
+    let parsed = contained(|| script.units());
     let secrets = placeholders.secrets();
     match parsed {
         Ok(Ok(mut units)) => {
@@ -88,7 +88,9 @@ fn parse(script: &Script, placeholders: &Placeholders) -> Result<Vec<Unit>> {
             mistake.message = secrets.hide(&mistake.message);
             mistake.hint = mistake.hint.as_ref().map(|hint| secrets.hide(hint));
         }))),
-        Err(_) => Err(Error::usage(format!("{} cannot be parsed", script.source.file))),
+        Err(why) => Err(Error::usage(format!("{} cannot be parsed", script.source.file))
+            .because(secrets.hide(&why))
+            .hint(crash::REPORT)),
     }
 }
 

@@ -34,6 +34,11 @@ pub enum LedgerError {
         /// Which row it was.
         row: String,
     },
+    /// A trigger or rule of the table swallowed a row.
+    Swallowed {
+        /// The table.
+        table: &'static str,
+    },
     /// A value is not what its column is for.
     Unreadable {
         /// Where it stands: the table, and what names the row.
@@ -84,6 +89,12 @@ impl From<LedgerError> for Error {
                 .because("somebody deleted it; aiplat-migrate never deletes a row")
                 .state(STOPPED)
                 .hint("restore it from a backup of the ledger, then: aiplat-migrate status"),
+            LedgerError::Swallowed { table } => {
+                Error::failed(format!("the ledger's table `{table}` did not take a row"))
+                    .because("a trigger or rule on it swallowed it; aiplat-migrate makes none there")
+                    .state(STOPPED)
+                    .hint("drop the trigger or rule (psql: \\d shows it), then: aiplat-migrate status")
+            }
             LedgerError::Unreadable { row, column, why } => {
                 let error = Error::failed(format!("{row}: column {column} is not readable: {why}"))
                     .state("the command stopped there; what was done before is recorded")

@@ -148,7 +148,8 @@ impl LockedLedger {
     pub async fn begin(&self, claim: &Claim, replaces: Option<i64>) -> Result<i64> {
         let sql = include_str!("sql/begin.sql");
         let demand = Demand { row: replaces, own: false, state: "applied".to_string() };
-        effect!("begin", self.one(sql, &[&self.row_json(claim), &replaces], demand))
+        let row = effect!("begin", self.one(sql, &[&self.row_json(claim), &replaces], demand))?;
+        self.check(row, "running").await.map(|()| row)
     }
 
     /// Goes on with a journalled migration that an earlier run left; its file may have changed from
@@ -252,7 +253,31 @@ impl LockedLedger {
         let sql = include_str!("sql/settle.sql");
         let demand = Demand::own(row, "running or undoing, with all steps done");
         let parameters: [&(dyn ToSql + Sync); 3] = [&row, &self.run.id, &self.run.tool];
-        effect!("settle", self.one(sql, &parameters, demand)).map(|_| ())
+        effect!("settle", self.one(sql, &parameters, demand))?;
+        self.check(row, "settled").await
+    }
+
+    /// Looks whether a row that was written is there, and its event, where a trigger could have swallowed
+    /// either.
+    async fn check(&self, row: i64, wanted: &str) -> Result<()> {
+        if !self.objects.have_triggers {
+            return Ok(());
+        }
+        let sql = self.sql(include_str!("sql/standing.sql"));
+        let read = async {
+            let row =
+                self.ledger.session.client.query_typed_opt(&sql, &[(&row, Type::INT8)]).await?;
+            row.map(|row| Ok((row.try_get::<_, String>(0)?, row.try_get::<_, bool>(1)?)))
+                .transpose()
+        };
+        let found: Option<(String, bool)> = read.await.map_err(|error| self.error(&error))?;
+        let table = match found {
+            Some((state, _)) if state == wanted => return Ok(()),
+            Some((state, true)) if matches!(state.as_str(), "applied" | "undone") => return Ok(()),
+            Some((state, false)) if matches!(state.as_str(), "applied" | "undone") => "event",
+            Some(_) | None => "ledger",
+        };
+        Err(LedgerError::Swallowed { table }.into())
     }
 
     /// Marks a journalled migration as failed, or in doubt, with what went wrong. A step that
@@ -364,8 +389,10 @@ impl LockedLedger {
             &self.run.tool,
             details,
         ];
-        let appended = self.execute(include_str!("sql/event.sql"), &parameters).await;
-        appended.map(|_| ())
+        match self.execute(include_str!("sql/event.sql"), &parameters).await? {
+            0 => Err(LedgerError::Swallowed { table: "event" }.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Names the present point: the set of migrations that stand now. A name is given once.

@@ -19,6 +19,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::bootstrap::bootstrap;
 use super::{Ledger, LedgerError, LedgerSettings, Run, Shapes, Snapshot, ledger_error};
+use crate::clock;
 use crate::error::{Error, Exit, Result};
 use crate::failpoint::{self, effect};
 use crate::postgres::{Purpose, Session, store_error};
@@ -31,6 +32,7 @@ pub struct LockedLedger {
     /// SQL that is true while the leader lock is held by this run's own session.
     pub(super) held: String,
     pub(super) owner: serde_json::Value,
+    pub(super) objects: Objects,
     leader: Arc<Session>,
     lost: Arc<AtomicBool>,
     heartbeat: JoinHandle<()>,
@@ -65,6 +67,17 @@ impl std::fmt::Display for Holder {
 
 /// Told now and then while the lock is waited for.
 pub type Waiting<'a> = &'a (dyn Fn(&Holder) + Send + Sync);
+
+/// What the ledger is made of: the numbers that the catalogs have for it, parted by commas.
+pub(super) struct Objects {
+    pub schema: String,
+    pub tables: String,
+    pub functions: String,
+    /// Whether its tables have triggers or rules, which this tool never makes.
+    pub have_triggers: bool,
+    /// Whether some function of others names its schema.
+    pub are_named: bool,
+}
 
 /// How far an attempt to take the lock came.
 enum Had {
@@ -134,16 +147,35 @@ impl Ledger {
             let made = bootstrap(&self.session, &self.settings);
             let made = futures_util::future::try_join(self.take_share(keys), made);
             effect!("bootstrap", made)?;
-            self.read_whole().await
+            // By the other session, so that both are at work at once.
+            futures_util::future::try_join(self.read_whole(), self.objects(&leader)).await
         };
         let meanwhile = async { Ok(meanwhile.await) };
-        let ((snapshot, shapes), met) = futures_util::future::try_join(read, meanwhile).await?;
+        let (((snapshot, shapes), objects), met) =
+            futures_util::future::try_join(read, meanwhile).await?;
         let leader = Arc::new(leader);
         let lost = Arc::new(AtomicBool::new(false));
         let heartbeat = tokio::spawn(beat(leader.clone(), lost.clone()));
         let held = keys.held(&format!("pid = {pid}"));
-        let locked = LockedLedger { ledger: self, run, held, owner, leader, lost, heartbeat };
+        let locked =
+            LockedLedger { ledger: self, run, held, owner, objects, leader, lost, heartbeat };
         Ok((locked, snapshot, shapes, met))
+    }
+
+    /// What the ledger is made of, as the catalogs number it.
+    async fn objects(&self, session: &Session) -> Result<Objects> {
+        let sql = self.sql(include_str!("sql/objects.sql"));
+        let read = async {
+            let row = session.client.query_typed_one(&sql, &[]).await?;
+            Ok(Objects {
+                schema: row.try_get(0)?,
+                tables: row.try_get(1)?,
+                functions: row.try_get(2)?,
+                have_triggers: row.try_get(3)?,
+                are_named: row.try_get(4)?,
+            })
+        };
+        read.await.map_err(|error| self.error(&error))
     }
 
     /// Takes the share of the work lock for the ledger's own session.
@@ -241,7 +273,7 @@ impl Ledger {
         let holder = |row: tokio_postgres::Row| {
             let since: Option<DateTime<Utc>> = row.try_get(2)?;
             let (pid, application) = (row.try_get(0)?, row.try_get(1)?);
-            let since = since.unwrap_or_else(Utc::now);
+            let since = since.unwrap_or_else(clock::now);
             Ok(Holder { pid, application, since, orphan: key == keys.work })
         };
         let row = session.client.query_typed_opt(sql, &lock).await;

@@ -27,6 +27,7 @@ pub use shapes::{Lost, Shapes, StoredShape};
 
 use record::{Record, Table};
 
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::migration::{Down, MigrationId};
 use crate::postgres::{IDENTITY, MAY_NOT, Purpose, Session, Settings, identifier, store_error};
@@ -143,7 +144,7 @@ pub struct Run {
 impl Run {
     /// A new run on this host.
     pub fn new() -> Run {
-        let at = chrono::Utc::now().format("%Y%m%dT%H%M%S%3f");
+        let at = clock::now().format("%Y%m%dT%H%M%S%3f");
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let id = format!("{at}-{:06x}", rand::random::<u32>() & 0xff_ffff);
         Run { id, host, tool: env!("CARGO_PKG_VERSION") }

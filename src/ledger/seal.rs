@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::journal::Claim;
+use super::lock::Objects;
 use super::{Ledger, LockedLedger};
 use crate::postgres::{literal, own_role};
-use crate::stores::{SESSION, Seal, StoreKind};
+use crate::stores::{Guard, SESSION, Seal, StoreKind};
 
 impl LockedLedger {
     /// Seals the application of a migration. `after` is the seal sent before it in the same session,
@@ -25,7 +26,8 @@ impl LockedLedger {
         row["steps_done"] = json!(1);
         let replaces = replaces.map_or("NULL".to_string(), |row| row.to_string());
         let close = include_str!("sql/close_applied.sql");
-        self.seal(own(false), close, after, &[jsonb(&row), replaces, lazy.to_string()])
+        let seal = self.seal(own(false), close, after, &[jsonb(&row), replaces, lazy.to_string()]);
+        self.guarded(self.checked(seal, "applied"))
     }
 
     /// Seals the undoing of the migration in `row`.
@@ -33,7 +35,8 @@ impl LockedLedger {
         let run = &self.run;
         let (id, owner) = (literal(&run.id), jsonb(&self.owner));
         let arguments = [row.to_string(), id, owner, literal(&run.host), literal(run.tool)];
-        self.seal(own(false), include_str!("sql/close_undone.sql"), after, &arguments)
+        let seal = self.seal(own(false), include_str!("sql/close_undone.sql"), after, &arguments);
+        self.guarded(self.checked(seal, "undone"))
     }
 
     /// Seals a repair of `store`: its event is written in the repair's own transaction.
@@ -55,6 +58,29 @@ impl LockedLedger {
             let keep = self.sql(include_str!("sql/keep_session.sql"));
             seal.close.push(with_values(&keep, &[&row.to_string(), &literal(SESSION)]));
         }
+        self.guarded(seal)
+    }
+
+    /// The same, unless the file touches the ledger's own tables, functions or schema.
+    fn guarded(&self, seal: Seal) -> Seal {
+        let Objects { schema, tables, functions, .. } = &self.objects;
+        let (tables, functions) = (format!("'{{{tables}}}'"), format!("'{{{functions}}}'"));
+        let untouched = self.sql(include_str!("sql/untouched.sql"));
+        let unmade = self.sql(include_str!("sql/unmade.sql"));
+        let guard = Guard {
+            untouched: with_values(&untouched, &[schema, &tables, &functions]),
+            unmade: with_values(&unmade, &[schema]),
+            always: self.objects.are_named,
+        };
+        Seal { guard: Some(guard), ..seal }
+    }
+
+    /// The same, with a look at whether the row is there, where a trigger could have swallowed it.
+    fn checked(&self, mut seal: Seal, state: &str) -> Seal {
+        if self.objects.have_triggers {
+            let written = self.sql(include_str!("sql/written.sql"));
+            seal.close.push(with_values(&written, &[&literal(&self.run.id), &literal(state)]));
+        }
         seal
     }
 
@@ -69,6 +95,7 @@ impl LockedLedger {
         Seal {
             open: format!("SET LOCAL aiplat_migrate.token = {token}"),
             close: vec![own, with_values(&self.sql(close), &values)],
+            guard: None,
             token,
         }
     }

@@ -165,8 +165,10 @@ impl LockedLedger {
     async fn write_shape(&self, sql: &str, store: StoreKind, shape: String) -> Result<()> {
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&store.name(), Type::TEXT), (&shape, Type::TEXT), (&self.run.id, Type::TEXT)];
-        let written = self.execute_once(sql, &parameters).await;
-        written.map(|_| ())
+        match self.execute_once(sql, &parameters).await? {
+            0 => Err(LedgerError::Swallowed { table: "shape" }.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Records the live shape of a store as it should be, with one event for each of `details`.
@@ -180,6 +182,9 @@ impl LockedLedger {
         let run = &self.run;
         let parameters: [&(dyn ToSql + Sync); 6] =
             [&store.name(), &Json(recorded), &run.id, &run.host, &run.tool, &Json(details)];
-        effect!("accept_shape", self.execute(sql, &parameters)).map(|_| ())
+        match effect!("accept_shape", self.execute(sql, &parameters))? {
+            0 => Err(LedgerError::Swallowed { table: "shape" }.into()),
+            _ => Ok(()),
+        }
     }
 }

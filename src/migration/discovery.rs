@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags, openat};
@@ -11,9 +11,11 @@ use rustix::fs::{Mode, OFlags, openat};
 use super::name::FileName;
 use super::{Key, Migration, MigrationId, Source, Undo, Version};
 use crate::error::{Error, Result};
+use crate::file::{self, regular};
 use crate::stores::StoreKind;
 use crate::text::copy_data::{HELD, InPart, read_in_part};
 use crate::text::encoding::{Trouble, decode, for_iconv};
+use crate::text::unseen::{breaks_line, line};
 use crate::text::{Checksum, normalized};
 
 /// Where the migrations of one store are.
@@ -116,7 +118,14 @@ impl Found {
         let mut names: Vec<String> = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| unreadable(&folder.shown, &error))?;
-            names.push(entry.file_name().to_string_lossy().into_owned());
+            match entry.file_name().into_string() {
+                Ok(name) => names.push(name),
+                Err(name) if name.as_encoded_bytes().starts_with(b".") => {}
+                Err(name) => found.errors.push(not_listed(
+                    &format!("{}/{}", folder.shown, name.to_string_lossy()),
+                    "its name is not UTF-8",
+                )),
+            }
         }
         names.sort_unstable();
         let mut reader = Reader::of(folder).map_err(|error| unreadable(&folder.shown, &error))?;
@@ -124,25 +133,16 @@ impl Found {
             names.into_iter().filter(|name| !name.starts_with('.') && name != super::sum::FILE)
         {
             let shown = format!("{}/{name}", folder.shown);
+            if shown.contains(|c: char| c.is_control() || breaks_line(c)) {
+                found.errors.push(not_listed(&shown, "its name has a character that is not seen"));
+                continue;
+            }
             match FileName::parse(&name, folder.store) {
                 Ok(parsed) => match reader.read(&name, &shown, &parsed) {
                     Ok(read) => found.add(parsed, read),
-                    Err(error) => match parsed {
-                        FileName::Undo(..) => {
-                            let bytes = fs::read(folder.path.join(&name)).unwrap_or_default();
-                            let source = Source::new(folder.store, &shown, "");
-                            let checksum = Checksum::of_bytes(&bytes);
-                            found.add(parsed, Text { source, checksum, mistake: Some(error) });
-                        }
-                        FileName::Versioned(..) | FileName::Repeatable(_) => {
-                            found.errors.push(error);
-                        }
-                    },
+                    Err(error) => found.errors.push(error),
                 },
-                Err(why) => found.errors.push(
-                    Error::usage(format!("{shown} is not a migration: {why}"))
-                        .hint("rename it, or move it out of the migrations folder"),
-                ),
+                Err(why) => found.errors.push(not_listed(&shown, &why)),
             }
         }
         Ok(found)
@@ -230,7 +230,7 @@ struct Reader<'f> {
 
 impl<'f> Reader<'f> {
     fn of(folder: &'f Folder) -> io::Result<Reader<'f>> {
-        let directory = File::open(&folder.path)?;
+        let directory = file::folder(&folder.path)?;
         Ok(Reader { folder, directory, buffer: vec![0; 64 << 10] })
     }
 
@@ -239,13 +239,17 @@ impl<'f> Reader<'f> {
     fn read(&mut self, name: &str, shown: &str, parsed: &FileName) -> Result<Text> {
         let store = self.folder.store;
         let failed = |error: &io::Error| unreadable(shown, error);
-        let opened = openat(&self.directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let file = File::from(opened.map_err(|error| failed(&error.into()))?);
+        // What is no regular file is not waited for.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = openat(&self.directory, name, flags, Mode::empty());
+        let opened = opened.map_err(|error| failed(&error.into()))?;
+        let mut file = regular(opened.into()).map_err(|error| failed(&error))?;
         let size = file.metadata().map_err(|error| failed(&error))?.len();
         let may_be_large = store.is_sql() && !matches!(parsed, FileName::Undo(..));
         if may_be_large && size > HELD as u64 {
             let path = self.folder.path.join(name);
-            let read = read_in_part(&path).map_err(|error| failed(&error))?;
+            let read = read_in_part(&file, &path).map_err(|error| failed(&error))?;
+            file.rewind().map_err(|error| failed(&error))?;
             if let Some(InPart { text, checksum, large }) = read {
                 let source = Source { large, ..Source::new(store, shown, text) };
                 let is_whole = source.large.is_empty();
@@ -256,19 +260,15 @@ impl<'f> Reader<'f> {
             }
         }
         let bytes = self.whole(file, size).map_err(|error| failed(&error))?;
-        let text = match store.is_sql() {
-            true => decoded(&bytes, shown)?,
-            false => std::str::from_utf8(&bytes)
-                .map_err(|error| {
-                    in_no_encoding(Trouble::NotUtf8(error.valid_up_to()), &bytes, shown)
-                })?
-                .into(),
-        };
-        if text.contains('\0') {
-            return Err(Error::usage(format!("{shown} holds a NUL byte"))
-                .hint("save the file as UTF-8 (UTF-16 has NUL bytes)"));
+        match (text_of(&bytes, store, shown), parsed) {
+            (Ok(text), _) => Ok(Text::of(Source::new(store, shown, normalized(&text)))),
+            (Err(error), FileName::Undo(..)) => Ok(Text {
+                source: Source::new(store, shown, ""),
+                checksum: Checksum::of_bytes(&bytes),
+                mistake: Some(error),
+            }),
+            (Err(error), FileName::Versioned(..) | FileName::Repeatable(_)) => Err(error),
         }
-        Ok(Text::of(Source::new(store, shown, normalized(&text))))
     }
 
     /// All of a file of `size` bytes: what fits into the buffer by one call.
@@ -283,6 +283,21 @@ impl<'f> Reader<'f> {
         let mut bytes = self.buffer[..read].to_vec();
         file.read_to_end(&mut bytes)?;
         Ok(Cow::Owned(bytes))
+    }
+}
+
+/// The text that `bytes` are.
+fn text_of<'b>(bytes: &'b [u8], store: StoreKind, shown: &str) -> Result<Cow<'b, str>> {
+    let text = match store.is_sql() {
+        true => decoded(bytes, shown)?,
+        false => std::str::from_utf8(bytes)
+            .map_err(|error| in_no_encoding(Trouble::NotUtf8(error.valid_up_to()), bytes, shown))?
+            .into(),
+    };
+    match text.contains('\0') {
+        false => Ok(text),
+        true => Err(Error::usage(format!("{shown} holds a NUL byte"))
+            .hint("save the file as UTF-8 (UTF-16 has NUL bytes)")),
     }
 }
 
@@ -316,6 +331,12 @@ fn in_no_encoding(trouble: Trouble, bytes: &[u8], shown: &str) -> Error {
     }
 }
 
+/// A file whose name migrations.sum, which has a line for each, cannot hold, or nobody could read there.
+fn not_listed(shown: &str, why: &str) -> Error {
+    Error::usage(format!("{} is not a migration: {why}", line(shown)))
+        .hint("rename it, or move it out of the migrations folder")
+}
+
 fn unreadable(shown: &str, error: &io::Error) -> Error {
-    Error::usage(format!("cannot read {shown}")).because(error)
+    Error::usage(format!("cannot read {}", line(shown))).because(error)
 }

@@ -148,8 +148,10 @@ impl Source {
 
     /// Turns a mistake in this text, and those told with it, into an error (exit 2) with their places.
     pub fn error(&self, mistake: ScriptError) -> Error {
+        let word = self.text.get(mistake.span.clone()).unwrap_or_default();
+        let foreign = self.store.foreign(word.trim_matches(['"', '\'']));
         let error = Error::usage(mistake.message).at(self.place(mistake.span));
-        let error = match mistake.hint {
+        let error = match foreign.map(str::to_string).or(mistake.hint) {
             Some(hint) => error.hint(hint),
             None => error,
         };

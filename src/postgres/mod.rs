@@ -4,9 +4,10 @@ mod conninfo;
 mod environment;
 mod errors;
 mod libpq;
+mod notices;
 mod settings;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::slice;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,7 @@ pub use errors::{connection_error, spares_the_session, store_error};
 pub use libpq::{PLACES, Surroundings};
 pub use settings::{ADDRESSES, KEYS, Recorded, Settings};
 
+use self::notices::Notices;
 use crate::store_error::StoreError;
 
 /// What to do about a ledger of which tables or functions are gone.
@@ -47,14 +49,13 @@ pub const MAY_NOT: &str = "42501";
 pub struct Session {
     /// The client; requests are pipelined in the order in which their futures are first polled.
     pub client: Client,
-    notices: Notices,
+    notices: Arc<Mutex<Notices>>,
     tls: Option<MakeRustlsConnect>,
     prepared: Mutex<HashMap<String, Statement>>,
     /// What has to be set again whenever the session is reset: what it could not begin with.
     set_again: Option<String>,
 }
 
-type Notices = Arc<Mutex<VecDeque<String>>>;
 
 impl Settings {
     /// Opens a session named `application`; tries once.
@@ -213,14 +214,14 @@ where
 {
     let (client, connection) = config.connect(connector).await?;
     let time_zone = connection.parameter("TimeZone").map(str::to_string);
-    let notices = Notices::default();
+    let notices = Arc::<Mutex<Notices>>::default();
     tokio::spawn(drive(connection, notices.clone()));
     let session = Session { client, notices, tls, prepared: Mutex::default(), set_again: None };
     Ok((session, time_zone))
 }
 
 /// Moves the session's messages until it ends; its end reaches the client's futures as errors.
-async fn drive<S, T>(mut connection: Connection<S, T>, notices: Notices)
+async fn drive<S, T>(mut connection: Connection<S, T>, notices: Arc<Mutex<Notices>>)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -228,15 +229,7 @@ where
     let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
     while let Some(Ok(message)) = messages.next().await {
         if let AsyncMessage::Notice(notice) = message {
-            if matches!(notice.severity(), "DEBUG" | "LOG") {
-                continue;
-            }
-            let mut text = notice.message().to_string();
-            for more in [notice.detail(), notice.hint()].into_iter().flatten() {
-                text = format!("{}; {more}", text.trim_end_matches('.'));
-            }
-            let line = format!("{}: {text}", notice.severity());
-            notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(line);
+            notices.lock().unwrap_or_else(PoisonError::into_inner).take(&notice);
         }
     }
 }
@@ -319,7 +312,7 @@ impl Session {
 
     /// The notices that came since the last call.
     pub fn take_notices(&self) -> Vec<String> {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)).told()
     }
 
     /// Asks the server to cancel the statement that this session runs now.

@@ -4,17 +4,18 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::Style;
 use crate::error::{Error, Place};
+use crate::text::unseen::{block, in_columns, line};
 
 /// The text of `error` and of those that came with it.
 pub fn render(error: &Error, style: Style) -> String {
     let parts = error.parts();
     let mut text = match &parts.place {
         Some(place) => excerpt(&parts.message, place, style),
-        None => format!("{} {}\n", style.bad("error:"), style.bold(&parts.message)),
+        None => format!("{} {}\n", style.bad("error:"), style.bold(&block(&parts.message))),
     };
     let mut lines = |label: &str, list: &[String]| {
         for line in list {
-            text.push_str(&format!("{} {}\n", style.bold(label), indented(line)));
+            text.push_str(&format!("{} {}\n", style.bold(label), block(line)));
         }
     };
     lines("caused by:", &parts.causes);
@@ -27,19 +28,15 @@ pub fn render(error: &Error, style: Style) -> String {
     text
 }
 
-/// Lines after the first are set in, so that a store's long message stays one item.
-fn indented(line: &str) -> String {
-    line.trim_end().replace('\n', "\n  ")
-}
-
 fn excerpt(message: &str, place: &Place, style: Style) -> String {
-    let start = byte_of(&place.text, place.column - 1);
-    let end = byte_of(&place.text, place.column - 1 + place.width);
-    let snippet = Snippet::source(place.text.as_str())
+    let (text, file, message) = (in_columns(&place.text), line(&place.file), block(message));
+    let start = byte_of(&text, place.column - 1);
+    let end = byte_of(&text, place.column - 1 + place.width);
+    let snippet = Snippet::source(text.as_ref())
         .line_start(place.line)
-        .path(place.file.as_str())
+        .path(file.as_ref())
         .annotation(AnnotationKind::Primary.span(start..end));
-    let report = [Level::ERROR.primary_title(message).element(snippet)];
+    let report = [Level::ERROR.primary_title(message.as_ref()).element(snippet)];
     let renderer = match style {
         Style::Colour => Renderer::styled(),
         Style::Plain => Renderer::plain(),

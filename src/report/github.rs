@@ -3,6 +3,7 @@
 use super::Finished;
 use super::validate::{Finding, Severity, ValidateReport, looked};
 use super::{Report, Style, render_error};
+use crate::text::unseen::harmless;
 
 /// GitHub shows ten annotations of a step and drops the others without a word.
 const ANNOTATIONS: usize = 10;
@@ -45,7 +46,7 @@ fn annotation(finding: &Finding) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.trim_end().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    harmless(text.trim_end(), false).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {

@@ -7,11 +7,11 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::Finished;
-use super::junit::escaped;
 use super::validate::{Finding, Past, Picture, Severity, ValidateReport, counted, looked};
-use super::{Report, Style, render_error};
+use super::{Report, Style, junit, render_error};
 use crate::shape::Attributes;
 use crate::stores::StoreKind;
+use crate::text::unseen::harmless;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -47,7 +47,7 @@ fn head(to: &mut String, finished: &Finished, report: &ValidateReport) {
     };
     // A String takes whatever is written to it.
     let _ = writeln!(to, "<header class=\"{class}\">\n<h1>{verdict}</h1>");
-    let at = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
+    let at = crate::clock::now().format("%Y-%m-%d %H:%M UTC");
     let _ = writeln!(
         to,
         "<p>{} checked, {}, {at}, aiplat-migrate {}</p>",
@@ -312,6 +312,11 @@ fn rest(to: &mut String, picture: &Picture, told: &BTreeSet<&str>) {
         let _ = writeln!(to, "<li>{}</li>", escaped(name));
     }
     let _ = writeln!(to, "</ul>\n</details>");
+}
+
+/// Text as HTML takes it; what would turn the direction of writing is shown instead.
+fn escaped(text: &str) -> String {
+    junit::escaped(&harmless(text, false))
 }
 
 #[cfg(test)]

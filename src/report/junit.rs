@@ -7,6 +7,7 @@ use super::validate::{Finding, Severity, ValidateReport};
 use super::{Report, render_error};
 use crate::report::Style;
 use crate::stores::StoreKind;
+use crate::text::unseen::{commands, is_unseen};
 
 /// The whole document; an error of the command itself is an errored test case.
 pub fn render(finished: &Finished) -> String {
@@ -74,16 +75,21 @@ fn test_case(suite: &str, finding: &Finding) -> String {
 
 /// Text as XML takes it; characters that XML cannot hold become a replacement character.
 pub(super) fn escaped(text: &str) -> String {
+    let commands = commands(text);
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         match c {
+            '#' if commands.contains(&at) => escaped.push_str("&#35;"),
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(c),
+            '\t' => escaped.push(c),
+            // No line of a log begins with foreign text, and nothing turns its direction.
+            '\n' => escaped.push_str("&#10;"),
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            c if is_unseen(c) => escaped.push_str(&format!("&#{};", u32::from(c))),
             c => escaped.push(c),
         }
     }

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::clock;
 use crate::error::Exit;
 use crate::execute::{Direction, Event, Listener, Stand};
+use crate::file;
 use crate::migration::MigrationId;
 use crate::plan::Status;
 use crate::stores::StoreKind;
@@ -79,7 +81,7 @@ impl Figures {
     fn settled(&mut self, id: MigrationId, direction: Direction, took: Duration) {
         *self.took.entry(id.store).or_default() += took;
         match direction {
-            Direction::Up => self.stands.insert(id, (Status::Applied, Some(Utc::now()))),
+            Direction::Up => self.stands.insert(id, (Status::Applied, Some(clock::now()))),
             Direction::Down => self.stands.insert(id, (Status::Pending, None)),
         };
     }
@@ -172,15 +174,7 @@ impl Metrics {
 
     /// Writes the text file: whoever reads it finds the old one or the new one, whole.
     pub fn write(&self, path: &Path, ended: Ended) -> std::io::Result<()> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        let written = std::fs::write(&new, self.text(ended));
-        let renamed = written.and_then(|()| std::fs::rename(&new, path));
-        if renamed.is_err() {
-            // What could not be written is not left lying about; that it is gone is not needed.
-            let _ = std::fs::remove_file(&new);
-        }
-        renamed
+        file::replace(path, &self.text(ended))
     }
 }
 

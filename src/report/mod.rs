@@ -7,6 +7,7 @@ mod html;
 mod json;
 mod junit;
 mod metrics;
+pub mod out;
 mod plan;
 mod progress;
 mod run;
@@ -36,6 +37,7 @@ pub use validate::{Finding, FindingKind, Past, Picture, Severity, ValidateReport
 
 use crate::error::Exit;
 use crate::shape::Change;
+use crate::text::unseen::{block, line};
 
 /// What a command has to show.
 #[derive(Debug)]
@@ -80,7 +82,7 @@ impl Report {
             Report::Validate(report) => report.text(style),
             Report::History(report) => report.to_string(),
             Report::Repair(report) => report.to_string(),
-            Report::Done(sentence) => format!("{sentence}\n"),
+            Report::Done(sentence) => format!("{}\n", block(sentence)),
         }
     }
 }
@@ -110,7 +112,7 @@ impl fmt::Display for HistoryReport {
             let by = format!("{} on {}", text("who"), text("host"));
             let cells =
                 [at.replace('T', " "), text("event"), migration, by, text("run_id"), details];
-            cells.map(Cow::from)
+            cells.map(|cell| Cow::from(line(&cell).into_owned()))
         });
         let head = ["when (UTC)", "event", "migration", "by", "run", "details"];
         f.write_str(&style::table(head, rows))
@@ -162,20 +164,20 @@ pub struct RepairReport {
 impl fmt::Display for RepairReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for remark in &self.remarks {
-            writeln!(f, "note: {remark}")?;
+            writeln!(f, "note: {}", block(remark))?;
         }
         if self.actions.is_empty() && self.left.is_empty() {
             return writeln!(f, "nothing to repair");
         }
         for left in &self.left {
-            writeln!(f, "for a person to decide: {left}")?;
+            writeln!(f, "for a person to decide: {}", block(left))?;
         }
         if self.actions.is_empty() {
             return Ok(());
         }
         writeln!(f, "{}", if self.done { "repaired:" } else { "to be repaired:" })?;
         for action in &self.actions {
-            writeln!(f, "  {action}")?;
+            writeln!(f, "  {}", block(action))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::execute::{Direction, Task};
 use crate::secret::Secrets;
+use crate::text::unseen::{block, line};
 
 /// A plan.
 #[derive(Debug, Default)]
@@ -94,27 +95,30 @@ impl fmt::Display for PlanReport {
                 .collect();
             let after = match foreign.is_empty() {
                 true => String::new(),
-                false => format!(", after {}", foreign.join(", ")),
+                false => format!(", after {}", line(&foreign.join(", "))),
             };
             let how = if migration.transaction { ", in one transaction" } else { "" };
             writeln!(
                 f,
                 "{} {} {} ({}{how}{after})",
-                migration.action, migration.id, migration.description, migration.script
+                migration.action,
+                line(&migration.id),
+                line(&migration.description),
+                line(&migration.script)
             )?;
             for step in &migration.steps {
                 let done = if step.done { " (done by an earlier run)" } else { "" };
-                writeln!(f, "    {}{done}", step.label)?;
+                writeln!(f, "    {}{done}", line(&step.label))?;
                 for hazard in &step.hazards {
-                    writeln!(f, "      ! {hazard}")?;
+                    writeln!(f, "      ! {}", block(hazard))?;
                 }
                 for loss in &step.losses {
-                    writeln!(f, "      ! loses data: {loss}")?;
+                    writeln!(f, "      ! loses data: {}", block(loss))?;
                 }
             }
         }
         for remark in &self.remarks {
-            writeln!(f, "note: {remark}")?;
+            writeln!(f, "note: {}", block(remark))?;
         }
         Ok(())
     }

@@ -2,18 +2,18 @@
 //! JSON object per line. All of it on standard error.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{Style, style};
+use super::{Style, out, style};
 use crate::error::{Error, Exit};
 use crate::execute::{Direction, Event, Listener, StepEnd};
 use crate::migration::MigrationId;
 use crate::stores::Progress;
 use crate::stores::StoreKind;
+use crate::text::unseen::{block, line};
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,9 @@ impl Console {
         let form = match (json, quiet, is_terminal) {
             (true, _, _) => Form::Json,
             (false, true, _) => Form::Quiet,
-            (false, false, true) => Form::Live,
-            (false, false, false) => Form::Lines,
+            // What moves needs a terminal that can.
+            (false, false, true) if !style::is_dumb() => Form::Live,
+            (false, false, _) => Form::Lines,
         };
         let style = Style::of(is_terminal);
         let (bars, run) = (MultiProgress::new(), run.to_string());
@@ -91,8 +92,7 @@ impl Console {
     pub fn ended(&self, command: &str, exit: Exit, error: Option<&Error>, took: Duration) {
         if self.form != Form::Json {
             if let Some(error) = error {
-                let _ =
-                    std::io::stderr().write_all(super::render_error(error, self.style).as_bytes());
+                out::say(&super::render_error(error, self.style), self.style);
             }
             return;
         }
@@ -124,16 +124,17 @@ impl Console {
     fn say(&self, text: &str) {
         match self.form {
             Form::Live => {
-                let _ = self.bars.println(text);
+                let _ = self.bars.println(out::for_people(text, self.style));
             }
             Form::Lines | Form::Quiet => {
-                let _ = writeln!(std::io::stderr().lock(), "{text}");
+                out::say(&format!("{text}\n"), self.style);
             }
             Form::Json => {}
         }
     }
 
-    fn begin(&self, store: StoreKind, what: String) {
+    fn begin(&self, store: StoreKind, what: &str) {
+        let what = line(what).into_owned();
         let mut state = self.lock();
         let live = self.form == Form::Live;
         let bar = state.remove(&store).and_then(|line| line.bar).or_else(|| {
@@ -183,13 +184,16 @@ impl Console {
         let took = style::duration(took.as_millis());
         let verb = self.style.good(&format!("{verb:<8}"));
         self.say(&format!(
-            "{verb} {id:<14} {description} {}",
+            "{verb} {:<14} {} {}",
+            name(id),
+            line(description),
             self.style.dim(&format!("({took})"))
         ));
     }
 
     fn human(&self, event: &Event) {
-        let warn = |text: &str| self.say(&format!("{} {text}", self.style.warn("warning:")));
+        let warn =
+            |text: &str| self.say(&format!("{} {}", self.style.warn("warning:"), block(text)));
         if self.form == Form::Quiet {
             match event {
                 Event::Warning(text) => warn(text),
@@ -202,12 +206,15 @@ impl Console {
         }
         match event {
             Event::LockWait(holder) => {
+                let holder = holder.to_string();
+                let holder = line(&holder);
                 self.say(&format!("{} the lock is held by {holder}", self.style.warn("waiting:")));
             }
             Event::StoreWait { store, attempt, error } => {
                 self.say(&format!(
-                    "{} {store}, attempt {attempt}: {error}",
-                    self.style.warn("waiting:")
+                    "{} {store}, attempt {attempt}: {}",
+                    self.style.warn("waiting:"),
+                    block(error)
                 ));
             }
             Event::LockWaited { .. }
@@ -216,14 +223,16 @@ impl Console {
             | Event::Connected(_) => {}
             Event::Started { id, description, steps, done, .. } => {
                 if *done > 0 {
+                    let description = line(description);
                     self.say(&format!(
-                        "goes on  {id:<14} {description}: {done} of {steps} steps were done"
+                        "goes on  {:<14} {description}: {done} of {steps} steps were done",
+                        name(id)
                     ));
                 }
-                self.begin(id.store, format!("{id} {description}"));
+                self.begin(id.store, &format!("{id} {description}"));
             }
             Event::Step { id, step, steps, label } => {
-                self.begin(id.store, format!("{id} step {step} of {steps}: {label}"));
+                self.begin(id.store, &format!("{id} step {step} of {steps}: {label}"));
             }
             Event::Progress { id, progress } => self.progress(id, *progress),
             Event::StepEnded { id, label, end: StepEnd::Absent, .. } => warn(&not_there(id, label)),
@@ -235,17 +244,20 @@ impl Console {
                     StepEnd::DoneBefore => "(done by an earlier run)".to_string(),
                 };
                 if self.form == Form::Lines {
+                    let (id, label) = (name(id), line(label));
                     self.say(&format!("  {id:<14} {label} {}", self.style.dim(&end)));
                 }
             }
             Event::Notice { store, id, text } => {
-                let id = id.as_ref().map_or_else(|| store.to_string(), MigrationId::to_string);
-                self.say(&format!("  {id:<14} {}", self.style.dim(text)));
+                let id = id.as_ref().map_or_else(|| store.to_string(), name);
+                self.say(&format!("  {id:<14} {}", self.style.dim(&block(text))));
             }
             Event::Retry { id, attempt, error } => {
                 self.say(&format!(
-                    "{} {id}, attempt {attempt}: {error}",
-                    self.style.warn("again:")
+                    "{} {}, attempt {attempt}: {}",
+                    self.style.warn("again:"),
+                    name(id),
+                    block(error)
                 ));
             }
             Event::Settled { id, description, direction, took } => {
@@ -254,7 +266,7 @@ impl Console {
             }
             Event::Failed { id } => {
                 self.end(id.store);
-                self.say(&format!("{} {id}", self.style.bad("failed  ")));
+                self.say(&format!("{} {}", self.style.bad("failed  "), name(id)));
             }
             Event::Stopping { grace } => self.say(&format!(
                 "{} steps under way have {} s to finish; once more to cancel them now",
@@ -276,7 +288,12 @@ impl Listener for Console {
 }
 
 fn not_there(id: &MigrationId, label: &str) -> String {
-    format!("{id}: {label} (was not there)")
+    format!("{}: {} (was not there)", name(id), line(label))
+}
+
+/// A migration's name, which is a description where it is repeatable.
+fn name(id: &MigrationId) -> String {
+    line(&id.to_string()).into_owned()
 }
 
 fn millis(took: &Duration) -> u64 {

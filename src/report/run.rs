@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{PlanReport, Style, style};
 use crate::execute::Outcome;
+use crate::text::unseen::line;
 
 /// What a run did.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ impl RunReport {
         let mut text = String::new();
         if !self.future.is_empty() {
             let names = self.future.join(", ");
+            let names = line(&names);
             text.push_str(&format!(
                 "{} applied by a newer release, not in these files: {names}\n",
                 style.warn("future:")

@@ -11,6 +11,7 @@ use crate::ledger::Holder;
 use crate::migration::Key;
 use crate::plan::{Entry, Status};
 use crate::stores::StoreKind;
+use crate::text::unseen::{self, block};
 
 /// The table of `status`.
 #[derive(Debug)]
@@ -105,11 +106,11 @@ impl StatusReport {
             [
                 line.store.name().into(),
                 line.version.as_deref().unwrap_or("R").into(),
-                line.description.as_str().into(),
+                unseen::line(&line.description),
                 paint(style, line.status, &state).into(),
                 line.at.map(short_time).unwrap_or_default().into(),
                 took.unwrap_or_default().into(),
-                line.by.as_deref().unwrap_or_default().into(),
+                unseen::line(line.by.as_deref().unwrap_or_default()),
             ]
         });
         let head = ["store", "version", "description", "state", "when (UTC)", "took", "by"];
@@ -121,18 +122,20 @@ impl StatusReport {
             .collect();
         text.push_str(&format!("\n{}\n", counts.join(", ")));
         for line in self.migrations.iter().filter(|line| line.error.is_some()) {
-            let error = line.error.as_deref().unwrap_or_default();
-            text.push_str(&format!("{} {}: {error}\n", style.bad("failed:"), line.script));
+            let error = block(line.error.as_deref().unwrap_or_default());
+            let script = unseen::line(&line.script);
+            text.push_str(&format!("{} {script}: {error}\n", style.bad("failed:")));
         }
         if !self.tags.is_empty() {
             let shown = self.tags.iter().map(|name| match self.tags_here.contains(name) {
                 true => format!("{name} (the present point)"),
                 false => name.clone(),
             });
-            text.push_str(&format!("tags: {}\n", shown.collect::<Vec<_>>().join(", ")));
+            let shown = shown.collect::<Vec<_>>().join(", ");
+            text.push_str(&format!("tags: {}\n", unseen::line(&shown)));
         }
         if let Some(holder) = &self.at_work {
-            text.push_str(&format!("{} {holder}\n", style.warn("at work now:")));
+            text.push_str(&format!("{} {}\n", style.warn("at work now:"), unseen::line(holder)));
         }
         text
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use tabwriter::TabWriter;
 
-/// Whether to use colour: on a terminal, unless NO_COLOR is set.
+/// Whether to use colour: on a terminal that has it, unless NO_COLOR is set; or where CLICOLOR_FORCE is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// With colour.
@@ -15,10 +15,14 @@ pub enum Style {
 }
 
 impl Style {
-    /// The style for a stream that is, or is not, a terminal (<https://no-color.org>).
+    /// The style for a stream that is, or is not, a terminal (<https://no-color.org>, and
+    /// <https://bixense.com/clicolors>).
     pub fn of(is_terminal: bool) -> Style {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match is_terminal && !no_colour {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let forced = set("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+        let refused = set("CLICOLOR").is_some_and(|value| value == "0");
+        let able = is_terminal && !is_dumb() && !refused;
+        match set("NO_COLOR").is_none() && (forced || able) {
             true => Style::Colour,
             false => Style::Plain,
         }
@@ -55,6 +59,11 @@ impl Style {
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
+}
+
+/// Whether the terminal says that it can nothing but write.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// The lines of a table with this head; a cell takes one line.

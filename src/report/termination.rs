@@ -1,11 +1,12 @@
 //! The reason of a failure, for who reads `kubectl describe pod`.
 
-use std::io::Write;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use super::Finished;
-use super::{Style, render_error};
-use crate::error::Exit;
+use super::{Style, out, render_error};
+use crate::error::{Error, Exit};
+use crate::file;
 
 /// Kubernetes shows no more of a container's termination message.
 const LIMIT: usize = 4096;
@@ -22,9 +23,11 @@ pub fn path(named: Option<&Path>) -> Option<PathBuf> {
 }
 
 /// The reason why `finished` is no success; `None` where it is one.
-pub fn reason(finished: &Finished) -> Option<String> {
+///
+/// Of a success whose result was lost, that is the reason.
+pub fn reason(finished: &Finished, unwritten: Option<&Error>) -> Option<String> {
     if finished.exit() == Exit::Done {
-        return None;
+        return unwritten.map(|error| render_error(error, Style::Plain));
     }
     let text = match (&finished.error, &finished.report) {
         (Some(error), _) => render_error(error, Style::Plain),
@@ -37,9 +40,8 @@ pub fn reason(finished: &Finished) -> Option<String> {
 /// Writes `reason`, cut to what is shown. The kubelet made the file, perhaps in a folder that may
 /// not be written: it is written in place, not replaced.
 pub fn write(path: &Path, reason: &str) -> std::io::Result<()> {
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    file.write_all(cut(reason).as_bytes())
+    let reason = out::for_people(reason, Style::Plain);
+    file::write(OpenOptions::new().write(true).create(true).truncate(true), path, &cut(&reason))
 }
 
 /// The whole lines at the beginning of `text` that fit; of a single long one, the characters.

@@ -11,6 +11,7 @@ use crate::migration::MigrationId;
 use crate::shape::{Change, Shape};
 use crate::stores::Audit;
 use crate::stores::StoreKind;
+use crate::text::unseen::{block, line};
 
 /// What `validate` found.
 #[derive(Debug, Default)]
@@ -249,16 +250,17 @@ impl ValidateReport {
             };
             text.push_str(&format!(
                 "{label} {}\n  {} {}\n",
-                finding.message,
+                block(&finding.message),
                 style.dim("hint:"),
-                finding.hint
+                block(&finding.hint)
             ));
         }
         for (store, audit) in &self.audits {
             text.push_str(&format!("{} {}\n", style.dim("looked at:"), looked(*store, audit)));
         }
         if let Some(holder) = &self.at_work {
-            text.push_str(&format!("{} {holder}\n", style.warn("in progress:")));
+            let holder = holder.to_string();
+            text.push_str(&format!("{} {}\n", style.warn("in progress:"), line(&holder)));
         }
         let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let (files, warnings) = (counted(self.files, "file"), counted(warnings, "warning"));

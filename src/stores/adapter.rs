@@ -237,6 +237,11 @@ impl Store {
         self.connection.unsealed()
     }
 
+    /// See [`Connection::others`].
+    pub async fn others(&self, recorded: &Shape) -> Result<Vec<(String, String)>, StoreError> {
+        self.hidden(self.connection.others(recorded).await)
+    }
+
     /// See [`Connection::audit`].
     pub async fn audit(&self, recorded: &Shape, depth: Depth) -> Result<Option<Audit>, StoreError> {
         let mut audit = self.hidden(self.connection.audit(recorded, depth).await)?;
@@ -321,6 +326,7 @@ pub(super) trait AnyConnection: Send + Sync {
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn unsealed(&self) -> BTreeMap<String, String>;
+    fn others<'a>(&'a self, recorded: &'a Shape) -> Answer<'a, Vec<(String, String)>>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
 }
 
@@ -403,6 +409,10 @@ impl<C: Connection> AnyConnection for C {
 
     fn unsealed(&self) -> BTreeMap<String, String> {
         Connection::unsealed(self)
+    }
+
+    fn others<'a>(&'a self, recorded: &'a Shape) -> Answer<'a, Vec<(String, String)>> {
+        Connection::others(self, recorded).boxed()
     }
 
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>> {

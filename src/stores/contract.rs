@@ -14,8 +14,8 @@
 //!   [`Connection::apply`] is called.
 //! - [`Connection::apply`] takes effect in the order in which it is called. It returns `Ok` only when
 //!   the effect is complete and visible to every client of the store.
-//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Whole`]
-//!   or [`Effect::Unknown`].
+//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Part`],
+//!   [`Effect::Whole`] or [`Effect::Unknown`].
 //! - [`Connection::probe`] answers for a step whose claim is in the ledger and whose end is not known.
 //! - Labels, inverses and hazards hold no secret. What a server says may: the adapter hides it.
 
@@ -77,6 +77,11 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// there, and its name may be misspelt.
     fn removes(&self) -> bool {
         false
+    }
+
+    /// What of it the store does not show, to be said where it is found done: a password.
+    fn unseen(&self) -> Option<&'static str> {
+        None
     }
 
     /// What it puts into the recorded shape by itself, because the store holds nothing of it:
@@ -249,6 +254,15 @@ pub trait Connection: Send + Sync + 'static {
         BTreeMap::new()
     }
 
+    /// What applications make as they go beside the recorded objects: of each kind, under a name of its own,
+    /// how many there are. It is no drift, and nobody's fault.
+    fn others(
+        &self,
+        _recorded: &Shape,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
     /// Checks live data against what the recorded shape says of it; `None` where it says nothing.
     fn audit(
         &self,
@@ -395,9 +409,29 @@ pub struct Seal {
     /// sealed, they bring the session back to how it began, and the session knows by it that this one
     /// is settled. Where a step is, they keep what stands in [`SESSION`].
     pub close: Vec<String>,
+    /// What keeps a file from the ledger.
+    pub guard: Option<Guard>,
     /// What tells it from every other, as a literal.
     pub token: String,
 }
+
+/// Statements that go before the seal's `close`, behind the first of it, where a file may reach into the ledger:
+/// each raises where it has touched what is the ledger's own.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// Knows of what takes a lock.
+    pub untouched: String,
+    /// Knows of what is made and takes none.
+    pub unmade: String,
+    /// Whether files may reach there whose text does not show it.
+    pub always: bool,
+}
+
+/// How the message of an error begins that a seal's guard raises; then what was touched.
+pub const TOUCHED: &str = "aiplat_migrate touched: ";
+
+/// What is in the message of an error that is raised where a trigger has swallowed the seal's row.
+pub const UNWRITTEN: &str = "aiplat_migrate unwritten: ";
 
 /// The setting in which a store leaves, before the seal of a step closes, what the session is like.
 pub const SESSION: &str = "aiplat_migrate.session";
@@ -572,6 +606,8 @@ pub enum Why {
 pub enum Effect {
     /// Nothing.
     None,
+    /// A part, which its words name; the next run goes on with the rest.
+    Part,
     /// All that it was to do.
     Whole,
     /// It is not known: `probe` has to tell.

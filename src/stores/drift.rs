@@ -29,7 +29,7 @@ pub struct Ignored(pub Vec<String>);
 
 impl Ignored {
     /// Whether `object` is one of them; a pattern without the kind of object matches every kind.
-    fn covers(&self, store: StoreKind, object: &str) -> bool {
+    pub fn covers(&self, store: StoreKind, object: &str) -> bool {
         let bare = store.description().objects.kind_and_name(object).1;
         self.0.iter().any(|pattern| matches(pattern, object) || matches(pattern, bare))
     }

@@ -21,7 +21,7 @@ use crate::text::ScriptError;
 /// `secrets` is for a person.
 pub fn heal(
     store: StoreKind,
-    recorded: &Shape,
+    (recorded, live): (&Shape, &Shape),
     changes: &[Change],
     secrets: &Secrets,
 ) -> Vec<Heal> {
@@ -30,7 +30,7 @@ pub fn heal(
     let mut heals = Vec::new();
     let mut open: Vec<Change> = changes.to_vec();
     while !open.is_empty() {
-        let found = heals_of(store, recorded, &open, (secrets, &names));
+        let found = heals_of(store, (recorded, live), &open, (secrets, &names));
         let back: BTreeSet<String> = found
             .iter()
             .filter(|(_, heal)| heal.is_possible() && is_absent(&heal.changes, recorded))
@@ -61,7 +61,7 @@ fn is_absent(changes: &[Change], recorded: &Shape) -> bool {
 /// The way back of each object and its place in the order.
 fn heals_of(
     store: StoreKind,
-    recorded: &Shape,
+    (recorded, live): (&Shape, &Shape),
     changes: &[Change],
     (secrets, names): (&Secrets, &[String]),
 ) -> Vec<(usize, Heal)> {
@@ -84,6 +84,7 @@ fn heals_of(
             changes: if whole { Vec::new() } else { changes.clone() },
             live: changes.first().and_then(|change| change.after.as_ref()).filter(|_| whole),
             shape: recorded,
+            there: live,
         };
         let remedy = (objects.heal)(&drifted);
         let rank = (objects.rank)(&drifted, &remedy);

@@ -22,9 +22,9 @@ pub mod weaviate;
 pub use adapter::Store;
 pub use concealed::{is_concealed, is_unshown, recorded_without};
 pub use contract::{
-    Audit, Before, Beside, Depth, Done, Effect, Entered, Failure, Finding, Foreseen, Job, Limits,
-    Loss, Part, Piece, Position, Probe, Progress, Pulse, Repair, SESSION, Seal, Standing, Stop,
-    Unit, Violation, Why,
+    Audit, Before, Beside, Depth, Done, Effect, Entered, Failure, Finding, Foreseen, Guard, Job,
+    Limits, Loss, Part, Piece, Position, Probe, Progress, Pulse, Repair, SESSION, Seal, Standing,
+    Stop, Unit, Violation, Why,
 };
 pub use drift::{Drift, Ignored, Leftover, drift};
 pub use effect::{caught_up, effect, of_others, recordable};

@@ -114,6 +114,8 @@ pub struct Drifted<'a> {
     pub live: Option<&'a Value>,
     /// All that is recorded of the store.
     pub shape: &'a Shape,
+    /// All that is in the store now.
+    pub there: &'a Shape,
 }
 
 impl Remedy {

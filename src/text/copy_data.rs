@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::checksum::{Checksum, Hasher};
 use super::psql::Scanner;
+use crate::file;
 
 /// COPY data up to this many bytes is part of its file's text.
 pub const HELD: usize = 256 << 10;
@@ -41,10 +42,10 @@ pub struct InPart {
 /// How often a text is searched for the end of one COPY before it is held whole after all.
 const ATTEMPTS: usize = 64;
 
-/// Reads a SQL file line by line. `None` where the file has to be read whole: what is wrong with it
+/// Reads a SQL file, which is at `path`, line by line. `None` where the file has to be read whole: what is wrong with it
 /// is told there.
-pub fn read_in_part(path: &Path) -> std::io::Result<Option<InPart>> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+pub fn read_in_part(file: &File, path: &Path) -> std::io::Result<Option<InPart>> {
+    let mut file = BufReader::with_capacity(1 << 16, file);
     let (mut whole, mut text, mut large) = (Hasher::default(), String::new(), Vec::new());
     let (mut line, mut offset) = (Vec::new(), 0u64);
     let mut block = None::<Block>;
@@ -140,7 +141,7 @@ impl LargeData {
     ///
     /// Errors: the file cannot be read, or, after the last piece, it is not what it was.
     pub fn pieces(&self) -> std::io::Result<Pieces> {
-        let mut file = File::open(&self.path)?;
+        let mut file = file::open(&self.path)?;
         file.seek(SeekFrom::Start(self.bytes.start))?;
         Ok(Pieces {
             file: file.take(self.bytes.end - self.bytes.start),
@@ -209,7 +210,7 @@ mod tests {
     fn in_part(bytes: &[u8]) -> (tempfile::NamedTempFile, Option<InPart>) {
         let file = tempfile::NamedTempFile::new().expect("file");
         std::fs::write(file.path(), bytes).expect("written");
-        let read = read_in_part(file.path()).expect("read");
+        let read = read_in_part(file.as_file(), file.path()).expect("read");
         (file, read)
     }
 

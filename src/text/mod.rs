@@ -11,6 +11,7 @@ mod meta_command;
 pub mod ordered;
 pub mod placeholders;
 pub mod psql;
+pub mod unseen;
 
 pub use checksum::{Checksum, normalized};
 pub use copy_data::LargeData;

@@ -3,9 +3,11 @@
 mod kafka;
 mod live;
 mod losses;
+mod mongo;
 mod points;
 mod redis;
 mod rehearsal;
+mod weaviate;
 
 use std::io::Write;
 use std::process::Stdio;

@@ -12,6 +12,7 @@ mod faults;
 mod harm;
 mod fuzz;
 mod gate;
+mod hostile;
 mod interrupts;
 mod off;
 mod own_redis;

@@ -77,7 +77,8 @@ impl Project {
         );
         env.file(
             "migrations/mongo/V2__other.json5",
-            "{ steps: [{ collMod: 'c', validator: { x: { $ne: '${plain}' }, z: { $ne: 1 } } }] }",
+            "{ steps: [{ collMod: 'c', validator: { x: { $ne: '${plain}' }, z: { $ne: 1 } } },
+                       { collMod: 'v', viewOn: 'c', pipeline: [{ $match: { z: '${odd}' } }] }] }",
         );
         env.file(
             "migrations/weaviate/V1__all.json5",

@@ -18,6 +18,7 @@ use rdkafka::error::KafkaError;
 use self::admin::Admin;
 use self::ffi::Link;
 pub use self::steps::{AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, Step};
+use crate::file;
 use crate::secret::Secret;
 use crate::section::{CONNECT_TIMEOUT, Key, Kind, Reader, TLS_FILES, key};
 use crate::shape::Shape;
@@ -26,7 +27,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Description, Language, Objects, Undo, any_order, begins_empty, journalled, no_parts,
+    Description, Language, Objects, Steps, Undo, any_order, begins_empty, journalled, no_parts,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -36,7 +37,7 @@ pub static STORE: Description = Description {
     title: "Kafka",
     nicknames: &[],
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["brokers"],
@@ -286,7 +287,7 @@ fn chosen<'k>(
 
 /// The path of a file that can be opened: librdkafka's own error about it is OpenSSL's.
 fn readable(path: &Path) -> Result<String, StoreError> {
-    std::fs::File::open(path).map_err(|error| {
+    file::open(path).map_err(|error| {
         wrong(format!("cannot read the certificate file {}: {error}", path.display()))
     })?;
     Ok(path.display().to_string())

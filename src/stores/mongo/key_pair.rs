@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::settings::settings;
+use crate::file;
 use crate::store_error::StoreError;
 use crate::tls::TlsFiles;
 
@@ -57,7 +58,7 @@ impl KeyPair {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    std::fs::read(path)
+    file::read(path, file::CERTIFICATES)
         .map_err(|error| settings(format!("cannot read {}: {error}", path.display())))
 }
 

@@ -17,7 +17,9 @@ use super::steps::{Manner, Step};
 use crate::failpoint::failpoint;
 use crate::postgres::{self, DAMAGED, DAMAGES, Names, store_error};
 use crate::store_error::StoreError;
-use crate::stores::contract::{Done, Effect, Entered, Failure, Job, Limits, Operation, Seal, Why};
+use crate::stores::contract::{
+    Done, Effect, Entered, Failure, Job, Limits, Operation, Seal, TOUCHED, UNWRITTEN, Why,
+};
 use crate::text::{LargeData, Span};
 
 /// The class of the ledger's own assertions: the one sent before is not settled.
@@ -224,7 +226,12 @@ fn close(store: &Postgres, step: &Step, seal: &Seal, message: &mut Message) {
     if step.keeps_session() {
         parts.push(session::leave_state());
     }
-    parts.extend(seal.close.iter().cloned());
+    parts.extend(seal.close.first().cloned());
+    if let Some(guard) = seal.guard.as_ref().filter(|guard| guard.always || store.may_reach(step)) {
+        parts.push(guard.untouched.clone());
+        parts.extend(step.may_make_functions().then(|| guard.unmade.clone()));
+    }
+    parts.extend(seal.close.iter().skip(1).cloned());
     parts.push("COMMIT".to_string());
     let own = step.statements.len().saturating_sub(message.first);
     message.committed = Some(message.statements_before + own + 1 + parts.len());
@@ -409,6 +416,10 @@ async fn copy(
 /// A statement without a transaction around it.
 async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failure> {
     let client = &store.session.client;
+    if let Some(what) = of_ledger(store, step).await? {
+        let (at, source) = (Some(step.text.span(step.span.clone())), touches_ledger(&what));
+        return Err(Failure { why: Why::Refused, effect: Effect::None, at, source });
+    }
     let waits = step.work.as_ref().is_some_and(Work::waits);
     let set = match (step.keeps_session(), waits) {
         (false, _) => Some(format!("{};\nSET lock_timeout = 0", postgres::until_reset())),
@@ -450,6 +461,33 @@ async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failu
     super::probe::check(store, step, job.before).await?;
     let session = told.states.into_iter().next_back();
     Ok(Done { notices, session, unlocked: told.unlocked, ..Done::default() })
+}
+
+/// What of the ledger a statement is about that no transaction can be put around.
+async fn of_ledger(store: &Postgres, step: &Step) -> Result<Option<String>, StoreError> {
+    let names = match &step.work {
+        Some(Work::CreateIndex { table, .. } | Work::Detach { table, .. }) => {
+            std::slice::from_ref(table)
+        }
+        Some(Work::DropIndex(names)) => names,
+        Some(Work::Reindex | Work::Shared { .. } | Work::Again | Work::Clears) | None => &[],
+    };
+    let Some(schema) = store.settings.hidden.first() else { return Ok(None) };
+    for name in names {
+        let sql = format!(
+            "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) \
+             pg_catalog.to_regclass({}) AND c.relnamespace OPERATOR(pg_catalog.=) \
+             pg_catalog.to_regnamespace({})",
+            postgres::literal(name),
+            postgres::literal(schema)
+        );
+        let row = store.session.ask_one(Names::Users, &sql).await;
+        let row = row.map_err(|error| store_error(&error))?;
+        if let Some(found) = row.and_then(|row| row.get(0).map(str::to_string)) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 /// The session's state after `first`; its share of the lock is taken again.
@@ -499,7 +537,9 @@ async fn fail(
     }
     let why = if is_apart(step, job, message, &broken) { Why::Apart } else { why };
     let at = place(step, message, &broken);
+    let mut at = at;
     if is_behind(step, message, &broken) {
+        at = at.or_else(|| seal_trouble(store, step, &mut source));
         source = behind(source);
     }
     let hint = |db| way_out(step, db, at.as_ref(), sign_at(message, db));
@@ -547,6 +587,34 @@ fn is_behind(step: &Step, message: &Message, broken: &Broken) -> bool {
             broken.completed > message.statements_before + own
         }
     }
+}
+
+/// What the seal itself raised, in words, and the statement that may have been the reason.
+fn seal_trouble(store: &Postgres, step: &Step, source: &mut StoreError) -> Option<Span> {
+    if source.message.contains(UNWRITTEN) {
+        *source = StoreError::refused("the ledger did not take the row of this migration")
+            .detail("a trigger or rule on the ledger's tables swallowed it; aiplat-migrate makes none there")
+            .hint("drop it (psql: \\d shows it), and run this again");
+        return None;
+    }
+    let (_, touched) = source.message.split_once(TOUCHED)?;
+    let touched = match touched.trim_end_matches('"') {
+        "" => "what it drops of it".to_string(),
+        touched => touched.to_string(),
+    };
+    *source = touches_ledger(&touched);
+    let schema = store.settings.hidden.first()?;
+    step.first_naming(schema).map(|span| step.text.span(span))
+}
+
+/// The error for a file that reaches into the ledger.
+pub(super) fn touches_ledger(what: &str) -> StoreError {
+    StoreError::refused(format!("it changes what is the ledger's own: {what}"))
+        .detail("the ledger is what tells which migrations are applied: only aiplat-migrate writes it")
+        .hint(
+            "leave it out of the file; rows of the ledger are put right by `aiplat-migrate repair`, and \
+             a right to read it is given by GRANT",
+        )
 }
 
 /// What is told of that: none of the tool's own SQL.

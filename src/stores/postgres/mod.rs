@@ -21,6 +21,7 @@ mod split;
 mod steps;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
@@ -121,6 +122,8 @@ pub struct Postgres {
     settings: Settings,
     /// What was written since the first picture.
     written: shape::Written,
+    /// Whether a file of this run may have made what reaches into the ledger later.
+    reaches: AtomicBool,
     /// Whoever was seen to hold up the statement under way.
     blocker: blocker::Seen,
     /// What the session was like after the last statement of a file that has it for itself.
@@ -130,6 +133,14 @@ pub struct Postgres {
 impl Postgres {
     fn state(&self) -> Option<Value> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether it has to be looked at what `step` did to the ledger.
+    fn may_reach(&self, step: &Step) -> bool {
+        let schema = self.settings.hidden.first().map_or("", String::as_str);
+        // What it makes may reach there whenever it is used.
+        let names = step.first_naming(schema).is_some();
+        self.reaches.fetch_or(names, Ordering::Relaxed) || names || step.may_reach()
     }
 
     fn keep_state(&self, state: Option<&Value>) {
@@ -188,6 +199,7 @@ impl Endpoint for Settings {
             session,
             settings: self.clone(),
             written: shape::Written::default(),
+            reaches: AtomicBool::new(false),
             blocker: blocker::Seen::default(),
             state: Mutex::default(),
         })

@@ -79,6 +79,54 @@ impl Step {
         set_up.map(str::to_string).collect()
     }
 
+    /// Whether its text is a reason to look what it did to the ledger.
+    pub(super) fn may_reach(&self) -> bool {
+        const SIGNS: [&str; 16] = [
+            "search_path",
+            "set_config",
+            "execute",
+            "do ",
+            "do\n",
+            "do$",
+            "call ",
+            "owned",
+            "language",
+            "extension",
+            "ledger",
+            "event",
+            "shape",
+            "tag",
+            "identity",
+            "schema_history",
+        ];
+        let text = self.sql().to_ascii_lowercase();
+        SIGNS.iter().any(|sign| text.contains(sign))
+    }
+
+    /// Whether it may make something that has a name and takes no lock.
+    pub(super) fn may_make_functions(&self) -> bool {
+        const SIGNS: [&str; 10] = [
+            "function",
+            "procedure",
+            "routine",
+            "aggregate",
+            "execute",
+            "do ",
+            "type",
+            "domain",
+            "operator",
+            "collation",
+        ];
+        let text = self.sql().to_ascii_lowercase();
+        SIGNS.iter().any(|sign| text.contains(sign))
+    }
+
+    /// Where its first statement is that has `name` in it.
+    pub(super) fn first_naming(&self, name: &str) -> Option<Span> {
+        let text = |one: &&Statement| self.text.text[one.span.clone()].to_lowercase();
+        self.statements.iter().find(|one| has_word(&text(one), name)).map(|one| one.span.clone())
+    }
+
     /// Whether a COMMIT of its file stands before the place `at`, or may, and is passed over.
     pub(super) fn commits_before(&self, at: Option<&Span>) -> bool {
         let ends = |block: &Span| self.text.span(block.clone()).end;

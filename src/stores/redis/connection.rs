@@ -16,6 +16,7 @@ use redis::{
 
 use super::Settings;
 use super::errors::{store_error, unexpected};
+use crate::file;
 use crate::secret::Secret;
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::tls::{self, Peer, Plain, TlsFiles};
@@ -294,7 +295,8 @@ fn certificates(files: &TlsFiles) -> Result<TlsCertificates, StoreError> {
     // The driver builds its own configuration; this one finds the mistakes and names the file.
     files.client_config(crate::tls::Verify::Full)?;
     let read = |path: &std::path::PathBuf| {
-        std::fs::read(path).map_err(|why| wrong(format!("cannot read {}: {why}", path.display())))
+        file::read(path, file::CERTIFICATES)
+            .map_err(|why| wrong(format!("cannot read {}: {why}", path.display())))
     };
     let client_tls = match (&files.cert_file, &files.key_file) {
         (Some(cert), Some(key)) => {

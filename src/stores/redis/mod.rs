@@ -27,7 +27,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, journalled,
+    Comparison, Description, Language, Objects, Steps, Undo, any_order, journalled,
 };
 use crate::tls::TlsFiles;
 
@@ -40,7 +40,7 @@ pub static STORE: Description = Description {
     title: "Redis",
     nicknames: &["valkey"],
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["url", "host", "sentinels"],

@@ -338,3 +338,70 @@ PREPARE s_versions AS
 SELECT max(version)::bigint, max(checksum) FILTER (WHERE version = 1)
 FROM aiplat_migrate.refinery_schema_history;
 EXECUTE s_versions;
+
+-- statement: objects
+PREPARE s_objects AS
+SELECT n.oid::text,
+       coalesce(string_agg(d.objid::text, ',') FILTER (WHERE d.classid = 'pg_class'::regclass), ''),
+       coalesce(string_agg(d.objid::text, ',') FILTER (WHERE d.classid = 'pg_proc'::regclass), ''),
+       coalesce(bool_or(c.relkind = 'r' AND (c.relhastriggers OR c.relhasrules)), false),
+       EXISTS (SELECT FROM pg_proc p WHERE p.oid >= 16384 AND p.pronamespace <> n.oid AND (p.prosqlbody IS NOT NULL
+               OR strpos(concat(p.prosrc, p.proconfig), (SELECT nspname FROM pg_namespace x WHERE x.oid = n.oid)) > 0))
+       OR EXISTS (SELECT FROM pg_class own JOIN pg_depend r ON r.refclassid = 'pg_class'::regclass AND r.refobjid = own.oid
+                  JOIN pg_rewrite w ON r.classid = 'pg_rewrite'::regclass AND w.oid = r.objid
+                  JOIN pg_class v ON v.oid = w.ev_class
+                  WHERE own.relnamespace = n.oid AND v.relnamespace <> n.oid)
+FROM pg_namespace n
+JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid
+WHERE n.oid = to_regnamespace('aiplat_migrate') GROUP BY n.oid;
+EXECUTE s_objects;
+
+-- statement: untouched
+PREPARE s_untouched AS
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0
+             AND coalesce(pg_catalog.to_regnamespace('aiplat_migrate')::pg_catalog.oid OPERATOR(pg_catalog.=) $1, false) THEN 'untouched'
+            ELSE pg_catalog.concat('aiplat_migrate touched: ', pg_catalog.string_agg(DISTINCT
+                pg_catalog.pg_describe_object(coalesce(l.classid, 1259::pg_catalog.oid), coalesce(l.relation, l.objid), 0), ', '))
+                ::pg_catalog.int4::pg_catalog.text END
+FROM pg_catalog.pg_lock_status() l
+WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND CASE l.locktype
+    WHEN 'relation' THEN l.relation OPERATOR(pg_catalog.=) ANY ($2) AND l.mode OPERATOR(pg_catalog.=) ANY (
+        '{RowExclusiveLock,ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}')
+    WHEN 'object' THEN l.mode OPERATOR(pg_catalog.<>) 'ShareUpdateExclusiveLock' AND CASE l.classid
+        WHEN 1255 THEN l.objid OPERATOR(pg_catalog.=) ANY ($3)
+        WHEN 2615 THEN l.objid OPERATOR(pg_catalog.=) $1 END END;
+EXECUTE s_untouched('aiplat_migrate'::regnamespace, '{2}', '{3}');
+
+-- statement: unmade
+PREPARE s_unmade AS
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 0 THEN 'unmade'
+            ELSE pg_catalog.concat('aiplat_migrate touched: ', pg_catalog.string_agg(DISTINCT
+                pg_catalog.pg_describe_object(d.classid, d.objid, 0), ', '))::pg_catalog.int4::pg_catalog.text END
+FROM pg_catalog.pg_depend d
+WHERE d.refclassid OPERATOR(pg_catalog.=) 2615 AND d.refobjid OPERATOR(pg_catalog.=) $1
+  AND pg_catalog.age(d.xmin) OPERATOR(pg_catalog.<=) 0
+  AND pg_catalog.pg_xact_status((pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text::pg_catalog.int8
+      OPERATOR(pg_catalog.-) pg_catalog.age(d.xmin))::pg_catalog.text::pg_catalog.xid8)
+      OPERATOR(pg_catalog.=) 'in progress';
+EXECUTE s_unmade(1);
+
+-- statement: written
+PREPARE s_written AS
+SELECT CASE WHEN EXISTS (
+    SELECT FROM aiplat_migrate.ledger l JOIN aiplat_migrate.event e ON e.ledger_id OPERATOR(pg_catalog.=) l.id
+    WHERE l.run_id OPERATOR(pg_catalog.=) $1 AND l.state OPERATOR(pg_catalog.=) $2
+      AND e.run_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) $2
+      AND e.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.xid
+) THEN 'written' ELSE pg_catalog.concat('aiplat_migrate unwritten: ', $2)::pg_catalog.int4::pg_catalog.text END;
+BEGIN;
+SET LOCAL aiplat_migrate.token = 't9';
+/* EXECUTE */ SELECT aiplat_migrate.close_applied('t9', NULL, '{"run_id": "run-w", "owner": {"pid": 1}, "store": "redis", "kind": "versioned", "version": "50", "description": "d", "script": "s", "checksum": "sha256:00", "content_checksum": "sha256:01", "steps_total": 1, "steps_done": 1, "step_hashes": [], "down": {"from": "steps", "steps": []}, "requires": [], "host": "h", "tool_version": "0.1.0"}', NULL, true);
+EXECUTE s_written('run-w', 'applied');
+ROLLBACK;
+
+-- statement: standing
+PREPARE s_standing AS
+SELECT l.state, EXISTS (SELECT FROM aiplat_migrate.event e WHERE e.ledger_id = l.id AND e.run_id = l.run_id AND e.event = l.state)
+FROM aiplat_migrate.ledger l WHERE l.id = $1;
+EXECUTE s_standing(2);

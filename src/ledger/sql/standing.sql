@@ -1,0 +1,2 @@
+SELECT l.state, EXISTS (SELECT FROM $schema.event e WHERE e.ledger_id = l.id AND e.run_id = l.run_id AND e.event = l.state)
+FROM $schema.ledger l WHERE l.id = $1
