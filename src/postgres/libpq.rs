@@ -69,7 +69,10 @@ fn service(section: &mut Reader<'_>, name: &str) -> Result<Conninfo, Wrong> {
     let folder = variable(section, "PGSYSCONFDIR").unwrap_or_else(|| SYSTEM.into());
     let files: Vec<PathBuf> = own.into_iter().chain([folder.join("pg_service.conf")]).collect();
     for file in &files {
-        // What is not there is passed over, as by libpq.
+        // What is not there is passed over, as by libpq; what is no plain file may have no end.
+        if !file.is_file() {
+            continue;
+        }
         let Ok(text) = fs::read_to_string(file) else { continue };
         if let Some(found) = of_service(&text, name).map_err(|wrong| in_file(wrong, file))? {
             return Ok(found);

@@ -56,7 +56,6 @@ pub struct Session {
     set_again: Option<String>,
 }
 
-
 impl Settings {
     /// Opens a session named `application`; tries once.
     ///
