@@ -316,14 +316,11 @@ fn obstacle(entry: &Entry<'_>, options: &UpOptions) -> Option<Error> {
 fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
     let id = &entry.id;
     let step = entry.row.map_or(1, |row| row.steps_done + 1);
-    let mut error = Error::failed(format!(
-        "step {step} of {script} ({id}) was begun by a run that died, and {} cannot tell whether it \
-         was done",
-        id.store.title()
-    ));
-    let cause =
-        entry.row.and_then(|row| row.error.as_ref()).and_then(|error| error["message"].as_str());
-    if let Some(cause) = cause {
+    let told = entry.row.and_then(|row| row.error.as_ref());
+    let died = told.and_then(|error| error["died"].as_bool()).unwrap_or(true);
+    let since = in_doubt_since(died, id.store);
+    let mut error = Error::failed(format!("step {step} of {script} ({id}) {since}"));
+    if let Some(cause) = told.and_then(|error| error["message"].as_str()) {
         error = error.because(cause);
     }
     error
@@ -334,6 +331,17 @@ fn in_doubt(entry: &Entry<'_>, script: &str) -> Error {
             id.argument()
         ))
         .hint(format!("if it was not: aiplat-migrate repair --not-done {}", id.argument()))
+}
+
+/// How a step came to be in doubt: its run died, or it failed and changed something.
+pub fn in_doubt_since(died: bool, store: StoreKind) -> String {
+    let title = store.title();
+    match died {
+        true => {
+            format!("was begun by a run that died, and {title} cannot tell whether it was done")
+        }
+        false => format!("did not end well, and {title} cannot tell how much of it was done"),
+    }
 }
 
 fn checksums(entry: &Entry<'_>) -> String {

@@ -80,6 +80,10 @@ impl Change {
 /// which nobody set.
 pub const SERVER: &str = "server version";
 
+/// The attribute that lists the secret placeholders of whose values the texts of an object are templates:
+/// where a value stood, `${name}` stands, and where that stood, `$${name}`.
+pub const TEMPLATES: &str = "secret placeholders";
+
 impl Shape {
     /// Says of every object that a server of this version described it.
     pub fn seen_by(mut self, version: &str) -> Shape {

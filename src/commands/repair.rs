@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::changed::{self, Extent};
 use super::flags::{Confirm, duration};
-use super::validate::{Known, Look};
+use super::validate::{Known, Look, by_object};
 use crate::error::{Error, Exit, Result};
 use crate::execute::{self, Connected, Context, Healing, Pictures, Task};
 use crate::ledger::{Ledger, LockedLedger, Row, Said, Snapshot, State, Wanted};
@@ -366,7 +366,8 @@ impl Migrator {
 
     async fn accept(&self, locked: &LockedLedger, looks: &[Look]) -> Result<()> {
         for look in looks {
-            let details = look.by_object().map(|(object, changes)| {
+            let (recordable, _) = look.recordable();
+            let details = by_object(recordable.into_iter()).map(|(object, changes)| {
                 execute::repair_details(object, "accepted", changes.into_iter().cloned())
             });
             let accepted = look.accepted(self.ignored(look.kind));
@@ -527,8 +528,14 @@ fn plan_drift(
             continue;
         }
         if repair.accept_drift {
-            let accepted = look.drift.changes.iter();
-            report.actions.extend(accepted.map(|change| format!("{kind}: record {change}")));
+            let (accepted, secret) = look.recordable();
+            report.actions.extend(accepted.iter().map(|change| format!("{kind}: record {change}")));
+            report.left.extend(secret.iter().map(|change| {
+                format!(
+                    "{kind}: {change}: secrets are never recorded; give the placeholder the value that is \
+                     live, or put it back: aiplat-migrate repair --reapply"
+                )
+            }));
             continue;
         }
         for heal in look.heals() {

@@ -16,6 +16,7 @@ use crate::migration::{Files, sum};
 use crate::migrator::Migrator;
 use crate::plan::{self, Entry, Status};
 use crate::report::{Finding, FindingKind, Picture, Report, ValidateReport};
+use crate::secret::Secrets;
 use crate::shape::{Change, Shape};
 use crate::store_error::StoreError;
 use crate::stores::StoreKind;
@@ -186,7 +187,7 @@ impl Migrator {
         shape: &StoredShape,
         (wait, depth): (Duration, Depth),
     ) -> Result<Look> {
-        let mut look = Look::of(kind, known);
+        let mut look = Look::of(kind, known, self.config.placeholders.secrets());
         let Some(settings) = self.config.stores.get(&kind) else {
             look.is_missing = true;
             return Ok(look);
@@ -206,7 +207,13 @@ impl Migrator {
         if look.moved.is_some() {
             return Ok(look);
         }
-        let live = store.inspect(&shape.recorded, Depth::Structure).await.map_err(unreadable)?;
+        let mut shape = shape.clone();
+        stores::recorded_without(&mut shape.recorded, &look.secrets);
+        let live = match &shape.before {
+            Some(before) => store.inspect_after(&shape.recorded, before).await,
+            None => store.inspect(&shape.recorded, Depth::Structure).await,
+        };
+        let live = live.map_err(unreadable)?;
         look.recorded = shape.as_of(kind, &live);
         if look.has_no_shape() {
             look.live = live;
@@ -217,6 +224,8 @@ impl Migrator {
         look.audit = match depth {
             Depth::Structure => None,
             Depth::Sample | Depth::Full => {
+                look.others = store.others(&look.recorded).await.map_err(unreadable)?;
+                look.others.retain(|(object, _)| !self.ignored(kind).covers(kind, object));
                 store.audit(&look.recorded, depth).await.map_err(unreadable)?
             }
         };
@@ -313,10 +322,13 @@ pub(super) struct Look {
     live: Shape,
     pub drift: Drift,
     audit: Option<Audit>,
+    secrets: Secrets,
+    /// What applications made beside what is recorded, by kind, and how many.
+    others: Vec<(String, String)>,
 }
 
 impl Look {
-    fn of(kind: StoreKind, known: &Known) -> Look {
+    fn of(kind: StoreKind, known: &Known, secrets: Secrets) -> Look {
         Look {
             kind,
             is_missing: false,
@@ -326,6 +338,8 @@ impl Look {
             live: Shape::default(),
             drift: Drift::default(),
             audit: None,
+            secrets,
+            others: Vec::new(),
         }
     }
 
@@ -401,16 +415,17 @@ impl Look {
     pub fn heals(&self) -> Vec<Heal> {
         let leftovers = self.drift.leftovers.iter().map(|leftover| &leftover.change);
         let changes: Vec<Change> = self.drift.changes.iter().chain(leftovers).cloned().collect();
-        stores::heal(self.kind, &self.recorded, &changes)
+        stores::heal(self.kind, (&self.recorded, &self.live), &changes, &self.secrets)
+    }
+
+    /// The differences that can be recorded, and those that cannot, since a secret is in them.
+    pub fn recordable(&self) -> (Vec<&Change>, Vec<&Change>) {
+        self.drift.changes.iter().partition(|change| is_recordable(change))
     }
 
     /// The differences, object by object.
     pub fn by_object(&self) -> impl Iterator<Item = (&str, Vec<&Change>)> {
-        let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
-        for change in &self.drift.changes {
-            objects.entry(&change.object).or_default().push(change);
-        }
-        objects.into_iter()
+        by_object(self.drift.changes.iter())
     }
 
     /// The record with what differs taken over, and what the settings newly ask for. What was told
@@ -422,7 +437,8 @@ impl Look {
         let recorded = Cow::Borrowed(&self.recorded);
         let mut shape = stores::caught_up(self.kind, recorded, &self.live).into_owned();
         loop {
-            let drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            let mut drift = stores::drift(self.kind, &shape, &self.live, ignored);
+            drift.changes.retain(is_recordable);
             if drift.changes.is_empty() {
                 break;
             }
@@ -430,6 +446,7 @@ impl Look {
         }
         let mut changes = shape.changes_to(&self.live);
         changes.retain(|change| change.attribute.is_some() && change.before.is_none());
+        changes.retain(is_recordable);
         shape.with(&changes)
     }
 
@@ -439,7 +456,17 @@ impl Look {
             let hint = format!("write a migration, or put a pattern into [ignore] {}", self.kind);
             Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, strict)
         };
-        self.drift.unmanaged.iter().map(of).collect()
+        self.drift.unmanaged.iter().map(of).chain(self.counted()).collect()
+    }
+
+    /// What applications make as they go is never an error.
+    fn counted(&self) -> impl Iterator<Item = Finding> {
+        self.others.iter().map(|(object, what)| {
+            let message = format!("{}: {object}: {what}", self.kind);
+            let hint =
+                format!("where that is as it should be: `{object}` in [ignore] {}", self.kind);
+            Finding::in_store(FindingKind::Unmanaged, self.kind, object, message, &hint, false)
+        })
     }
 
     fn picture(&self, records: &Records<'_>) -> Option<Picture> {
@@ -460,6 +487,22 @@ impl Look {
         };
         self.audit.iter().flat_map(|audit| &audit.violations).map(of).collect()
     }
+}
+
+/// Whether what is live can be recorded: a secret cannot, nor what may hold one.
+fn is_recordable(change: &Change) -> bool {
+    !change.after.as_ref().is_some_and(stores::is_concealed)
+}
+
+/// `changes`, object by object.
+pub(super) fn by_object<'c>(
+    changes: impl Iterator<Item = &'c Change>,
+) -> impl Iterator<Item = (&'c str, Vec<&'c Change>)> {
+    let mut objects: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+    for change in changes {
+        objects.entry(&change.object).or_default().push(change);
+    }
+    objects.into_iter()
 }
 
 /// What was lost, in words.

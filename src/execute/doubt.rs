@@ -165,6 +165,9 @@ pub async fn settle_as(
 ) -> Result<()> {
     let unit = task.and_then(|task| task.units.get(task.done_before()));
     let declares = match said {
+        Said::Done if by == Said::PERSON => {
+            unit.map(|unit| unit.step.declares_by_person()).unwrap_or_default()
+        }
         Said::Done => unit.map(|unit| unit.step.declares()).unwrap_or_default(),
         Said::NotDone | Said::Partly(_) => Vec::new(),
     };

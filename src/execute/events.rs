@@ -37,6 +37,8 @@ pub enum StepEnd {
     Done,
     /// What it wants was there already, made by somebody else.
     Found,
+    /// What it was to take away was not there.
+    Absent,
     /// An earlier run had done it and died before it could say so.
     DoneBefore,
 }

@@ -14,7 +14,8 @@ use crate::signals::Interrupt;
 use crate::store_error::StoreError;
 use crate::stores::{self, StoreKind};
 use crate::stores::{
-    Before, Heal, Ignored, Job, Limits, Means, Piece, Pulse, Repair, Standing, Store, Unit, Why,
+    Before, Heal, Ignored, Job, Limits, Means, Piece, Pulse, Repair, Sql, Standing, Store, Unit,
+    Why,
 };
 
 /// How often a step that could not get a lock is tried again.
@@ -41,7 +42,10 @@ pub struct Healing<'a> {
 impl Healing<'_> {
     /// Puts objects back as far as can be; what became of each. A failure of one undoes no other.
     pub async fn all(&self, heals: &[Heal]) -> Vec<Result<()>> {
-        let pieces: Vec<Piece<'_>> = heals.iter().filter_map(|heal| self.piece(heal)).collect();
+        let by_sql: Vec<(&Heal, Sql)> =
+            heals.iter().filter_map(|heal| Some((heal, heal.sql(self.store.secrets())?))).collect();
+        let pieces: Vec<Piece<'_>> =
+            by_sql.iter().map(|(heal, sql)| self.piece(heal, sql)).collect();
         let mut by_sql = match pieces.is_empty() {
             true => Vec::new(),
             false => self.by_sql(pieces).await,
@@ -65,7 +69,10 @@ impl Healing<'_> {
 
     async fn by_sql(&self, pieces: Vec<Piece<'_>>) -> Vec<Result<(), StoreError>> {
         let judge = |before: &Shape, after: &Shape| {
-            stores::judge(self.kind, self.recorded, self.ignored, before, after)
+            let (mut before, mut after) = (before.clone(), after.clone());
+            self.store.conceal(&mut before, self.recorded, None);
+            self.store.conceal(&mut after, self.recorded, None);
+            stores::judge(self.kind, self.recorded, self.ignored, &before, &after)
         };
         let repair = Repair {
             pieces,
@@ -81,10 +88,9 @@ impl Healing<'_> {
         Notices { listener: self.listener, store: self.kind, id: None }
     }
 
-    fn piece<'h>(&self, heal: &'h Heal) -> Option<Piece<'h>> {
-        let Means::Sql(sql) = &heal.means else { return None };
+    fn piece<'h>(&self, heal: &'h Heal, sql: &'h Sql) -> Piece<'h> {
         let told = details(&heal.object, "put back", heal.changes.iter().map(reversed));
-        Some(Piece { heal, sql, seal: self.ledger.seal_repair(self.kind, &told) })
+        Piece { heal, sql, seal: self.ledger.seal_repair(self.kind, &told) }
     }
 
     fn stopped(&self, heal: &Heal) -> Error {
@@ -104,7 +110,7 @@ impl Healing<'_> {
         let nowhere = |mistake: crate::text::ScriptError| {
             source(self.kind, heal, script).error(mistake).state("nothing of it was done")
         };
-        let units = heal.units(self.kind).map_err(nowhere)?;
+        let units = heal.units(self.kind, self.store.secrets()).map_err(nowhere)?;
         let told = |repair| details(&heal.object, repair, heal.changes.iter().map(reversed));
         self.ledger.repaired(self.kind, &told("begun to put back")).await?;
         for unit in &units {
@@ -134,7 +140,7 @@ impl Healing<'_> {
             }
             match effect!("heal", self.store.apply(self.job(unit, &before, &pulse))) {
                 Ok(done) => {
-                    done.notices.iter().for_each(|notice| pulse.notice(notice));
+                    done.notices.iter().chain(&done.warnings).for_each(|text| pulse.notice(text));
                     return Ok(());
                 }
                 Err(failure) if failure.why == Why::Retry && attempt < ATTEMPTS => {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::doubt::{self, Answer, Claimed, Unsettled, is_edited};
 use super::{
@@ -19,6 +19,7 @@ use crate::error::{Error, Exit, Result};
 use crate::failpoint::effect;
 use crate::ledger::{LockedLedger, Row, State};
 use crate::migration::{Down, Inverse, MigrationId};
+use crate::plan;
 use crate::shape::Shape;
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::{
@@ -259,14 +260,20 @@ impl Work<'_> {
                     self.settle(step, unit, claimed.before.session).await?;
                     return Ok(Ended::Well(StepEnd::DoneBefore));
                 }
-                Answer::GoOn(position) => (claimed.before, position),
+                Answer::GoOn(position) => (self.store.opened(claimed.before), position),
                 Answer::Stopped => return Ok(Ended::Stopped),
             },
             None => (self.claim(step, unit).await?, None),
         };
         if before.standing == Standing::Found {
+            if let Some(unseen) = unit.step.unseen() {
+                self.pulse().notice(unseen);
+            }
             self.settle(step, unit, None).await?;
-            return Ok(Ended::Well(StepEnd::Found));
+            return Ok(Ended::Well(match unit.step.removes() {
+                true => StepEnd::Absent,
+                false => StepEnd::Found,
+            }));
         }
         let mut attempt = 0;
         loop {
@@ -337,11 +344,12 @@ impl Work<'_> {
             return Err(self.failed(step, error.into(), State::Failed).await);
         }
         let inverse = match (self.task.direction, &self.task.claim.down) {
-            (Direction::Up, Down::Steps { .. }) => Some(inverse(unit, &before)),
+            (Direction::Up, Down::Steps { .. }) => Some(inverse(self.store, unit, &before)),
             (Direction::Up, Down::File { .. } | Down::Irreversible { .. } | Down::None)
             | (Direction::Down, _) => None,
         };
-        self.context.ledger.claim_step(self.row, step, &before, inverse.as_ref()).await?;
+        let kept = self.store.kept(&before);
+        self.context.ledger.claim_step(self.row, step, &kept, inverse.as_ref()).await?;
         Ok(before)
     }
 
@@ -381,12 +389,15 @@ impl Work<'_> {
 
     async fn in_doubt(&self, step: usize, unit: &Unit, reason: &str) -> Error {
         let id = self.task.id();
-        let details = json!({ "step": step + 1, "label": unit.label, "message": reason });
+        let state = self.task.row.as_ref().map(|row| row.state);
+        let died = matches!(state, Some(State::Running | State::Undoing));
+        let details =
+            json!({ "step": step + 1, "label": unit.label, "message": reason, "died": died });
         let error = Error::failed(format!(
-            "step {} of {id} ({}) was begun by a run that died, and {} cannot tell whether it was done: {}",
+            "step {} of {id} ({}) {}: {}",
             step + 1,
             self.task.source.file,
-            id.store.title(),
+            plan::in_doubt_since(died, id.store),
             unit.label
         ))
         .because(reason)
@@ -468,6 +479,10 @@ impl Work<'_> {
         for notice in done.notices {
             self.pulse().notice(&notice);
         }
+        for warning in done.warnings {
+            let told = format!("{}: {warning}", self.task.id());
+            self.context.listener.event(Event::Warning(told));
+        }
         match done.unlocked {
             true => {
                 self.context.ledger.lose();
@@ -484,9 +499,16 @@ impl Work<'_> {
     }
 }
 
-fn inverse(unit: &Unit, before: &Before) -> Inverse {
+/// What undoes a step, without secrets.
+fn inverse(store: &Store, unit: &Unit, before: &Before) -> Inverse {
     match unit.inverse(before) {
-        Ok(steps) => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
+        Ok(steps) => match store.template_of(&Value::from(steps.clone())) {
+            Some((Value::Array(templates), secret)) => Inverse::Templates {
+                templates: templates.into_iter().map(Ordered).collect(),
+                secret,
+            },
+            Some(_) | None => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
+        },
         Err(reason) => Inverse::Refused { step: unit.label.clone(), reason },
     }
 }

@@ -104,7 +104,7 @@ fn state_of(error: Error, task: &Task, step: usize, failure: &Failure) -> Error 
                     "correct the cause (a changed file needs `aiplat-migrate hash`) and run \
                      `aiplat-migrate {again}` again"
                 )),
-            Effect::Whole | Effect::Unknown => error
+            Effect::Part | Effect::Whole | Effect::Unknown => error
                 .state(format!("{id} is done as a whole or not at all; the ledger will tell"))
                 .hint(format!("run `aiplat-migrate {again}` again")),
         };
@@ -127,6 +127,9 @@ fn state_of(error: Error, task: &Task, step: usize, failure: &Failure) -> Error 
                 )),
             }
         }
+        Effect::Part => error.state(format!("step {} was done in part", step + 1)).hint(format!(
+            "correct the cause and run `aiplat-migrate {again}` again: it goes on with what is missing"
+        )),
         Effect::Whole | Effect::Unknown => error
             .state(format!("what step {} changed is not known yet", step + 1))
             .hint(format!("run `aiplat-migrate {again}` again: it asks the store first")),

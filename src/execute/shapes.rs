@@ -30,7 +30,8 @@ pub async fn before_pictures(
     let lost = snapshot.lost(&stored);
     let kept = stores.iter().filter(|(kind, _)| !lost.contains_key(kind));
     let fresh = kept.filter_map(|(kind, store)| {
-        let stored = stored.remove(kind).unwrap_or_default();
+        let mut stored = stored.remove(kind).unwrap_or_default();
+        stores::recorded_without(&mut stored.recorded, store.secrets());
         stored.before.is_none().then_some((kind, store, stored.recorded))
     });
     let pictures = fresh.map(async |(kind, store, recorded)| {
@@ -75,7 +76,8 @@ pub async fn record(
 ) -> Result<()> {
     let mut stored = ledger.reader().shapes().await?;
     let pictures = stores.iter().filter_map(|(kind, store)| {
-        let StoredShape { recorded, before } = stored.remove(kind)?;
+        let StoredShape { mut recorded, before } = stored.remove(kind)?;
+        stores::recorded_without(&mut recorded, store.secrets());
         let before = before?;
         let resumed = begun.unfinished.contains(kind);
         let units: Vec<&Unit> = units_of(tasks, *kind).collect();
@@ -88,8 +90,15 @@ pub async fn record(
             .flat_map(|task| &task.units)
             .collect();
         Some(async move {
-            let live = store.inspect(&recorded, Depth::Structure).await;
-            let recorded = live.map(|live| {
+            let live = store.inspect_after(&recorded, &before).await;
+            let recorded = live.map(|mut live| {
+                for task in tasks.iter().filter(|task| task.id().store == *kind) {
+                    let is_named = |object: &str, attributes: &Attributes| {
+                        task.units.iter().any(|unit| unit.step.names(object, attributes))
+                    };
+                    let names = (task.secret.as_slice(), kind.is_sql());
+                    store.mark_words((&before, &mut live), names, &is_named);
+                }
                 // What is done in another transaction than the row's has no number that is known.
                 let unsealed = match units.iter().all(|unit| unit.step.is_one_transaction()) {
                     true => store.unsealed(),

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::crash::{self, contained};
 use crate::error::{Error, Exit, Result};
 use crate::ledger::{Claim, Row, Snapshot, State};
 use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Source};
 use crate::plan::Item;
+use crate::secret::as_in_a_file;
 use crate::stores::{Limits, Unit};
 use crate::text::{Placeholders, ScriptError};
 
@@ -37,6 +40,8 @@ pub struct Task {
     pub sealed: bool,
     /// What its author should know.
     pub remarks: Vec<String>,
+    /// The secret placeholders that its text names.
+    pub secret: Vec<String>,
 }
 
 impl Task {
@@ -138,6 +143,7 @@ fn apply_task(
         check_finished_part(row, &step_hashes, &file.source, "applied")?;
     }
     let mut remarks = remarks(&file.source, &units);
+    let secret = placeholders.secret(&script.names);
     let (down, mistake) = down_of(file, placeholders);
     remarks.extend(mistake.map(|mistake| cannot_undo(&item.id, &mistake)));
     let claim = Claim {
@@ -161,6 +167,7 @@ fn apply_task(
         row,
         replaces,
         remarks,
+        secret,
     })
 }
 
@@ -323,6 +330,8 @@ fn undo_task(
         check_finished_part(row, &step_hashes, &source, "undone")?;
     }
     let one = script.as_ref().is_some_and(|script| is_one_transaction(script, &units));
+    let names = script.as_ref().map(|script| script.names.as_slice()).unwrap_or_default();
+    let secret = placeholders.secret(names);
     Ok(Task {
         claim: Claim {
             id: row.id.clone(),
@@ -343,6 +352,7 @@ fn undo_task(
         row: Some(Box::new(row.clone())),
         replaces: None,
         remarks: said,
+        secret,
     })
 }
 
@@ -400,7 +410,12 @@ fn undo_source(
         Down::Steps { steps } => {
             let text = inverse_text(row, steps)?;
             let file = format!("the undo of {id} (as recorded in the ledger)");
-            Ok((Source::new(id.store, file, text), Placeholders::default()))
+            let missing: Vec<&String> =
+                secrets_of(steps).filter(|name| !placeholders.0.contains_key(*name)).collect();
+            match missing.is_empty() {
+                true => Ok((Source::new(id.store, file, text), placeholders.clone())),
+                false => Err(secrets_missing(row, &file, &missing)),
+            }
         }
         Down::Irreversible { reason } => Err(cannot(row, reason)),
         Down::None => Err(cannot(row, "it has no U file")
@@ -471,12 +486,35 @@ fn as_applied(
     values
 }
 
+/// The secret placeholders whose values stood in what undoes the steps.
+fn secrets_of(steps: &[Inverse]) -> impl Iterator<Item = &String> {
+    steps.iter().flat_map(|inverse| match inverse {
+        Inverse::Templates { secret, .. } => secret.as_slice(),
+        Inverse::Steps(_) | Inverse::Refused { .. } => &[],
+    })
+}
+
+/// A step that the ledger kept, as a file has it.
+fn in_file(step: &Value, secret: &[String]) -> Value {
+    match step {
+        Value::String(text) => Value::from(as_in_a_file(text, secret)),
+        Value::Array(items) => items.iter().map(|item| in_file(item, secret)).collect(),
+        Value::Object(map) => Value::Object(
+            map.iter().map(|(key, value)| (key.clone(), in_file(value, secret))).collect(),
+        ),
+        Value::Null | Value::Bool(_) | Value::Number(_) => step.clone(),
+    }
+}
+
 /// The inverse of all steps as one document, last step first; empty where there is nothing to undo.
 fn inverse_text(row: &Row, steps: &[Inverse]) -> Result<String> {
     let (mut all, mut refused) = (Vec::new(), Vec::new());
     for inverse in steps.iter().rev() {
         match inverse {
-            Inverse::Steps(steps) => all.extend(steps.iter().map(|step| step.0.clone())),
+            Inverse::Steps(steps) => all.extend(steps.iter().map(|step| in_file(&step.0, &[]))),
+            Inverse::Templates { templates, secret } => {
+                all.extend(templates.iter().map(|step| in_file(&step.0, secret)));
+            }
             Inverse::Refused { step, reason } => refused.push(format!("step `{step}`: {reason}")),
         }
     }
@@ -491,7 +529,7 @@ fn inverse_text(row: &Row, steps: &[Inverse]) -> Result<String> {
     if all.is_empty() {
         return Ok(String::new());
     }
-    let document = serde_json::json!({ "placeholders": "off", "steps": all });
+    let document = serde_json::json!({ "steps": all });
     serde_json::to_string_pretty(&document)
         .map_err(|error| cannot(row, "its inverse cannot be read").because(error))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Header, header};
 use crate::error::{Error, Place};
+use crate::secret::literals;
 use crate::stores::{StoreKind, Unit};
 use crate::text::directive;
 use crate::text::{
@@ -74,6 +75,13 @@ pub enum Down {
 pub enum Inverse {
     /// Native steps, to be done in this order; none where the step found its work done.
     Steps(Vec<Ordered>),
+    /// The same with `${name}` where the value of a secret placeholder stood.
+    Templates {
+        /// The steps.
+        templates: Vec<Ordered>,
+        /// The names of the placeholders.
+        secret: Vec<String>,
+    },
     /// Why nothing undoes the step.
     Refused {
         /// The step.
@@ -107,15 +115,43 @@ impl Source {
     pub fn place(&self, span: Span) -> Place {
         let left_out = self.large.iter().filter(|large| large.at < span.start);
         let lines: usize = left_out.map(|large| large.lines).sum();
-        let mut place = Place::of(&self.file, &self.text, span);
+        let mut place = Place::of(&self.file, &self.text, span.clone());
         place.line += lines;
+        self.hide_passwords(&mut place, span.start);
         place
+    }
+
+    /// Hides passwords that are written out in the line of `place`. What says that one is a password may
+    /// stand on the lines before.
+    fn hide_passwords(&self, place: &mut Place, at: usize) {
+        const LINES_BEFORE: usize = 3;
+        let before = self.text.get(..at).unwrap_or_default();
+        let line = before.rfind('\n').map_or(0, |end| end + 1);
+        let starts = before[..line].trim_end_matches('\n').rmatch_indices('\n');
+        let from = starts.map(|(end, _)| end + 1).nth(LINES_BEFORE - 1).unwrap_or(0);
+        let above = &self.text[from..line];
+        let hidden = |characters: usize| {
+            let part: String = place.text.chars().take(characters).collect();
+            let window = format!("{above}{part}");
+            let hidden = literals::hide(&window).into_owned();
+            hidden.rsplit('\n').next().unwrap_or_default().to_string()
+        };
+        let whole = hidden(usize::MAX);
+        if whole == place.text {
+            return;
+        }
+        let column = hidden(place.column - 1).chars().count() + 1;
+        let end = hidden(place.column - 1 + place.width).chars().count() + 1;
+        *place =
+            Place { column, width: (end - column.min(end)).max(1), text: whole, ..place.clone() };
     }
 
     /// Turns a mistake in this text, and those told with it, into an error (exit 2) with their places.
     pub fn error(&self, mistake: ScriptError) -> Error {
+        let word = self.text.get(mistake.span.clone()).unwrap_or_default();
+        let foreign = self.store.foreign(word.trim_matches(['"', '\'']));
         let error = Error::usage(mistake.message).at(self.place(mistake.span));
-        let error = match mistake.hint {
+        let error = match foreign.map(str::to_string).or(mistake.hint) {
             Some(hint) => error.hint(hint),
             None => error,
         };

@@ -195,8 +195,12 @@ impl Console {
         let warn =
             |text: &str| self.say(&format!("{} {}", self.style.warn("warning:"), block(text)));
         if self.form == Form::Quiet {
-            if let Event::Warning(text) = event {
-                warn(text);
+            match event {
+                Event::Warning(text) => warn(text),
+                Event::StepEnded { id, label, end: StepEnd::Absent, .. } => {
+                    warn(&not_there(id, label));
+                }
+                _ => {}
             }
             return;
         }
@@ -231,8 +235,10 @@ impl Console {
                 self.begin(id.store, &format!("{id} step {step} of {steps}: {label}"));
             }
             Event::Progress { id, progress } => self.progress(id, *progress),
+            Event::StepEnded { id, label, end: StepEnd::Absent, .. } => warn(&not_there(id, label)),
             Event::StepEnded { id, label, end, took } => {
                 let end = match end {
+                    StepEnd::Absent => "(was not there)".to_string(),
                     StepEnd::Done => format!("({})", style::duration(took.as_millis())),
                     StepEnd::Found => "(was there already)".to_string(),
                     StepEnd::DoneBefore => "(done by an earlier run)".to_string(),
@@ -286,6 +292,10 @@ fn name(id: &MigrationId) -> String {
     line(&id.to_string()).into_owned()
 }
 
+fn not_there(id: &MigrationId, label: &str) -> String {
+    format!("{id}: {label} (was not there)")
+}
+
 fn millis(took: &Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
@@ -326,6 +336,10 @@ fn log(run: &str, event: &Event) {
         Event::Progress { id, progress } => tracing::info!(
             event = "progress", run, store = %id.store, migration = %id,
             done = progress.done, total = progress.total, "step in progress"
+        ),
+        Event::StepEnded { id, label, end: StepEnd::Absent, .. } => tracing::warn!(
+            event = "step_ended", run, store = %id.store, migration = %id, label, end = "Absent",
+            "what the step was to take away was not there"
         ),
         Event::StepEnded { id, label, end, took } => tracing::info!(
             event = "step_ended", run, store = %id.store, migration = %id, label, end = ?end,

@@ -8,24 +8,27 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::concealed::{self, Concealing, Memory};
 use super::contract::{
     Audit, Before, Beside, Connection, Depth, Done, Endpoint, Entered, Failure, Finding, Foreseen,
     Job, Limits, Loss, Part, Probe, Pulse, Repair, Standing, Unit,
 };
-use crate::secret::Secrets;
-use crate::shape::Shape;
+use crate::secret::{Form, Secrets};
+use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
 
 /// A connected store.
 pub struct Store {
     connection: Box<dyn AnyConnection>,
     secrets: Secrets,
+    memory: Mutex<Memory>,
 }
 
 fn without(secrets: &Secrets, mut error: StoreError) -> StoreError {
@@ -43,7 +46,7 @@ impl Store {
     ) -> Result<Store, StoreError> {
         let connection = endpoint.connect(application).await;
         let connection = connection.map_err(|error| without(secrets, error))?;
-        Ok(Store { connection, secrets: secrets.clone() })
+        Ok(Store { connection, secrets: secrets.clone(), memory: Mutex::default() })
     }
 
     /// See [`Connection::identity`].
@@ -113,7 +116,8 @@ impl Store {
             match ended.await {
                 Ok(done) => {
                     let notices = done.notices.iter().map(|notice| self.secrets.hide(notice));
-                    Ok(Done { notices: notices.collect(), ..done })
+                    let warnings = done.warnings.iter().map(|text| self.secrets.hide(text));
+                    Ok(Done { notices: notices.collect(), warnings: warnings.collect(), ..done })
                 }
                 Err(mut failure) => {
                     failure.source = without(&self.secrets, failure.source);
@@ -151,7 +155,8 @@ impl Store {
 
     /// See [`Connection::probe`].
     pub async fn probe(&self, unit: &Unit, before: &Before) -> Result<Probe, StoreError> {
-        match self.hidden(self.connection.probe(unit, before).await)? {
+        let before = self.opened(before.clone());
+        match self.hidden(self.connection.probe(unit, &before).await)? {
             Probe::Unknown(why) => Ok(Probe::Unknown(self.secrets.hide(&why))),
             known @ (Probe::Done
             | Probe::NotDone
@@ -161,14 +166,80 @@ impl Store {
         }
     }
 
-    /// See [`Connection::inspect`].
+    /// See [`Connection::inspect`]. Secrets are in no picture: see [`super::concealed`].
     pub async fn inspect(&self, recorded: &Shape, depth: Depth) -> Result<Shape, StoreError> {
-        self.hidden(self.connection.inspect(recorded, depth).await)
+        let mut live = self.hidden(self.connection.inspect(recorded, depth).await)?;
+        self.conceal(&mut live, recorded, None);
+        Ok(live)
+    }
+
+    /// The same after a run that found `before`: what became different is the run's own, and is shown.
+    pub async fn inspect_after(
+        &self,
+        recorded: &Shape,
+        before: &Shape,
+    ) -> Result<Shape, StoreError> {
+        let mut live = self.hidden(self.connection.inspect(recorded, Depth::Structure).await)?;
+        self.conceal(&mut live, recorded, Some(before));
+        Ok(live)
+    }
+
+    /// Leaves secrets out of a picture that the store's connection took by itself.
+    pub fn conceal(&self, live: &mut Shape, recorded: &Shape, before: Option<&Shape>) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        Concealing { secrets: &self.secrets, recorded, before }.conceal(live, &mut memory);
+    }
+
+    /// Marks secrets that are words of any text, in what became different of the objects that `is_named`
+    /// says: those that steps name which use the placeholders `names`.
+    pub fn mark_words(
+        &self,
+        (before, live): (&Shape, &mut Shape),
+        (names, is_sql): (&[String], bool),
+        is_named: &dyn Fn(&str, &Attributes) -> bool,
+    ) {
+        concealed::mark_words(&self.secrets, live, before, (names, is_sql), is_named);
+    }
+
+    /// A value as the ledger may keep it; nothing where it holds no secret.
+    pub fn template_of(&self, value: &Value) -> Option<(Value, Vec<String>)> {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        concealed::template_of(value, &memory.known(&self.secrets))
+    }
+
+    /// What stood before a step as the ledger keeps it: without secrets.
+    pub fn kept(&self, before: &Before) -> Before {
+        match self.template_of(&before.value) {
+            Some((value, templates)) => Before { value, templates, ..before.clone() },
+            None => before.clone(),
+        }
+    }
+
+    /// What the ledger kept, with today's values of the secrets. What is not known stays as it is.
+    pub fn opened(&self, kept: Before) -> Before {
+        if kept.templates.is_empty() {
+            return kept;
+        }
+        let value = concealed::mapped(&kept.value, &|text| {
+            let rendered = self.secrets.render(text, &kept.templates, Form::Plain);
+            rendered.unwrap_or_else(|_| text.to_string())
+        });
+        Before { value, templates: Vec::new(), ..kept }
+    }
+
+    /// The secrets of today.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// See [`Connection::unsealed`].
     pub fn unsealed(&self) -> BTreeMap<String, String> {
         self.connection.unsealed()
+    }
+
+    /// See [`Connection::others`].
+    pub async fn others(&self, recorded: &Shape) -> Result<Vec<(String, String)>, StoreError> {
+        self.hidden(self.connection.others(recorded).await)
     }
 
     /// See [`Connection::audit`].
@@ -255,6 +326,7 @@ pub(super) trait AnyConnection: Send + Sync {
     fn probe<'a>(&'a self, unit: &'a Unit, before: &'a Before) -> Answer<'a, Probe>;
     fn inspect<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Shape>;
     fn unsealed(&self) -> BTreeMap<String, String>;
+    fn others<'a>(&'a self, recorded: &'a Shape) -> Answer<'a, Vec<(String, String)>>;
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>>;
 }
 
@@ -337,6 +409,10 @@ impl<C: Connection> AnyConnection for C {
 
     fn unsealed(&self) -> BTreeMap<String, String> {
         Connection::unsealed(self)
+    }
+
+    fn others<'a>(&'a self, recorded: &'a Shape) -> Answer<'a, Vec<(String, String)>> {
+        Connection::others(self, recorded).boxed()
     }
 
     fn audit<'a>(&'a self, recorded: &'a Shape, depth: Depth) -> Answer<'a, Option<Audit>> {

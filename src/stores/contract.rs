@@ -14,8 +14,8 @@
 //!   [`Connection::apply`] is called.
 //! - [`Connection::apply`] takes effect in the order in which it is called. It returns `Ok` only when
 //!   the effect is complete and visible to every client of the store.
-//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Whole`]
-//!   or [`Effect::Unknown`].
+//! - A [`Failure`] says honestly whether the store was changed: [`Effect::None`], [`Effect::Part`],
+//!   [`Effect::Whole`] or [`Effect::Unknown`].
 //! - [`Connection::probe`] answers for a step whose claim is in the ledger and whose end is not known.
 //! - Labels, inverses and hazards hold no secret. What a server says may: the adapter hides it.
 
@@ -73,10 +73,26 @@ pub trait Operation: Any + Debug + Send + Sync {
     /// it so has made it its own.
     fn makes(&self, object: &str) -> bool;
 
+    /// Whether all that it does is to take something away: where nothing is left to be done, that was not
+    /// there, and its name may be misspelt.
+    fn removes(&self) -> bool {
+        false
+    }
+
+    /// What of it the store does not show, to be said where it is found done: a password.
+    fn unseen(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What it puts into the recorded shape by itself, because the store holds nothing of it:
     /// Redis's keyspace contracts. `None` ends an object.
     fn declares(&self) -> Vec<(String, Option<Attributes>)> {
         Vec::new()
+    }
+
+    /// The same where a person says that it was done by other means.
+    fn declares_by_person(&self) -> Vec<(String, Option<Attributes>)> {
+        self.declares()
     }
 
     /// The same step, marked as generated from what the store reported, so that it runs in the
@@ -238,6 +254,15 @@ pub trait Connection: Send + Sync + 'static {
         BTreeMap::new()
     }
 
+    /// What applications make as they go beside the recorded objects: of each kind, under a name of its own,
+    /// how many there are. It is no drift, and nobody's fault.
+    fn others(
+        &self,
+        _recorded: &Shape,
+    ) -> impl Future<Output = Result<Vec<(String, String)>, StoreError>> + Send {
+        std::future::ready(Ok(Vec::new()))
+    }
+
     /// Checks live data against what the recorded shape says of it; `None` where it says nothing.
     fn audit(
         &self,
@@ -272,6 +297,9 @@ pub struct Before {
     /// What the session was like, where the steps after it may depend on that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Value>,
+    /// The secret placeholders of whose values `value` is a template, as the ledger keeps it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub templates: Vec<String>,
 }
 
 /// How a store stands towards a step that has not been claimed yet.
@@ -316,7 +344,7 @@ impl Before {
 
     /// The step replaces `value`.
     pub fn replaces(value: Value) -> Before {
-        Before { standing: Standing::Open, value, session: None }
+        Before { standing: Standing::Open, value, session: None, templates: Vec::new() }
     }
 
     /// The store is already as the step wants it.
@@ -540,6 +568,8 @@ pub enum Probe {
 pub struct Done {
     /// Notices of the server and remarks (a setting that a restart forgets).
     pub notices: Vec<String>,
+    /// What harms from now on, though the step was done: a topic that no producer can write to.
+    pub warnings: Vec<String>,
     /// What the session is like now, where that has to be kept with the row and is not yet.
     pub session: Option<Value>,
     /// Whether the session has lost its share of the run's lock.
@@ -576,6 +606,8 @@ pub enum Why {
 pub enum Effect {
     /// Nothing.
     None,
+    /// A part, which its words name; the next run goes on with the rest.
+    Part,
     /// All that it was to do.
     Whole,
     /// It is not known: `probe` has to tell.

@@ -43,7 +43,24 @@ pub enum Language {
         content: fn(&str) -> Option<String>,
     },
     /// JSON5: a list of steps, each a native operation.
-    Steps(fn(&Node) -> Result<Unit, ScriptError>),
+    Steps(Steps),
+}
+
+/// How steps are read.
+pub struct Steps {
+    /// Reads one.
+    pub unit: fn(&Node) -> Result<Unit, ScriptError>,
+    /// Looks at all of a file's steps together: what one of them needs of a later one.
+    pub together: fn(&[Node]) -> Result<(), ScriptError>,
+    /// What is to be written in place of a word of another language, such as the store's own shell.
+    pub foreign: fn(&str) -> Option<&'static str>,
+}
+
+impl Steps {
+    /// Steps that say nothing of each other.
+    pub const fn of(unit: fn(&Node) -> Result<Unit, ScriptError>) -> Steps {
+        Steps { unit, together: |_| Ok(()), foreign: |_| None }
+    }
 }
 
 /// What undoes a migration.

@@ -1,7 +1,7 @@
 //! Recorded against live: which difference is a drift, which object nobody's migration made.
 
 use super::table::StoreKind;
-use crate::shape::{Attributes, Change, SERVER, Shape};
+use crate::shape::{Attributes, Change, SERVER, Shape, TEMPLATES};
 
 /// What a store holds that the ledger does not say, and the other way round.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Ignored(pub Vec<String>);
 
 impl Ignored {
     /// Whether `object` is one of them; a pattern without the kind of object matches every kind.
-    fn covers(&self, store: StoreKind, object: &str) -> bool {
+    pub fn covers(&self, store: StoreKind, object: &str) -> bool {
         let bare = store.description().objects.kind_and_name(object).1;
         self.0.iter().any(|pattern| matches(pattern, object) || matches(pattern, bare))
     }
@@ -62,6 +62,7 @@ pub fn drift(store: StoreKind, recorded: &Shape, live: &Shape, ignored: &Ignored
         }
         let there = |shape: &Shape| owners.iter().any(|owner| shape.objects.contains_key(owner));
         match (known.is_some(), change.attribute.is_some() || change.after.is_some()) {
+            (_, true) if change.attribute.as_deref() == Some(TEMPLATES) => {}
             (_, true) if unlooked_at(store, recorded, &change) => {}
             (true, true) if unasked(store, &change) || is_same(store, &change) => {}
             (true, true) if of_upgrade(known, live.objects.get(object), &change) => {}

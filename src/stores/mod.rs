@@ -3,6 +3,7 @@
 //! Whoever adds a store begins with [`contract`].
 
 pub mod adapter;
+mod concealed;
 pub mod contract;
 pub mod description;
 mod drift;
@@ -19,6 +20,7 @@ pub mod table;
 pub mod weaviate;
 
 pub use adapter::Store;
+pub use concealed::{is_concealed, is_unshown, recorded_without};
 pub use contract::{
     Audit, Before, Beside, Depth, Done, Effect, Entered, Failure, Finding, Foreseen, Guard, Job,
     Limits, Loss, Part, Piece, Position, Probe, Progress, Pulse, Repair, SESSION, Seal, Standing,
@@ -27,6 +29,6 @@ pub use contract::{
 pub use drift::{Drift, Ignored, Leftover, drift};
 pub use effect::{caught_up, effect, of_others, recordable};
 pub use heal::{heal, judge};
-pub use remedy::{Heal, Means, Verdict};
+pub use remedy::{Heal, Means, Sql, Verdict};
 pub use settings::Settings;
 pub use table::StoreKind;

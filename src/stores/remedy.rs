@@ -34,6 +34,8 @@ pub struct Heal {
     pub person: Vec<String>,
     /// The names that its owner may have.
     pub part_of: Vec<String>,
+    /// The secret placeholders for whose values `${name}` stands in the means.
+    pub templates: Vec<String>,
 }
 
 /// What puts an object back.
@@ -112,6 +114,8 @@ pub struct Drifted<'a> {
     pub live: Option<&'a Value>,
     /// All that is recorded of the store.
     pub shape: &'a Shape,
+    /// All that is in the store now.
+    pub there: &'a Shape,
 }
 
 impl Remedy {
@@ -183,6 +187,36 @@ impl Sql {
     /// Whether it does anything.
     pub fn is_empty(&self) -> bool {
         self.ways.is_empty()
+    }
+
+    /// Every text in it.
+    pub fn texts(&self) -> Vec<String> {
+        let texts = std::cell::RefCell::new(Vec::new());
+        self.mapped(&|text| {
+            texts.borrow_mut().push(text.to_string());
+            String::new()
+        });
+        texts.into_inner()
+    }
+
+    /// The same with every text as `change` makes it.
+    pub fn mapped(&self, change: &dyn Fn(&str) -> String) -> Sql {
+        let way = |way: &Way| Way {
+            sql: change(&way.sql),
+            carried: way.carried.as_deref().map(change),
+            then: change(&way.then),
+        };
+        let successor = |one: &Successor| Successor {
+            build: one.build.iter().map(|text| change(text)).collect(),
+            stands: change(&one.stands),
+            discard: change(&one.discard),
+            refers: one.refers,
+        };
+        Sql {
+            ways: self.ways.iter().map(way).collect(),
+            successor: self.successor.as_ref().map(successor),
+            ..*self
+        }
     }
 
     /// What is run, in this order, for a plan.

@@ -83,13 +83,24 @@ impl StoreKind {
     pub fn parse(self, body: &ScriptBody, apart: bool) -> Result<Vec<Unit>, ScriptError> {
         match (&self.description().language, body) {
             (Language::Sql { units, .. }, ScriptBody::Sql(text)) => units(text, apart),
-            (Language::Steps(unit), ScriptBody::Steps(steps)) => steps.iter().map(unit).collect(),
+            (Language::Steps(language), ScriptBody::Steps(steps)) => {
+                let units = steps.iter().map(language.unit).collect::<Result<_, _>>()?;
+                (language.together)(steps).map(|()| units)
+            }
             (Language::Sql { .. }, ScriptBody::Steps(_)) => {
                 Err(ScriptError::new(0..0, format!("migrations for {} are SQL", self.title())))
             }
             (Language::Steps(_), ScriptBody::Sql(_)) => {
                 Err(ScriptError::new(0..0, format!("migrations for {} are steps", self.title())))
             }
+        }
+    }
+
+    /// What is to be written in place of `word`, where that is of another language than its migrations.
+    pub fn foreign(self, word: &str) -> Option<&'static str> {
+        match &self.description().language {
+            Language::Sql { .. } => None,
+            Language::Steps(language) => (language.foreign)(word),
         }
     }
 

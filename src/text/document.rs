@@ -202,7 +202,7 @@ impl Node {
     /// An integer; a string of digits too, so that a placeholder can stand for a number.
     pub fn integer(&self, what: &str) -> Result<i64, ScriptError> {
         let number = match &self.kind {
-            NodeKind::Number(number) => number.as_i64(),
+            NodeKind::Number(number) => plain_number(number).parse().ok(),
             NodeKind::String(text) => text.parse().ok(),
             _ => None,
         };
@@ -335,6 +335,20 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A number as text. JSON5 knows one kind of number: `1e9` and `5.0` have no fraction, and are written
+/// without.
+pub fn plain_number(number: &Number) -> String {
+    // Above it not every integer can be told from its neighbours.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match number.as_f64() {
+        Some(value) if number.is_f64() && value.fract() == 0.0 && value.abs() <= EXACT => {
+            // Adding 0 leaves no -0.
+            format!("{:.0}", value + 0.0)
+        }
+        Some(_) | None => number.to_string(),
+    }
+}
+
 /// The error for a key that `what` does not know, with the nearest of `known`.
 pub fn unknown_key(key: &Key, what: &str, known: &[&str]) -> ScriptError {
     let error =
@@ -372,6 +386,26 @@ mod tests {
         assert_eq!(node.to_json().to_string(), r#"{"b":1,"a":[16,1.5],"c":null}"#);
         let span = node.get("a").expect("a").span.clone();
         assert_eq!(&text[span], "[0x10, 1.5,]");
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_written_without() {
+        for (text, plain, integer) in [
+            ("1e9", "1000000000", Some(1_000_000_000)),
+            ("5.0", "5", Some(5)),
+            ("-2E3", "-2000", Some(-2000)),
+            ("-0.0", "0", Some(0)),
+            ("604800000", "604800000", Some(604_800_000)),
+            ("9007199254740993", "9007199254740993", Some(9_007_199_254_740_993)),
+            ("0x10", "16", Some(16)),
+            ("0.5", "0.5", None),
+            ("1.5e1", "15", Some(15)),
+        ] {
+            let node = Node::parse(text).expect(text);
+            let NodeKind::Number(number) = &node.kind else { panic!("{text}") };
+            assert_eq!(plain_number(number), plain, "{text}");
+            assert_eq!(node.integer("it").ok(), integer, "{text}");
+        }
     }
 
     #[test]

@@ -152,8 +152,8 @@ impl Placeholders {
 
     /// The values that are never shown.
     pub fn secrets(&self) -> Secrets {
-        let secret = self.0.values().filter(|placeholder| placeholder.secret);
-        Secrets::new(secret.map(|placeholder| placeholder.value.expose_secret()))
+        let secret = self.0.iter().filter(|(_, placeholder)| placeholder.secret);
+        Secrets::new(secret.map(|(name, one)| (name.as_str(), one.value.expose_secret())))
     }
 
     /// The values of `names` that may be stored.

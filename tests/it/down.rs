@@ -1,9 +1,13 @@
 //! `down`: what it takes back, in which order, and what it refuses.
 
+mod kafka;
 mod live;
 mod losses;
+mod mongo;
 mod points;
+mod redis;
 mod rehearsal;
+mod weaviate;
 
 use std::io::Write;
 use std::process::Stdio;

@@ -12,6 +12,7 @@ use crate::chaos::{
     ALL, DOWN, Dice, Picture, Project, Tally, UP, by_people, files, in_source, killed_at,
     killed_if_passed, killed_within, passages, picture, sources,
 };
+use crate::moved::moved_and_killed;
 use crate::support::TestEnv;
 
 /// What an undisturbed `up` and `down` pass, where they end, and how long they take.
@@ -190,7 +191,9 @@ fn chaos_all_failpoints() {
 fn going_on() -> (BTreeSet<String>, Tally) {
     let mut tally = Tally::default();
     let mut reached = BTreeSet::new();
-    for part in [resumed_and_killed_again, invalid_index_killed, cancelled_and_killed] {
+    for part in
+        [resumed_and_killed_again, invalid_index_killed, cancelled_and_killed, moved_and_killed]
+    {
         let (names, more) = part();
         reached.extend(names);
         tally += more;

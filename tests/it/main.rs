@@ -2,22 +2,26 @@
 
 mod bad_input;
 mod engine;
+mod planted;
 mod platform;
 mod down;
 mod damaged;
 mod chaos;
 mod churn;
 mod faults;
+mod harm;
 mod fuzz;
 mod gate;
 mod hostile;
 mod interrupts;
 mod off;
+mod own_redis;
 mod journal;
 mod kill;
 mod ledger;
 mod locks;
 mod modules;
+mod moved;
 mod cluster;
 mod secrets;
 mod secure;

@@ -65,3 +65,22 @@ pub async fn redis<T: redis::FromRedisValue>(url: &str, words: &[&str]) -> T {
     }
     command.query_async(&mut connection).await.unwrap_or_else(|why| panic!("{words:?}: {why}"))
 }
+
+/// How many messages a topic holds, by the offsets of its partitions: uncommitted ones too.
+pub fn messages(brokers: &str, topic: &str) -> i64 {
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .expect("a consumer");
+    let timeout = std::time::Duration::from_secs(20);
+    let metadata = consumer.fetch_metadata(Some(topic), timeout).expect("metadata");
+    let partitions = metadata.topics()[0].partitions().iter().map(|partition| partition.id());
+    let held = partitions.map(|partition| {
+        let (low, high) =
+            consumer.fetch_watermarks(topic, partition, timeout).expect("the ends of a partition");
+        high - low
+    });
+    held.sum()
+}

@@ -1,26 +1,21 @@
 //! What the modules of the store share: requests in the background, and their faults as errors of the store.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio_util::sync::CancellationToken;
 
-use super::ffi::{Ask, Cluster, Described, Fault, Link, Refused, Said, Topic, TopicConfigs};
+use super::ffi::{
+    Ask, Cluster, Described, Fault, Link, Refused, Said, Shown, Topic, TopicConfigs, Wanted,
+};
 use super::steps::{AlterConfigs, CreatePartitions, CreateTopic};
 use crate::store_error::{StoreError, StoreErrorKind};
 
 /// How long one broker may take to show what it knows; a dead one must not eat the whole patience.
 const GLANCE: Duration = Duration::from_secs(5);
-
-/// Partitions and replicas of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) partitions: i32,
-    pub(super) replication_factor: i32,
-}
 
 /// A connected cluster.
 pub(super) struct Admin {
@@ -81,6 +76,14 @@ impl Admin {
         cancel: &CancellationToken,
     ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
         let ask = self.glance(broker, cancel);
+        let shown = self.run(move |link| link.describe_topics(&ask, &names)).await?;
+        let whole = shown.into_iter().map(|(name, topic)| Ok((name, topic.map_err(Fault::Said)?)));
+        whole.collect()
+    }
+
+    /// Many topics, or why a broker does not show one.
+    pub(super) async fn all_topics(&self, names: Vec<String>) -> Result<Vec<Shown>, Fault> {
+        let ask = self.ask(&CancellationToken::new());
         self.run(move |link| link.describe_topics(&ask, &names)).await
     }
 
@@ -107,44 +110,52 @@ impl Admin {
         self.run(move |link| link.describe_configs(&ask, &topics)).await
     }
 
-    /// Every topic of the cluster.
-    pub(super) async fn layouts(&self) -> Result<BTreeMap<String, Layout>, Fault> {
+    /// The name of every topic of the cluster.
+    pub(super) async fn names(&self) -> Result<BTreeSet<String>, Fault> {
         let patience = self.patience;
         self.run(move |link| {
             // All of them: asking for one by name could create it.
             let metadata =
                 link.client().fetch_metadata(None, patience).map_err(|e| safe_fault(&e))?;
-            let layout = |topic: &rdkafka::metadata::MetadataTopic| Layout {
-                partitions: count(topic.partitions().len()),
-                replication_factor: count(
-                    topic.partitions().first().map_or(0, |one| one.replicas().len()),
-                ),
-            };
-            Ok(metadata
-                .topics()
-                .iter()
-                .map(|topic| (topic.name().to_string(), layout(topic)))
-                .collect())
+            Ok(metadata.topics().iter().map(|topic| topic.name().to_string()).collect())
         })
         .await
     }
 
-    /// How many messages the partitions of a topic hold, by their offsets.
+    /// How many messages the partitions of a topic hold, by their offsets: those of open transactions too, and
+    /// what stands behind them.
     pub(super) async fn messages(&self, topic: &str, partitions: i32) -> Result<i64, Fault> {
-        let (topic, deadline) = (topic.to_string(), Instant::now() + self.patience);
-        self.run(move |link| {
-            let mut messages = 0;
-            for partition in 0..partitions {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let (low, high) = link
-                    .client()
-                    .fetch_watermarks(&topic, partition, left)
-                    .map_err(|e| safe_fault(&e))?;
-                messages += high - low;
-            }
-            Ok(messages)
-        })
-        .await
+        let first = self.offsets(topic, partitions, Wanted::First).await?;
+        let next = self.offsets(topic, partitions, Wanted::Next).await?;
+        Ok(first.iter().zip(next).map(|(first, next)| (next - first).max(0)).sum())
+    }
+
+    /// How many of them are older than `time`, in milliseconds since 1970.
+    pub(super) async fn messages_before(
+        &self,
+        topic: &str,
+        partitions: i32,
+        time: i64,
+    ) -> Result<i64, Fault> {
+        let first = self.offsets(topic, partitions, Wanted::First).await?;
+        let next = self.offsets(topic, partitions, Wanted::Next).await?;
+        let since = self.offsets(topic, partitions, Wanted::Since(time)).await?;
+        let older = |((first, next), since): ((&i64, i64), i64)| match since {
+            ..0 => next - first,
+            since => since - first,
+        };
+        Ok(first.iter().zip(next).zip(since).map(|one| older(one).max(0)).sum())
+    }
+
+    async fn offsets(
+        &self,
+        topic: &str,
+        partitions: i32,
+        wanted: Wanted,
+    ) -> Result<Vec<i64>, Fault> {
+        let (ask, name) = (self.ask(&CancellationToken::new()), topic.to_string());
+        let offsets = self.run(move |link| link.list_offsets(&ask, &name, (partitions, wanted)));
+        offsets.await.map_err(|fault| fault.for_want_of("Describe", topic))
     }
 
     /// Creates a topic.
@@ -261,10 +272,6 @@ impl Admin {
             None => error,
         }
     }
-}
-
-fn count(items: usize) -> i32 {
-    i32::try_from(items).unwrap_or(i32::MAX)
 }
 
 fn safe_fault(error: &KafkaError) -> Fault {

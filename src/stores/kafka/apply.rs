@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::admin::Admin;
 use super::ffi::{Fault, Refused};
-use super::probe::{Goal, difference, lacking, live};
+use super::probe::{Goal, difference, lacking, live, starved};
 use super::steps::{CreateTopic, Step};
 use crate::failpoint::effect;
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -43,7 +43,9 @@ pub(super) async fn apply(
         }
     }
     everywhere(admin, &step.goal(), cancel).await?;
-    Ok(Done::default())
+    // The step is done: whatever cannot be looked at now takes nothing from that.
+    let warnings = starved(admin, step).await.unwrap_or_default();
+    Ok(Done { warnings, ..Done::default() })
 }
 
 async fn request(admin: &Admin, step: &Step, cancel: &CancellationToken) -> Result<(), Fault> {

@@ -26,6 +26,33 @@ use tokio_util::sync::CancellationToken;
 
 use super::steps::{AlterConfigs, Configs, CreatePartitions, CreateTopic};
 
+/// Functions whose C enums are read as the integers that they are: a newer broker has codes and sources
+/// that the bindings do not know, and a Rust enum must never hold one of those.
+mod plain {
+    use std::ffi::{c_char, c_int};
+
+    use rdkafka::bindings as native;
+
+    unsafe extern "C" {
+        pub(super) fn rd_kafka_event_error(event: *mut native::rd_kafka_event_t) -> c_int;
+        pub(super) fn rd_kafka_error_code(error: *const native::rd_kafka_error_t) -> c_int;
+        pub(super) fn rd_kafka_topic_result_error(
+            result: *const native::rd_kafka_topic_result_t,
+        ) -> c_int;
+        pub(super) fn rd_kafka_ConfigResource_error(
+            resource: *const native::rd_kafka_ConfigResource_t,
+        ) -> c_int;
+        pub(super) fn rd_kafka_ConfigEntry_source(
+            entry: *const native::rd_kafka_ConfigEntry_t,
+        ) -> c_int;
+        pub(super) fn rd_kafka_NewTopic_set_config(
+            topic: *mut native::rd_kafka_NewTopic_t,
+            name: *const c_char,
+            value: *const c_char,
+        ) -> c_int;
+    }
+}
+
 /// How often a wait looks at the cancellation and at the connection; an answer ends it at once.
 const SLICE: Duration = Duration::from_millis(20);
 
@@ -115,8 +142,10 @@ pub(super) struct Cluster {
 /// A topic as one broker shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Topic {
-    /// The broker's id of the topic.
+    /// The broker's id of the topic; empty where it is older than such ids (2.8).
     pub(super) id: String,
+    /// Whether it is one of Kafka's own, as the broker says.
+    pub(super) is_internal: bool,
     /// How many partitions it has.
     pub(super) partitions: i32,
     /// How many of them have no leader.
@@ -132,6 +161,32 @@ pub(super) struct TopicConfigs {
     pub(super) own: Configs,
     /// What is in force, the brokers' defaults included.
     pub(super) effective: Configs,
+    /// What is in force where nothing is set on the topic.
+    pub(super) defaults: Configs,
+    /// The names of all configs that a topic can have, those without a value too.
+    pub(super) known: BTreeSet<String>,
+}
+
+/// Which offset is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// That of the first message.
+    First,
+    /// That of the next message.
+    Next,
+    /// That of the first message from this time on, in milliseconds since 1970.
+    Since(i64),
+}
+
+impl Wanted {
+    fn spec(self) -> i64 {
+        use native::rd_kafka_OffsetSpec_t as Spec;
+        match self {
+            Wanted::First => Spec::RD_KAFKA_OFFSET_SPEC_EARLIEST as i64,
+            Wanted::Next => Spec::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
+            Wanted::Since(time) => time.max(0),
+        }
+    }
 }
 
 /// A topic's name, and what was said against it.
@@ -139,6 +194,9 @@ pub(super) type Refused = (String, Said);
 
 /// A topic with its configs, or why the broker does not tell them.
 pub(super) type Described = (String, Result<TopicConfigs, Said>);
+
+/// A topic's name and how a broker shows it, or why it does not.
+pub(super) type Shown = (String, Result<Option<Topic>, Said>);
 
 /// A librdkafka client with what was last heard of its connections.
 pub(super) struct Link {
@@ -237,16 +295,34 @@ unsafe fn slice<'a, T>(items: *const T, count: usize) -> &'a [T] {
 ///
 /// # Safety
 /// `words` is null or a NUL-terminated string that lives through the call.
-unsafe fn said(code: RDKafkaRespErr, words: *const c_char) -> Option<Said> {
-    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+unsafe fn said(code: c_int, words: *const c_char) -> Option<Said> {
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR as c_int {
         return None;
     }
-    // SAFETY: librdkafka's tables of names and texts are static; the caller vouches for `words`.
-    let (name, own, general) = unsafe {
-        (text(native::rd_kafka_err2name(code)), text(words), text(native::rd_kafka_err2str(code)))
+    // SAFETY: the caller vouches for it.
+    let own = unsafe { text(words) };
+    let Some(known) = known(code) else {
+        let (name, general) = (format!("ERROR_{code}"), format!("Kafka's error {code}"));
+        let text = if own.is_empty() { general } else { own };
+        return Some(Said { code: RDKafkaErrorCode::Unknown, name, text });
     };
+    // SAFETY: librdkafka's tables of names and texts are static.
+    let (name, general) =
+        unsafe { (text(native::rd_kafka_err2name(known)), text(native::rd_kafka_err2str(known))) };
     let text = if own.is_empty() { general } else { own };
-    Some(Said { code: code.into(), name, text })
+    Some(Said { code: known.into(), name, text })
+}
+
+/// The code as the bindings know it, where they do: librdkafka's own table has what they were made of.
+fn known(code: c_int) -> Option<RDKafkaRespErr> {
+    let (mut table, mut count) = (ptr::null(), 0);
+    // SAFETY: the table is static.
+    let table = unsafe {
+        native::rd_kafka_get_err_descs(&mut table, &mut count);
+        slice(table, count)
+    };
+    let mut named = table.iter().filter(|entry| !entry.desc.is_null());
+    named.find(|entry| entry.code as c_int == code).map(|entry| entry.code)
 }
 
 /// The result in an event and its items, which borrow from the event.
@@ -418,7 +494,7 @@ impl Link {
         &self,
         ask: &Ask,
         topics: &[String],
-    ) -> Result<Vec<(String, Option<Topic>)>, Fault> {
+    ) -> Result<Vec<Shown>, Fault> {
         let names = topics.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: the array and the names are alive, and copied.
@@ -451,10 +527,12 @@ impl Link {
                 };
                 let named = |item: &*const native::rd_kafka_TopicDescription_t| {
                     // SAFETY: the items are alive.
-                    let name = unsafe { text(native::rd_kafka_TopicDescription_name(*item)) };
-                    Ok((name, unsafe { topic_description(*item) }?))
+                    unsafe {
+                        let name = text(native::rd_kafka_TopicDescription_name(*item));
+                        (name, topic_description(*item))
+                    }
                 };
-                items.iter().map(named).collect()
+                Ok(items.iter().map(named).collect())
             },
         )
     }
@@ -477,6 +555,68 @@ impl Link {
             // SAFETY: the items are alive.
             Ok(items.iter().map(|item| unsafe { described_configs(*item) }).collect())
         })
+    }
+
+    /// An offset of each partition of a topic, committed or not: the first or the last one, or the first that
+    /// is no older than a time; -1 where there is none.
+    pub(super) fn list_offsets(
+        &self,
+        ask: &Ask,
+        topic: &str,
+        (partitions, wanted): (i32, Wanted),
+    ) -> Result<Vec<i64>, Fault> {
+        let name = c_string(topic)?;
+        // SAFETY: the list is handed over and freed by `Owned`.
+        let made = unsafe { native::rd_kafka_topic_partition_list_new(partitions) };
+        let free = native::rd_kafka_topic_partition_list_destroy;
+        let list = Owned::made(made, free, "the partitions")?;
+        for partition in 0..partitions {
+            // SAFETY: the list is alive and the name copied; the new item lives in the list.
+            unsafe {
+                let item = native::rd_kafka_topic_partition_list_add(
+                    list.pointer,
+                    name.as_ptr(),
+                    partition,
+                );
+                (*item).offset = wanted.spec();
+            }
+        }
+        self.request(
+            ask,
+            Op::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
+            |options, queue| {
+                // SAFETY: all pointers are alive through the call, which copies the list.
+                unsafe {
+                    native::rd_kafka_ListOffsets(
+                        self.client.native_ptr(),
+                        list.pointer,
+                        options,
+                        queue,
+                    )
+                }
+            },
+            |event| {
+                // SAFETY: the event outlives this closure.
+                let (_, items) = unsafe {
+                    items_of(
+                        event,
+                        native::rd_kafka_event_ListOffsets_result,
+                        native::rd_kafka_ListOffsets_result_infos,
+                    )?
+                };
+                let mut offsets = vec![-1; usize::try_from(partitions).unwrap_or_default()];
+                for item in items {
+                    // SAFETY: the items are alive.
+                    let (partition, offset) = unsafe { offset_of(*item) }?;
+                    if let Some(known) =
+                        usize::try_from(partition).ok().and_then(|at| offsets.get_mut(at))
+                    {
+                        *known = offset;
+                    }
+                }
+                Ok(offsets)
+            },
+        )
     }
 
     /// A request about `items`, whose answer has one item for each.
@@ -518,7 +658,7 @@ impl Link {
         // SAFETY: the event is alive, and its text lives as long.
         let failed = unsafe {
             said(
-                native::rd_kafka_event_error(event.pointer),
+                plain::rd_kafka_event_error(event.pointer),
                 native::rd_kafka_event_error_string(event.pointer),
             )
         };
@@ -612,7 +752,7 @@ impl Link {
                 // SAFETY: the event is alive, and its text lives as long.
                 let heard = unsafe {
                     said(
-                        native::rd_kafka_event_error(event.pointer),
+                        plain::rd_kafka_event_error(event.pointer),
                         native::rd_kafka_event_error_string(event.pointer),
                     )
                 };
@@ -679,7 +819,7 @@ fn set_option(options: &Options, set: SetOption, value: c_int) -> Result<(), Fau
     // SAFETY: the options are alive, and the buffer is as long as said.
     let failed = unsafe {
         let code = set(options.pointer, value, words.as_mut_ptr(), words.len());
-        said(code, words.as_ptr())
+        said(code as c_int, words.as_ptr())
     };
     failed.map_or(Ok(()), |said| Err(Fault::Said(said)))
 }
@@ -704,7 +844,7 @@ fn new_topic(topic: &CreateTopic) -> Result<Owned<native::rd_kafka_NewTopic_t>, 
         // SAFETY: topic, key and value are alive; the texts are copied.
         let failed = unsafe {
             let code =
-                native::rd_kafka_NewTopic_set_config(new.pointer, key.as_ptr(), value.as_ptr());
+                plain::rd_kafka_NewTopic_set_config(new.pointer, key.as_ptr(), value.as_ptr());
             said(code, ptr::null())
         };
         if let Some(said) = failed {
@@ -778,7 +918,7 @@ unsafe fn error_said(error: *const native::rd_kafka_error_t) -> Option<Said> {
         return None;
     }
     // SAFETY: not null, and the caller vouches for the rest.
-    unsafe { said(native::rd_kafka_error_code(error), native::rd_kafka_error_string(error)) }
+    unsafe { said(plain::rd_kafka_error_code(error), native::rd_kafka_error_string(error)) }
 }
 
 /// # Safety
@@ -788,7 +928,7 @@ unsafe fn topic_results(results: &[*const native::rd_kafka_topic_result_t]) -> R
         // SAFETY: the caller vouches for it.
         let failed = unsafe {
             said(
-                native::rd_kafka_topic_result_error(*result),
+                plain::rd_kafka_topic_result_error(*result),
                 native::rd_kafka_topic_result_error_string(*result),
             )
         };
@@ -807,7 +947,7 @@ unsafe fn topic_refused(result: *const native::rd_kafka_topic_result_t) -> Optio
     // SAFETY: the caller vouches for it.
     unsafe {
         let said = said(
-            native::rd_kafka_topic_result_error(result),
+            plain::rd_kafka_topic_result_error(result),
             native::rd_kafka_topic_result_error_string(result),
         )?;
         Some((text(native::rd_kafka_topic_result_name(result)), said))
@@ -820,7 +960,7 @@ unsafe fn config_result(resource: *const native::rd_kafka_ConfigResource_t) -> R
     // SAFETY: the caller vouches for it.
     let failed = unsafe {
         said(
-            native::rd_kafka_ConfigResource_error(resource),
+            plain::rd_kafka_ConfigResource_error(resource),
             native::rd_kafka_ConfigResource_error_string(resource),
         )
     };
@@ -831,14 +971,14 @@ unsafe fn config_result(resource: *const native::rd_kafka_ConfigResource_t) -> R
 /// `topic` is alive.
 unsafe fn topic_description(
     topic: *const native::rd_kafka_TopicDescription_t,
-) -> Result<Option<Topic>, Fault> {
+) -> Result<Option<Topic>, Said> {
     // SAFETY: the caller vouches for the topic, and all that is read here borrows from it.
     unsafe {
         match error_said(native::rd_kafka_TopicDescription_error(topic)) {
             Some(said) if said.code == RDKafkaErrorCode::UnknownTopicOrPartition => {
                 return Ok(None);
             }
-            Some(said) => return Err(Fault::Said(said)),
+            Some(said) => return Err(said),
             None => {}
         }
         let mut count = 0;
@@ -848,8 +988,10 @@ unsafe fn topic_description(
         let replicas = partitions.first().map_or(0, |one| replica_count(*one));
         let id = native::rd_kafka_TopicDescription_topic_id(topic);
         let id = if id.is_null() { ptr::null() } else { native::rd_kafka_Uuid_base64str(id) };
+        let id = Some(text(id)).filter(|id| !id.trim_matches('A').is_empty());
         Ok(Some(Topic {
-            id: text(id),
+            id: id.unwrap_or_default(),
+            is_internal: native::rd_kafka_TopicDescription_is_internal(topic) != 0,
             partitions: i32::try_from(count).unwrap_or(i32::MAX),
             leaderless: i32::try_from(leaderless).unwrap_or(i32::MAX),
             replication_factor: i32::try_from(replicas).unwrap_or(i32::MAX),
@@ -879,7 +1021,6 @@ unsafe fn replica_count(partition: *const native::rd_kafka_TopicPartitionInfo_t)
 /// # Safety
 /// `resource` is alive.
 unsafe fn described_configs(resource: *const native::rd_kafka_ConfigResource_t) -> Described {
-    use native::rd_kafka_ConfigSource_t as Source;
     // SAFETY: the caller vouches for the resource, and all that is read here borrows from it.
     unsafe {
         let name = text(native::rd_kafka_ConfigResource_name(resource));
@@ -890,17 +1031,89 @@ unsafe fn described_configs(resource: *const native::rd_kafka_ConfigResource_t) 
         let items = native::rd_kafka_ConfigResource_configs(resource, &mut count);
         let mut configs = TopicConfigs::default();
         for entry in slice(items, count) {
+            let key = text(native::rd_kafka_ConfigEntry_name(*entry));
+            configs.known.insert(key.clone());
             let value = native::rd_kafka_ConfigEntry_value(*entry);
             if value.is_null() {
                 continue;
             }
-            let (key, value) = (text(native::rd_kafka_ConfigEntry_name(*entry)), text(value));
-            let source = native::rd_kafka_ConfigEntry_source(*entry);
-            if source == Source::RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG {
-                configs.own.insert(key.clone(), value.clone());
+            let value = text(value);
+            match is_own(*entry) {
+                true => drop(configs.own.insert(key.clone(), value.clone())),
+                false => drop(configs.defaults.insert(key.clone(), value.clone())),
+            }
+            if let Some(default) = default_of(*entry) {
+                configs.defaults.insert(key.clone(), default);
             }
             configs.effective.insert(key, value);
         }
         (name, Ok(configs))
+    }
+}
+
+/// Whether the value is set on the topic itself.
+///
+/// # Safety
+/// `entry` is alive.
+unsafe fn is_own(entry: *const native::rd_kafka_ConfigEntry_t) -> bool {
+    use native::rd_kafka_ConfigSource_t as Source;
+    // SAFETY: the caller vouches for it.
+    let source = unsafe { plain::rd_kafka_ConfigEntry_source(entry) };
+    source == Source::RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG as c_int
+}
+
+/// The value that would be in force were none set on the topic: the first of the brokers' own, in the unit
+/// of the topic's config.
+///
+/// # Safety
+/// `entry` is alive.
+unsafe fn default_of(entry: *const native::rd_kafka_ConfigEntry_t) -> Option<String> {
+    let mut count = 0;
+    // SAFETY: the caller vouches for the entry, from which its synonyms borrow.
+    unsafe {
+        let synonyms = slice(native::rd_kafka_ConfigEntry_synonyms(entry, &mut count), count);
+        let value = |synonym: &*const native::rd_kafka_ConfigEntry_t| {
+            let value = native::rd_kafka_ConfigEntry_value(*synonym);
+            let name = text(native::rd_kafka_ConfigEntry_name(*synonym));
+            (!value.is_null()).then(|| in_milliseconds(&name, text(value)))
+        };
+        synonyms.iter().filter(|synonym| !is_own(**synonym)).find_map(value)
+    }
+}
+
+/// `log.retention.hours` stands for `retention.ms`.
+fn in_milliseconds(name: &str, value: String) -> String {
+    let unit = match name.rsplit('.').next() {
+        Some("hours") => 3_600_000,
+        Some("minutes") => 60_000,
+        Some(_) | None => return value,
+    };
+    match value.parse::<i64>() {
+        Ok(number) if number >= 0 => number.saturating_mul(unit).to_string(),
+        Ok(_) | Err(_) => value,
+    }
+}
+
+/// The partition and the offset of a result.
+///
+/// # Safety
+/// `info` is alive.
+unsafe fn offset_of(
+    info: *const native::rd_kafka_ListOffsetsResultInfo_t,
+) -> Result<(i32, i64), Fault> {
+    // SAFETY: the caller vouches for the result, from which the item borrows. Its code is read as the integer
+    // that it is, for the reason given at `plain`.
+    unsafe {
+        let item = native::rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+        if item.is_null() {
+            return Err(unexpected());
+        }
+        let code = ptr::addr_of!((*item).err).cast::<c_int>().read();
+        match said(code, ptr::null()) {
+            Some(said) => Err(Fault::Said(said)),
+            None => {
+                Ok((ptr::addr_of!((*item).partition).read(), ptr::addr_of!((*item).offset).read()))
+            }
+        }
     }
 }

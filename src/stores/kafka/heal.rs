@@ -53,6 +53,10 @@ fn unchangeable(attribute: &str) -> &'static str {
             "Kafka cannot take partitions away, and more of them send keys elsewhere: record what \
              is there with repair --accept-drift, or create a topic anew and copy the messages"
         }
+        "id" => {
+            "it was deleted and made anew by other hands, and what it held before is gone: bring that back \
+             from a backup, or record the topic that is there with repair --accept-drift"
+        }
         _ => {
             "replicas are moved by a reassignment, which loads the brokers: start one with \
              kafka-reassign-partitions, or record what is there with repair --accept-drift"

@@ -27,7 +27,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled, no_parts,
+    Description, Language, Objects, Steps, Undo, any_order, begins_empty, journalled, no_parts,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -36,7 +36,7 @@ pub static STORE: Description = Description {
     name: "kafka",
     title: "Kafka",
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["brokers"],
@@ -52,7 +52,7 @@ pub static STORE: Description = Description {
         part_of: no_parts,
         rank: any_order,
         heal: heal::heal,
-        comparison: Comparison::PLAIN,
+        comparison: shape::COMPARISON,
     },
 };
 
@@ -73,6 +73,15 @@ const SHORTEST_SETUP: Duration = Duration::from_secs(1);
 
 const PROTOCOLS: [&str; 4] = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"];
 const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/// Mechanisms that brokers have and this tool has not, and why.
+const LACKING: [(&str, &str); 5] = [
+    ("OAUTHBEARER", "this version cannot fetch its tokens"),
+    ("AWS_MSK_IAM", "this version cannot sign in with AWS roles"),
+    ("IAM", "this version cannot sign in with AWS roles"),
+    ("GSSAPI", "this version is built without Kerberos"),
+    ("KERBEROS", "this version is built without Kerberos"),
+];
 
 /// Where the cluster is and how to get in.
 #[derive(Clone, Debug, Default)]
@@ -219,8 +228,22 @@ impl Settings {
         }
     }
 
+    fn mechanism(&self) -> Result<Option<&'static str>, StoreError> {
+        let given = self.sasl_mechanism.as_deref().map(str::trim).unwrap_or_default();
+        let lacking = LACKING.iter().find(|(name, _)| name.eq_ignore_ascii_case(given));
+        match lacking {
+            Some((name, why)) => Err(wrong(format!("sasl_mechanism cannot be `{name}`: {why}"))
+                .hint(format!(
+                    "use one of {} on another listener, or a client certificate (security_protocol \
+                     SSL); on Amazon MSK: SCRAM-SHA-512",
+                    MECHANISMS.join(", ")
+                ))),
+            None => chosen("sasl_mechanism", self.sasl_mechanism.as_deref(), &MECHANISMS),
+        }
+    }
+
     fn sasl(&self, config: &mut ClientConfig, protocol: &str) -> Result<(), StoreError> {
-        let mechanism = chosen("sasl_mechanism", self.sasl_mechanism.as_deref(), &MECHANISMS)?;
+        let mechanism = self.mechanism()?;
         let user = self.user.as_deref().filter(|user| !user.is_empty());
         if !protocol.starts_with("SASL") {
             return match mechanism.is_none() && user.is_none() && self.password.is_empty() {

@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::admin::Admin;
 use super::ffi::{Fault, Topic, TopicConfigs};
 use super::steps::{
-    Absent, AlterConfigs, CreatePartitions, CreateTopic, DeleteTopic, FormerConfigs, FormerTopic,
-    Step,
+    self, Absent, AlterConfigs, Configs, CreatePartitions, CreateTopic, DeleteTopic, FormerConfigs,
+    FormerTopic, MIN_REPLICAS, Step,
 };
 use crate::store_error::StoreError;
 use crate::stores::contract::{Before, Loss, Probe};
+use crate::text::document::nearest;
 
 /// What every broker shows once a step is done.
 pub(super) enum Goal<'a> {
@@ -60,10 +61,24 @@ async fn before_create(admin: &Admin, wanted: &CreateTopic) -> Result<Before, St
             enough_brokers(admin, wanted).await?;
             Ok(Before::absent())
         }
-        Some((topic, configs)) => Ok(match difference(wanted, &topic, &configs) {
-            None => Before::found(),
-            Some((wanted, live)) => Before::differs(wanted, live),
-        }),
+        Some((topic, configs)) => {
+            expect_ours(&wanted.name, &topic)?;
+            Ok(match difference(wanted, &topic, &configs) {
+                None => Before::found(),
+                Some((wanted, live)) => Before::differs(wanted, live),
+            })
+        }
+    }
+}
+
+/// Refuses what the brokers call their own.
+fn expect_ours(name: &str, topic: &Topic) -> Result<(), StoreError> {
+    match topic.is_internal {
+        false => Ok(()),
+        true => Err(StoreError::refused(format!(
+            "{name} is an internal topic of Kafka, which no migration may touch"
+        ))
+        .hint("take the step out: the brokers look after it themselves")),
     }
 }
 
@@ -91,14 +106,15 @@ struct Standings {
 }
 
 async fn standings(admin: &Admin, wanted: &[CreateTopic]) -> Result<Standings, StoreError> {
-    let layouts = admin.layouts().await.map_err(|fault| admin.error(fault))?;
+    let names = admin.names().await.map_err(|fault| admin.error(fault))?;
     let (there, absent): (Vec<_>, Vec<_>) =
-        wanted.iter().partition(|topic| layouts.contains_key(&topic.name));
+        wanted.iter().partition(|topic| names.contains(&topic.name));
     let absent = absent.into_iter().map(|topic| topic.name.clone()).collect();
     let mut differing = Vec::new();
     for topic in there {
         // Gone since: the broker will tell.
         let Some((live, configs)) = live(admin, &topic.name).await? else { continue };
+        expect_ours(&topic.name, &live)?;
         if let Some((wish, live)) = difference(topic, &live, &configs) {
             differing.push((topic.name.clone(), wish, live));
         }
@@ -126,12 +142,29 @@ async fn enough_brokers(admin: &Admin, wanted: &CreateTopic) -> Result<(), Store
 }
 
 async fn before_alter(admin: &Admin, change: &AlterConfigs) -> Result<Before, StoreError> {
-    let (_, configs) = live(admin, &change.topic).await?.ok_or_else(|| missing(&change.topic))?;
+    let (topic, configs) =
+        live(admin, &change.topic).await?.ok_or_else(|| missing(&change.topic))?;
+    expect_ours(&change.topic, &topic)?;
+    expect_known(change, &configs)?;
     let former = replaced(change, &configs);
     match former == FormerConfigs::default() {
         true => Ok(Before::found()),
         false => Ok(Before::replaces(json!(former))),
     }
+}
+
+/// A broker takes it for done when a config is unset that it does not know.
+fn expect_known(change: &AlterConfigs, live: &TopicConfigs) -> Result<(), StoreError> {
+    let unknown = |key: &&String| !live.known.contains(*key) && !live.own.contains_key(*key);
+    let Some(key) = change.unset.iter().find(unknown) else { return Ok(()) };
+    let error = StoreError::refused(format!("Unknown topic config name: {key}"))
+        .detail("it stands in `unset` of alterConfigs, and the broker would say nothing of it");
+    Err(match nearest(key, live.known.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => {
+            error.hint("kafka-configs --describe --all lists the configs that a topic can have")
+        }
+    })
 }
 
 /// The own configs of the topic that `change` changes; what is as wanted already stays out.
@@ -158,6 +191,7 @@ fn replaced(change: &AlterConfigs, live: &TopicConfigs) -> FormerConfigs {
 
 async fn before_grow(admin: &Admin, grown: &CreatePartitions) -> Result<Before, StoreError> {
     let topic = topic(admin, &grown.topic).await?.ok_or_else(|| missing(&grown.topic))?;
+    expect_ours(&grown.topic, &topic)?;
     match topic.partitions.cmp(&grown.count) {
         std::cmp::Ordering::Less => Ok(Before::replaces(json!({ "partitions": topic.partitions }))),
         std::cmp::Ordering::Equal => Ok(Before::found()),
@@ -177,6 +211,7 @@ async fn before_delete(admin: &Admin, doomed: &DeleteTopic) -> Result<Before, St
     let Some((topic, configs)) = live(admin, &doomed.topic).await? else {
         return Ok(Before::found());
     };
+    expect_ours(&doomed.topic, &topic)?;
     Ok(Before::replaces(json!(FormerTopic {
         partitions: topic.partitions,
         replication_factor: topic.replication_factor,
@@ -185,23 +220,186 @@ async fn before_delete(admin: &Admin, doomed: &DeleteTopic) -> Result<Before, St
     })))
 }
 
-/// The messages that `step` destroys.
+/// The messages that `step` destroys, or has the brokers destroy.
 pub(super) async fn holds(admin: &Admin, step: &Step) -> Result<Vec<Loss>, StoreError> {
-    let Step::DeleteTopic(DeleteTopic { topic: name }) = step else { return Ok(Vec::new()) };
-    let Some(topic) = topic(admin, name).await? else { return Ok(Vec::new()) };
-    Ok(match admin.messages(name, topic.partitions).await {
-        Ok(0) => Vec::new(),
+    match step {
+        Step::DeleteTopic(DeleteTopic { topic: name }) => {
+            let Some(topic) = topic(admin, name).await? else { return Ok(Vec::new()) };
+            let counted = admin.messages(name, topic.partitions).await;
+            Ok(loss(admin, &format!("topic {name} holds"), "", counted).into_iter().collect())
+        }
+        Step::AlterConfigs(change) => expiring(admin, change).await,
+        Step::CreateTopic(_) | Step::CreateTopics(_) | Step::CreatePartitions(_) => Ok(Vec::new()),
+    }
+}
+
+/// So many messages, unless there are none; unknown counts as loss.
+fn loss(admin: &Admin, what: &str, then: &str, counted: Result<i64, Fault>) -> Option<Loss> {
+    match counted {
+        Ok(0) => None,
         Ok(messages) => {
             let messages = usize::try_from(messages).unwrap_or_default();
-            let what = format!("topic {name} holds {}", counted(messages, "message"));
-            vec![Loss { what, known: true }]
+            let what = format!("{what} {}{then}", self::counted(messages, "message"));
+            Some(Loss { what, known: true })
         }
         Err(fault) => {
             let why = admin.error(fault).message;
-            let what = format!("topic {name} holds an unknown number of messages ({why})");
-            vec![Loss { what, known: false }]
+            let what = format!("{what} an unknown number of messages ({why}){then}");
+            Some(Loss { what, known: false })
         }
-    })
+    }
+}
+
+/// What the brokers delete once a topic has the configs of `change`, and keep as it is now.
+async fn expiring(admin: &Admin, change: &AlterConfigs) -> Result<Vec<Loss>, StoreError> {
+    let Some((topic, mut live)) = live(admin, &change.topic).await? else { return Ok(Vec::new()) };
+    let (name, partitions) = (&change.topic, topic.partitions);
+    let mut losses = Vec::new();
+    for key in KEEPING.iter().filter(|key| change.unset.contains(**key)) {
+        if live.defaults.contains_key(*key) || !live.own.contains_key(*key) {
+            continue;
+        }
+        match default_elsewhere(admin, key).await {
+            Some(default) => drop(live.defaults.insert(key.to_string(), default)),
+            None => {
+                let held = admin.messages(name, partitions).await;
+                let then = format!(", and the brokers do not tell what {key} is by default");
+                let all = loss(admin, &format!("topic {name} holds"), &then, held);
+                losses.extend(all.map(|loss| Loss { known: false, ..loss }));
+            }
+        }
+    }
+    let (now, then) = (Keeping::of(&live.effective), Keeping::of(&after(change, &live)));
+    let Some(shorter) = now.shortened_to(&then) else { return Ok(losses) };
+
+    if let Some(age) = shorter.age {
+        let since = crate::clock::now().timestamp_millis().saturating_sub(age);
+        let older = admin.messages_before(name, partitions, since).await;
+        let then = format!(" older than {age} ms (retention.ms)");
+        losses.extend(loss(admin, &format!("topic {name} holds"), &then, older));
+    }
+    let others = [
+        (shorter.size, "are deleted from the oldest on above the new retention.bytes"),
+        (shorter.is_compacted, "are compacted to the last one of each key"),
+    ];
+    for (_, how) in others.into_iter().filter(|(is_so, _)| *is_so) {
+        let held = admin.messages(name, partitions).await;
+        let all = loss(admin, &format!("topic {name} holds"), &format!(", which {how}"), held);
+        // How many of them is not known.
+        losses.extend(all.map(|loss| Loss { known: false, ..loss }));
+    }
+    Ok(losses)
+}
+
+/// A broker does not tell of a topic with a `retention.ms` of its own what that is by default: the default is
+/// in force at any topic that has none.
+async fn default_elsewhere(admin: &Admin, key: &str) -> Option<String> {
+    let names = admin.names().await.ok()?;
+    let all = admin.all_configs(names.into_iter().collect()).await.ok()?;
+    let mut plain = all.into_iter().filter_map(|(_, configs)| configs.ok());
+    let plain = plain.find(|configs| !configs.own.contains_key(key))?;
+    plain.effective.get(key).cloned()
+}
+
+/// The configs in force once `change` is made.
+fn after(change: &AlterConfigs, live: &TopicConfigs) -> Configs {
+    let mut after = live.effective.clone();
+    after.extend(change.set.iter().map(|(key, value)| (key.clone(), value.clone())));
+    for key in &change.unset {
+        match live.defaults.get(key) {
+            Some(default) => drop(after.insert(key.clone(), default.clone())),
+            None => drop(after.remove(key)),
+        }
+    }
+    after
+}
+
+/// The configs that say how long a topic keeps its messages.
+const KEEPING: [&str; 3] = ["cleanup.policy", "retention.ms", "retention.bytes"];
+
+/// How long a topic keeps its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Keeping {
+    /// Whether old ones are deleted.
+    is_deleted: bool,
+    /// Whether of each key only the last one stays.
+    is_compacted: bool,
+    /// For so many milliseconds; `None`: for ever.
+    age: Option<i64>,
+    /// Up to so many bytes of a partition; `None`: whatever their size.
+    size: Option<i64>,
+}
+
+/// By what a topic keeps less than before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Shortened {
+    age: Option<i64>,
+    size: bool,
+    is_compacted: bool,
+}
+
+impl Keeping {
+    fn of(configs: &Configs) -> Keeping {
+        let policy = configs.get("cleanup.policy").map_or("delete", String::as_str);
+        let has = |word: &str| policy.split(',').any(|one| one.trim().eq_ignore_ascii_case(word));
+        let limit = |key: &str| {
+            let limit = configs.get(key).and_then(|value| value.trim().parse::<i64>().ok());
+            limit.filter(|limit| *limit >= 0)
+        };
+        let (age, size) = (limit("retention.ms"), limit("retention.bytes"));
+        Keeping { is_deleted: has("delete"), is_compacted: has("compact"), age, size }
+    }
+
+    fn shortened_to(&self, then: &Keeping) -> Option<Shortened> {
+        let less = |now: Option<i64>, then: Option<i64>| match (now, then) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(now), Some(then)) => then < now,
+        };
+        let is_new = then.is_deleted && !self.is_deleted;
+        let shorter = |now, then_limit: Option<i64>| {
+            then.is_deleted && (less(now, then_limit) || is_new && then_limit.is_some())
+        };
+        let shortened = Shortened {
+            age: then.age.filter(|_| shorter(self.age, then.age)),
+            size: shorter(self.size, then.size),
+            is_compacted: then.is_compacted && !self.is_compacted,
+        };
+        (shortened != Shortened::default()).then_some(shortened)
+    }
+}
+
+/// The topics of `step` that no producer which waits for all replicas can write to, in words.
+pub(super) async fn starved(admin: &Admin, step: &Step) -> Result<Vec<String>, StoreError> {
+    let names: Vec<&str> = match step {
+        Step::CreateTopic(topic) => vec![&topic.name],
+        Step::CreateTopics(topics) => topics.iter().map(|topic| topic.name.as_str()).collect(),
+        Step::AlterConfigs(change)
+            if change.set.contains_key(MIN_REPLICAS) || change.unset.contains(MIN_REPLICAS) =>
+        {
+            vec![&change.topic]
+        }
+        Step::AlterConfigs(_) | Step::CreatePartitions(_) | Step::DeleteTopic(_) => {
+            return Ok(Vec::new());
+        }
+    };
+    let names: Vec<String> = names.into_iter().map(str::to_string).collect();
+    let asked = CancellationToken::new();
+    let (topics, configs) = futures_util::future::try_join(
+        admin.topics(names.clone(), None, &asked),
+        admin.all_configs(names),
+    )
+    .await
+    .map_err(|fault| admin.error(fault))?;
+    let replicas: BTreeMap<String, i32> = topics
+        .into_iter()
+        .filter_map(|(name, topic)| Some((name, topic?.replication_factor)))
+        .collect();
+    let starved = configs.into_iter().filter_map(|(name, configs)| {
+        let configs = configs.ok()?;
+        steps::starving(&name, configs.effective.get(MIN_REPLICAS)?, *replicas.get(&name)?)
+    });
+    Ok(starved.collect())
 }
 
 fn counted(number: usize, what: &str) -> String {
@@ -431,7 +629,6 @@ fn same(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::kafka::steps::Configs;
     use crate::text::Node;
 
     fn step(text: &str) -> Step {
@@ -442,11 +639,18 @@ mod tests {
         let own: Configs = own.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         let mut effective = own.clone();
         effective.entry("compression.type".to_string()).or_insert("producer".to_string());
-        TopicConfigs { own, effective }
+        let known = ["retention.ms", "d", "e"].into_iter().map(str::to_string).collect();
+        TopicConfigs { own, defaults: Configs::new(), known, effective }
     }
 
     fn topic(partitions: i32) -> Topic {
-        Topic { id: "x".to_string(), partitions, leaderless: 0, replication_factor: 1 }
+        Topic {
+            id: "x".to_string(),
+            is_internal: false,
+            partitions,
+            leaderless: 0,
+            replication_factor: 1,
+        }
     }
 
     #[test]

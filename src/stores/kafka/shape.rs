@@ -1,25 +1,57 @@
-//! The live shape: topics with their partitions, replicas and own configs.
+//! The live shape: topics with their ids, partitions, replicas and own configs.
 
 use std::collections::BTreeMap;
 
 use rdkafka::types::RDKafkaErrorCode as Code;
 use serde_json::json;
 
-use super::admin::{Admin, Layout};
-use super::steps::Configs;
+use super::admin::Admin;
+use super::ffi::{Fault, Topic};
+use super::steps::{Configs, RESERVED};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
+use crate::stores::description::Comparison;
+
+/// How shapes of Kafka are compared. The first version knew no ids of topics.
+pub(super) const COMPARISON: Comparison = Comparison {
+    version: 2,
+    knew: |version, _, attribute| version >= 2 || attribute != Some("id"),
+    ..Comparison::PLAIN
+};
 
 /// Reads every topic but Kafka's own, in two round trips. Configs that a topic takes from the
 /// brokers are left out: an upgrade may change them without anyone touching the topic.
 pub(super) async fn inspect(admin: &Admin, recorded: &Shape) -> Result<Shape, StoreError> {
-    let mut layouts = admin.layouts().await.map_err(|fault| admin.error(fault))?;
-    layouts.retain(|name, _| !name.starts_with("__"));
-    let configs = own_configs(admin, &layouts, recorded).await?;
+    let names = admin.names().await.map_err(|fault| admin.error(fault))?;
+    let is_known = |name: &str| recorded.objects.contains_key(&object(name));
+    let is_ours = |name: &&String| !RESERVED.contains(&name.as_str()) || is_known(name);
+    let names: Vec<String> = names.into_iter().filter(|name| is_ours(&name)).collect();
+    if names.is_empty() {
+        return Ok(Shape::default());
+    }
+    let described = async {
+        let described = admin.all_topics(names.clone()).await;
+        described.map_err(|fault| admin.error(fault))
+    };
+    let own = own_configs(admin, names.clone(), recorded);
+    let (described, own) = futures_util::future::try_join(described, own).await?;
+    let mut topics = BTreeMap::<String, Topic>::new();
+    for (name, topic) in described {
+        match topic {
+            Ok(topic) => topics.extend(topic.map(|topic| (name, topic))),
+            // Somebody else's topic, on its way to be there or gone; one of ours must not vanish so.
+            Err(_) if !is_known(&name) => {}
+            Err(said) => return Err(admin.error(Fault::Said(said).of(&object(&name)))),
+        }
+    }
     let mut shape = Shape::default();
-    for (name, own) in configs {
-        if let Some(layout) = layouts.get(&name) {
-            shape.insert(object(&name), attributes(*layout, own));
+    for (name, configs) in own {
+        match topics.remove(&name) {
+            Some(topic) if !topic.is_internal || is_known(&name) => {
+                shape.insert(object(&name), attributes(topic, configs));
+            }
+            // Kafka's own; or deleted between the two round trips.
+            Some(_) | None => {}
         }
     }
     Ok(shape)
@@ -31,13 +63,9 @@ fn object(topic: &str) -> String {
 
 async fn own_configs(
     admin: &Admin,
-    layouts: &BTreeMap<String, Layout>,
+    names: Vec<String>,
     recorded: &Shape,
 ) -> Result<Vec<(String, Configs)>, StoreError> {
-    if layouts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names = layouts.keys().cloned().collect();
     let described = admin.all_configs(names).await.map_err(|fault| admin.error(fault))?;
     let mut own = Vec::with_capacity(described.len());
     for (name, configs) in described {
@@ -50,7 +78,7 @@ async fn own_configs(
                 if said.code == Code::TopicAuthorizationFailed
                     && !recorded.objects.contains_key(&object(&name)) => {}
             Err(said) => {
-                let fault = super::ffi::Fault::Said(said).for_want_of("DescribeConfigs", &name);
+                let fault = Fault::Said(said).for_want_of("DescribeConfigs", &name);
                 return Err(admin.error(fault));
             }
         }
@@ -58,11 +86,14 @@ async fn own_configs(
     Ok(own)
 }
 
-fn attributes(layout: Layout, configs: Configs) -> Attributes {
+fn attributes(topic: Topic, configs: Configs) -> Attributes {
     let mut attributes = Attributes::from_iter([
-        ("partitions".to_string(), json!(layout.partitions)),
-        ("replicationFactor".to_string(), json!(layout.replication_factor)),
+        ("partitions".to_string(), json!(topic.partitions)),
+        ("replicationFactor".to_string(), json!(topic.replication_factor)),
     ]);
+    if !topic.id.is_empty() {
+        attributes.insert("id".to_string(), json!(topic.id));
+    }
     attributes
         .extend(configs.into_iter().map(|(key, value)| (format!("config {key}"), json!(value))));
     attributes

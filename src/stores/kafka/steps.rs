@@ -6,14 +6,75 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::stores::contract::Operation;
-use crate::text::document::{Fields, unknown_key};
-use crate::text::{Node, NodeKind, ScriptError};
+use crate::text::document::{Fields, plain_number, unknown_key};
+use crate::text::{DocumentKey, Node, NodeKind, ScriptError};
 
 const OPERATIONS: [&str; 5] =
     ["createTopic", "createTopics", "alterConfigs", "createPartitions", "deleteTopic"];
 
+/// Topics of Kafka and of its companions, which no migration may touch. Brokers call their own ones internal
+/// once they are there; that of the schema registry is a topic like any other to them.
+pub(super) const RESERVED: [&str; 6] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+    "__cluster_metadata",
+    "__remote_log_metadata",
+    "_schemas",
+];
+
+/// What Kafka's admin API can do and no step does: a part of the name that somebody may try, and the answer.
+const ELSEWHERE: [(&str, &str, &str); 11] = [
+    (
+        "acl",
+        "ACLs are not managed by migrations",
+        "grant them with kafka-acls; those that a migrator needs are in docs/security.md",
+    ),
+    (
+        "quota",
+        "quotas are not managed by migrations",
+        "set them with kafka-configs --alter --entity-type users (or clients)",
+    ),
+    (
+        "scram",
+        "users are not managed by migrations",
+        "make them with kafka-configs --alter --entity-type users",
+    ),
+    (
+        "user",
+        "users are not managed by migrations",
+        "make them with kafka-configs --alter --entity-type users",
+    ),
+    (
+        "broker",
+        "configs of brokers are not managed by migrations",
+        "set them with kafka-configs --alter --entity-type brokers, or in the brokers' own configuration",
+    ),
+    (
+        "cluster",
+        "configs of the cluster are not managed by migrations",
+        "set them with kafka-configs --alter --entity-type brokers --entity-default",
+    ),
+    (
+        "reassign",
+        "partitions are not moved by migrations",
+        "start a reassignment with kafka-reassign-partitions",
+    ),
+    ("elect", "leaders are not elected by migrations", "elect them with kafka-leader-election"),
+    (
+        "record",
+        "messages are not deleted by migrations",
+        "use kafka-delete-records, or set `retention.ms` of the topic by alterConfigs",
+    ),
+    ("group", "consumer groups are not managed by migrations", "use kafka-consumer-groups"),
+    ("offset", "consumer groups are not managed by migrations", "use kafka-consumer-groups"),
+];
+
 /// The longest name that a broker accepts for a topic.
 const LONGEST_NAME: usize = 249;
+
+/// How many replicas have to have a message before a producer that waits for all of them is answered.
+pub(super) const MIN_REPLICAS: &str = "min.insync.replicas";
 
 /// Topic configs by key, values as Kafka writes them.
 pub(super) type Configs = BTreeMap<String, String>;
@@ -101,7 +162,8 @@ impl Step {
     pub fn parse(node: &Node) -> Result<Step, ScriptError> {
         let fields = node.object("a Kafka step")?;
         if let Some((key, _)) = fields.iter().find(|(key, _)| !OPERATIONS.contains(&&*key.name)) {
-            return Err(unknown_key(key, "a Kafka step", &OPERATIONS));
+            let elsewhere = elsewhere(key);
+            return Err(elsewhere.unwrap_or_else(|| unknown_key(key, "a Kafka step", &OPERATIONS)));
         }
         let [(operation, body)] = fields else {
             let message = format!("a Kafka step is one operation, not {}", fields.len());
@@ -140,7 +202,9 @@ impl Operation for Step {
 
     fn hazards(&self) -> Vec<String> {
         match self {
-            Step::CreateTopic(_) | Step::CreateTopics(_) | Step::AlterConfigs(_) => Vec::new(),
+            Step::CreateTopic(topic) => topic.starving().into_iter().collect(),
+            Step::CreateTopics(topics) => topics.iter().filter_map(CreateTopic::starving).collect(),
+            Step::AlterConfigs(_) => Vec::new(),
             Step::CreatePartitions(_) => {
                 vec![
                     "cannot be undone, and messages of one key may land in another partition"
@@ -166,6 +230,10 @@ impl Operation for Step {
             )),
             Step::DeleteTopic(doomed) => Ok(vec![doomed.inverse(&former(before)?)]),
         }
+    }
+
+    fn removes(&self) -> bool {
+        matches!(self, Step::DeleteTopic(_))
     }
 
     fn touches(&self, object: &str) -> bool {
@@ -195,16 +263,31 @@ fn former<T: serde::de::DeserializeOwned>(before: &Value) -> Result<T, String> {
         .map_err(|error| format!("the ledger does not hold what the step replaced: {error}"))
 }
 
+/// The answer to an operation, or a target, that Kafka has and no step does.
+fn elsewhere(key: &DocumentKey) -> Option<ScriptError> {
+    let name = key.name.to_ascii_lowercase();
+    let (_, what, way) = ELSEWHERE.iter().find(|(part, _, _)| name.contains(part))?;
+    Some(ScriptError::new(key.span.clone(), format!("`{}`: {what}", key.name)).hint(*way))
+}
+
 fn create_topics(node: &Node) -> Result<Vec<CreateTopic>, ScriptError> {
-    let mut names = BTreeSet::new();
+    let mut names = BTreeMap::<String, String>::new();
     let mut topics = Vec::new();
     for item in node.array("createTopics")? {
         let topic = CreateTopic::parse(item)?;
-        if !names.insert(topic.name.clone()) {
-            let message = format!("topic {} stands twice in createTopics", topic.name);
-            return Err(ScriptError::new(item.span.clone(), message));
+        let wrong = |message: String| ScriptError::new(item.span.clone(), message);
+        match names.insert(topic.name.replace('.', "_"), topic.name.clone()) {
+            Some(other) if other == topic.name => {
+                return Err(wrong(format!("topic {other} stands twice in createTopics")));
+            }
+            Some(other) => {
+                let message = format!("the topics {other} and {} collide", topic.name);
+                return Err(wrong(message).hint(
+                    "to Kafka's metrics `.` and `_` are the same, so that it makes only one of them",
+                ));
+            }
+            None => topics.push(topic),
         }
-        topics.push(topic);
     }
     match topics.is_empty() {
         true => Err(ScriptError::new(node.span.clone(), "createTopics names no topic")),
@@ -230,8 +313,33 @@ impl CreateTopic {
     }
 }
 
+impl CreateTopic {
+    /// That no producer that waits for all replicas can write to it, as far as the step tells.
+    fn starving(&self) -> Option<String> {
+        let minimum = self.configs.get(MIN_REPLICAS)?;
+        starving(&self.name, minimum, self.replication_factor?)
+    }
+}
+
+/// That more replicas have to be in sync than a topic has, in words.
+pub(super) fn starving(topic: &str, minimum: &str, replicas: i32) -> Option<String> {
+    let minimum: i32 = minimum.trim().parse().ok()?;
+    (minimum > replicas).then(|| {
+        format!(
+            "topic {topic} has a {MIN_REPLICAS} of {minimum} and a replication factor of {replicas}: \
+             every producer with acks=all is refused (NOT_ENOUGH_REPLICAS)"
+        )
+    })
+}
+
 impl AlterConfigs {
     fn parse(node: &Node) -> Result<AlterConfigs, ScriptError> {
+        let other =
+            |(key, _): &&(DocumentKey, Node)| !["topic", "set", "unset"].contains(&&*key.name);
+        let others = node.object("alterConfigs")?.iter().filter(other);
+        if let Some(error) = others.filter_map(|(key, _)| elsewhere(key)).next() {
+            return Err(error);
+        }
         let mut fields = Fields::of(node, "alterConfigs")?;
         let topic = topic_name(fields.required("topic")?, "topic")?;
         let set = configs(fields.optional("set"), "set")?;
@@ -303,6 +411,11 @@ fn topic_name(node: &Node, what: &str) -> Result<String, ScriptError> {
         "." | ".." => "a topic cannot be called `.` or `..`",
         _ if name.len() > LONGEST_NAME => "the name of a topic has at most 249 characters",
         _ if !name.chars().all(legal) => "the name of a topic is letters, digits, `.`, `_` and `-`",
+        _ if RESERVED.contains(&name) => {
+            let message = format!("{name} is an internal topic, which no migration may touch");
+            return Err(ScriptError::new(node.span.clone(), message)
+                .hint("it belongs to the brokers, or to the schema registry: leave it to them"));
+        }
         _ => return Ok(name.to_string()),
     };
     Err(ScriptError::new(node.span.clone(), wrong))
@@ -345,7 +458,7 @@ fn config_value(key: &str, node: &Node) -> Result<String, ScriptError> {
             Err(wrong(format!("the value of `{key}` holds a NUL character")))
         }
         NodeKind::String(text) => Ok(text.clone()),
-        NodeKind::Number(number) => Ok(number.to_string()),
+        NodeKind::Number(number) => Ok(plain_number(number)),
         NodeKind::Bool(value) => Ok(value.to_string()),
         NodeKind::Null => Err(wrong(format!("the config `{key}` cannot be null"))
             .hint("`unset` of alterConfigs gives a config back to the broker's default")),

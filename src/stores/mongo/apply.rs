@@ -8,8 +8,8 @@ use mongodb::Database;
 use mongodb::error::Error;
 use serde_json::Value;
 
-use super::steps::{Create, CreateIndexes, DropIndexes, Rename, Step, name_of};
-use super::{Mongo, batches, catalog, commands, errors, operations, probe};
+use super::steps::{CollMod, Create, CreateIndexes, DropIndexes, Rename, Step, name_of};
+use super::{Mongo, batches, catalog, changes, commands, errors, inserts, operations, probe};
 use crate::store_error::{StoreError, StoreErrorKind};
 use crate::stores::contract::{Done, Effect, Failure, Job, Standing, Why};
 
@@ -23,7 +23,7 @@ pub(super) async fn apply(store: &Mongo, step: &Step, job: &Job<'_>) -> Result<D
     match step {
         Step::Create(step) => create(store, step, job).await,
         Step::CreateIndexes(step) => create_indexes(store, step, job).await,
-        Step::CollMod(step) => sent(store, &store.db, step.command.clone(), job).await,
+        Step::CollMod(step) => coll_mod(store, step, job).await,
         Step::Drop(step) => match sent(store, &store.db, step.command.clone(), job).await {
             Err(failure) if is_code(&failure, errors::NAMESPACE_NOT_FOUND) => Ok(Done::default()),
             ended => ended,
@@ -31,6 +31,7 @@ pub(super) async fn apply(store: &Mongo, step: &Step, job: &Job<'_>) -> Result<D
         Step::DropIndexes(step) => drop_indexes(store, step, job).await,
         Step::Rename(step) => sent(store, &store.admin(), rename_command(store, step), job).await,
         Step::UpdateInBatches(step) => batches::walk(store, step, job).await,
+        Step::Command(step) if step.name == "insert" => inserts::apply(store, step, job).await,
         Step::Command(step) => {
             let db = if commands::is_admin(&step.name) { store.admin() } else { store.db.clone() };
             sent(store, &db, step.command.clone(), job).await
@@ -54,6 +55,24 @@ async fn create(store: &Mongo, step: &Create, job: &Job<'_>) -> Result<Done, Fai
         }
     }
 }
+
+/// Where it asks who its users are, the server takes `viewOn` and `pipeline` of a view only together: what
+/// the step leaves out stays as it is.
+async fn coll_mod(store: &Mongo, step: &CollMod, job: &Job<'_>) -> Result<Done, Failure> {
+    let mut command = step.command.clone();
+    if VIEW.iter().any(|option| step.changes.contains_key(option))
+        && let Some(live) = catalog::collection(&store.db, &step.collection).await?
+        && live.is_view
+    {
+        for option in VIEW.iter().filter(|option| !step.changes.contains_key(**option)) {
+            command.insert(*option, changes::live_option(option, &live.options));
+        }
+    }
+    sent(store, &store.db, command, job).await
+}
+
+/// What a view is.
+const VIEW: [&str; 2] = ["viewOn", "pipeline"];
 
 /// Makes the indexes that were missing when the step was claimed; the server takes one that has
 /// come meanwhile as made.
@@ -127,12 +146,34 @@ async fn sent(
     job: &Job<'_>,
 ) -> Result<Done, Failure> {
     let reply = send(store, db, command, job).await?;
+    Ok(done(&reply))
+}
+
+/// What the server notes of a command that was done.
+pub(super) fn done(reply: &Document) -> Done {
     let note = reply.get_str("note").ok().filter(|note| !note.is_empty());
-    Ok(Done::noting(note.into_iter().map(str::to_string).collect()))
+    Done::noting(note.into_iter().map(str::to_string).collect())
 }
 
 /// Sends one command for `job` and holds its reply against all the ways in which it can fail.
 pub(super) async fn send(
+    store: &Mongo,
+    db: &Database,
+    command: Document,
+    job: &Job<'_>,
+) -> Result<Document, Failure> {
+    let writes = ["updates", "deletes"].iter().find_map(|name| command.get_array(*name).ok());
+    let writes = writes.map_or(0, Vec::len);
+    let reply = exchange(store, db, command, job).await?;
+    let told = |source| (Effect::Unknown, errors::of_several(source, &reply, writes));
+    match failure_in(&reply, told) {
+        None => Ok(reply),
+        Some(failure) => Err(failure),
+    }
+}
+
+/// Sends one command for `job`; what its reply says of single writes is not looked at yet.
+pub(super) async fn exchange(
     store: &Mongo,
     db: &Database,
     mut command: Document,
@@ -144,26 +185,28 @@ pub(super) async fn send(
         return Err(Failure { why: Why::Cancelled, effect: Effect::None, at: None, source });
     }
     equip(&mut command, &name, job);
-    let reply = answer(store, db, command, job).await?.map_err(|error| Failure {
+    answer(store, db, command, job).await?.map_err(|error| Failure {
         why: why(&error, job),
         effect: effect(&error, &name),
         at: None,
         source: errors::from_driver(&error),
-    })?;
-    match errors::in_reply(&reply) {
-        None => Ok(reply),
-        Some(source) => {
-            let nothing = name == "insert" && count(&reply, "n") == 0;
-            let effect = if nothing { Effect::None } else { Effect::Unknown };
-            let why = match source.kind {
-                StoreErrorKind::Unreachable => Why::Unreachable,
-                StoreErrorKind::Credentials
-                | StoreErrorKind::Settings
-                | StoreErrorKind::Refused => Why::Refused,
-            };
-            Err(Failure { why, effect, at: None, source })
+    })
+}
+
+/// What a reply that came says of failure; `told` knows what that has changed.
+pub(super) fn failure_in(
+    reply: &Document,
+    told: impl FnOnce(StoreError) -> (Effect, StoreError),
+) -> Option<Failure> {
+    let source = errors::in_reply(reply)?;
+    let why = match source.kind {
+        StoreErrorKind::Unreachable => Why::Unreachable,
+        StoreErrorKind::Credentials | StoreErrorKind::Settings | StoreErrorKind::Refused => {
+            Why::Refused
         }
-    }
+    };
+    let (effect, source) = told(source);
+    Some(Failure { why, effect, at: None, source })
 }
 
 /// What the server answers. When `job` is cancelled, the operation is killed there: giving up
@@ -223,6 +266,9 @@ fn effect(error: &Error, name: &str) -> Effect {
             Effect::None
         }
         Some(_) => Effect::Unknown,
+        None if errors::without_code(error).is_some() && !commands::is_whole_or_not(name) => {
+            Effect::Unknown
+        }
         // The driver itself refused to send it.
         None => Effect::None,
     }

@@ -87,6 +87,11 @@ fn as_index(row: &Document) -> Index {
 /// wait forever.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The documents that a `find` gives.
+pub(super) async fn documents(db: &Database, find: Document) -> Result<Vec<Document>, StoreError> {
+    rows(db, find).await.map_err(|error| errors::from_driver(&error))
+}
+
 async fn rows(db: &Database, command: Document) -> Result<Vec<Document>, Error> {
     let listed = async { db.run_cursor_command(command).await?.try_collect().await };
     match tokio::time::timeout(PATIENCE, listed).await {

@@ -21,6 +21,9 @@ pub(super) fn before(
             (name, wanted) => old.option(name, wanted, &collection.options),
         }
     }
+    if collection.is_view {
+        old.view(&collection.options);
+    }
     Ok(old.before())
 }
 
@@ -47,6 +50,14 @@ impl Old {
             (name, live) => {
                 self.set.insert(name, live);
             }
+        }
+    }
+
+    /// What a view is is put back whole: see `apply`.
+    fn view(&mut self, options: &Document) {
+        if ["viewOn", "pipeline"].iter().any(|option| self.set.contains_key(option)) {
+            self.set.insert("viewOn", live_option("viewOn", options));
+            self.set.insert("pipeline", live_option("pipeline", options));
         }
     }
 
@@ -129,7 +140,7 @@ fn no_index(step: &CollMod, wanted: &Document) -> StoreError {
 }
 
 /// The value that an option has now, as `collMod` would set it.
-fn live_option(name: &str, options: &Document) -> Bson {
+pub(super) fn live_option(name: &str, options: &Document) -> Bson {
     let listed = match name {
         "cappedSize" => "size",
         "cappedMax" => "max",
@@ -144,6 +155,7 @@ fn live_option(name: &str, options: &Document) -> Bson {
         "validationAction" => Bson::from("error"),
         "changeStreamPreAndPostImages" => Bson::from(doc! { "enabled": false }),
         "expireAfterSeconds" => Bson::from("off"),
+        "pipeline" => Bson::Array(Vec::new()),
         _ => Bson::Null,
     }
 }
@@ -196,6 +208,16 @@ mod tests {
             let before = stands(text, doc! { "validator": { "y": 1 } }, index.clone());
             assert_eq!(before, Before::replaces(old), "{text}");
         }
+    }
+
+    #[test]
+    fn what_a_view_was_is_whole() {
+        let step = Step::parse(&Node::parse("{collMod: 'v', pipeline: []}").expect("JSON5"));
+        let Ok(Step::CollMod(step)) = step else { panic!("{step:?}") };
+        let options = doc! { "viewOn": "c", "pipeline": [{ "$match": { "a": 1 } }] };
+        let view = Collection { name: "v".to_string(), is_view: true, options };
+        let old = json!({"set": {"pipeline": [{"$match": {"a": 1}}], "viewOn": "c"}});
+        assert_eq!(before(&step, &view, &[]).expect("before"), Before::replaces(old));
     }
 
     #[test]

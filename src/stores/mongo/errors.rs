@@ -1,6 +1,6 @@
 //! What the driver and the server answer, as the store's errors.
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawBsonRef};
 use mongodb::error::{CommandError, Error, ErrorKind};
 
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -31,6 +31,21 @@ pub(super) fn code(error: &Error) -> Option<i32> {
     }
 }
 
+/// The server's words in `error`, where it refused a command without a code, which the driver calls no
+/// reply.
+pub(super) fn without_code(error: &Error) -> Option<String> {
+    let reply = error.server_response()?;
+    let failed = match reply.get("ok").ok()?? {
+        RawBsonRef::Double(ok) => ok == 0.0,
+        RawBsonRef::Int32(ok) => ok == 0,
+        RawBsonRef::Int64(ok) => ok == 0,
+        RawBsonRef::Boolean(ok) => !ok,
+        _ => false,
+    };
+    let said = reply.get_str("errmsg").ok()?;
+    (failed && code(error).is_none()).then(|| said.to_string())
+}
+
 /// Whether the server said `error` before it did anything.
 pub(super) fn changed_nothing(code: i32) -> bool {
     BEFORE_ANYTHING.contains(&code)
@@ -38,6 +53,9 @@ pub(super) fn changed_nothing(code: i32) -> bool {
 
 /// `error` in the store's words.
 pub(super) fn from_driver(error: &Error) -> StoreError {
+    if let Some(said) = without_code(error) {
+        return StoreError::refused(said);
+    }
     match error.kind.as_ref() {
         ErrorKind::Command(command) => from_command(command),
         ErrorKind::Authentication { message, .. } => {
@@ -115,6 +133,43 @@ pub(super) fn in_reply(reply: &Document) -> Option<StoreError> {
         one_error(concern, "the write concern was not met: ")
             .hint("it was done on the primary; whether a majority will have it is not known"),
     )
+}
+
+/// The numbers of the writes that failed, in the order in which the reply names them.
+pub(super) fn failed_writes(reply: &Document) -> Vec<usize> {
+    let errors = reply.get_array("writeErrors").into_iter().flatten();
+    let index = |error: &Bson| number(error.as_document()?, "index")?.try_into().ok();
+    errors.filter_map(index).collect()
+}
+
+/// Says which of several writes in one command failed, and how far the others came.
+pub(super) fn of_several(source: StoreError, reply: &Document, writes: usize) -> StoreError {
+    let Some(at) = failed_writes(reply).first().copied().filter(|_| writes > 1) else {
+        return source;
+    };
+    let message = format!(
+        "the {} of {writes} writes failed, after {} were changed: {}",
+        ordinal(at + 1),
+        documents(number(reply, "nModified").or(number(reply, "n")).unwrap_or_default()),
+        source.message
+    );
+    StoreError { message, ..source }
+}
+
+fn documents(count: i32) -> String {
+    if count == 1 { "1 document".to_string() } else { format!("{count} documents") }
+}
+
+/// 1st, 2nd, 3rd, 4th.
+pub(super) fn ordinal(number: usize) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        (_, _) => "th",
+    };
+    format!("{number}{suffix}")
 }
 
 fn write_errors(errors: &[Bson]) -> StoreError {
@@ -210,6 +265,15 @@ fn is_certificate(text: &str) -> bool {
 mod tests {
     use super::*;
     use bson::doc;
+
+    #[test]
+    fn ordinals_are_english() {
+        for (number, word) in
+            [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (112, "112th"), (23, "23rd")]
+        {
+            assert_eq!(ordinal(number), word);
+        }
+    }
 
     #[test]
     fn ok_with_write_errors_is_no_success() {

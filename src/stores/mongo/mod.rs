@@ -3,7 +3,8 @@
 //! - `settings`, `key_pair`: how the deployment is reached.
 //! - `steps`, `extjson`, `commands`, `idempotence`, `inverse`: what a step is; pure.
 //! - `catalog`, `changes`: what is there, in a form that can be compared.
-//! - `probe`, `apply`, `batches`, `operations`, `shape`: the work on the server.
+//! - `losses`: what it deletes or overwrites.
+//! - `probe`, `inserts`, `users`, `apply`, `batches`, `operations`, `shape`: the work on the server.
 //! - `errors`: what it answers.
 
 mod apply;
@@ -15,13 +16,16 @@ mod errors;
 mod extjson;
 mod heal;
 mod idempotence;
+mod inserts;
 mod inverse;
 mod key_pair;
+mod losses;
 mod operations;
 mod probe;
 mod settings;
 mod shape;
 mod steps;
+mod users;
 
 pub use settings::Settings;
 pub use steps::{
@@ -42,7 +46,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+    Comparison, Description, Language, Objects, Steps, Undo, begins_empty, journalled,
 };
 
 /// What is known of MongoDB without a connection.
@@ -50,7 +54,10 @@ pub static STORE: Description = Description {
     name: "mongo",
     title: "MongoDB",
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps {
+        foreign: commands::foreign,
+        ..Steps::of(|node| journalled(node, Step::parse))
+    }),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["url", "host"],
@@ -64,7 +71,7 @@ pub static STORE: Description = Description {
         optional: &[],
         is_builtin: begins_empty,
         part_of: |object, _| heal::part_of(object),
-        rank: any_order,
+        rank: heal::rank,
         heal: heal::heal,
         comparison: Comparison::PLAIN,
     },
@@ -219,7 +226,7 @@ impl Connection for Mongo {
     }
 
     async fn holds(&self, step: &Step) -> Result<Vec<Loss>, StoreError> {
-        probe::holds(self, step).await
+        losses::holds(self, step).await
     }
 
     async fn apply<'a>(&'a self, step: &'a Step, job: Job<'a>) -> Result<Done, Failure> {

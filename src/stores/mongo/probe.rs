@@ -1,18 +1,17 @@
-//! What stands before a step, what became of one in doubt, and what data one would lose.
+//! What stands before a step, and what became of one in doubt.
 
 use bson::{Bson, Document, doc};
-use mongodb::Database;
 use serde_json::{Value, json};
 
-use super::apply::count;
 use super::catalog::{self, Collection, Index, native};
+use super::losses::is_zero;
 use super::steps::{
     CollMod, Command, Create, CreateIndexes, Drop, DropIndexes, Rename, Step, UpdateInBatches,
     Which, name_of,
 };
-use super::{Mongo, changes, commands, idempotence};
+use super::{Mongo, changes, commands, idempotence, inserts, users};
 use crate::store_error::StoreError;
-use crate::stores::contract::{Before, Loss, Probe, Standing};
+use crate::stores::contract::{Before, Probe, Standing};
 
 /// How the database stands towards `step`.
 pub(super) async fn before(store: &Mongo, step: &Step) -> Result<Before, StoreError> {
@@ -24,7 +23,7 @@ pub(super) async fn before(store: &Mongo, step: &Step) -> Result<Before, StoreEr
         Step::DropIndexes(step) => drop_indexes(store, step).await,
         Step::Rename(step) => rename(store, step).await,
         Step::UpdateInBatches(step) => update_in_batches(store, step).await,
-        Step::Command(_) => Ok(Before::absent()),
+        Step::Command(step) => before_command(store, step).await,
     }
 }
 
@@ -292,9 +291,20 @@ async fn update_in_batches(store: &Mongo, step: &UpdateInBatches) -> Result<Befo
     }
 }
 
-async fn probe_command(store: &Mongo, step: &Command) -> Result<Probe, StoreError> {
+/// Most commands say nothing of how the database stands towards them.
+async fn before_command(store: &Mongo, step: &Command) -> Result<Before, StoreError> {
     match step.name.as_str() {
-        "insert" => probe_insert(store, step).await,
+        "insert" => inserts::before(store, step).await,
+        _ => Ok(users::before(store, step).await?.unwrap_or_else(Before::absent)),
+    }
+}
+
+async fn probe_command(store: &Mongo, step: &Command) -> Result<Probe, StoreError> {
+    if let Some(known) = users::probe(store, step).await? {
+        return Ok(known);
+    }
+    match step.name.as_str() {
+        "insert" => inserts::probe(store, step).await,
         name if commands::is_repeatable(name) || is_repeatable_write(&step.command) => {
             Ok(Probe::NotDone)
         }
@@ -322,127 +332,8 @@ fn is_repeatable_write(command: &Document) -> bool {
         })
 }
 
-fn is_zero(limit: &Bson) -> bool {
-    catalog::equal(limit, &Bson::from(0))
-}
-
 /// Whether a write names its one document.
 fn by_id(write: &Document) -> bool {
     let id = write.get_document("q").ok().and_then(|filter| filter.get("_id"));
     id.is_some_and(|id| !matches!(id, Bson::Document(_) | Bson::RegularExpression(_)))
-}
-
-/// Documents that bring their own `_id` can be looked for.
-async fn probe_insert(store: &Mongo, step: &Command) -> Result<Probe, StoreError> {
-    let collection = step.command.get_str("insert").unwrap_or_default();
-    let documents = step.command.get_array("documents").cloned().unwrap_or_default();
-    let id = |document: &Bson| document.as_document().and_then(|it| it.get("_id")).cloned();
-    let ids: Vec<Bson> = documents.iter().filter_map(id).collect();
-    if ids.len() < documents.len() {
-        let reason = "documents without an `_id` of their own cannot be told from others";
-        return Ok(Probe::Unknown(reason.to_string()));
-    }
-    let there = matching(store, collection, doc! { "_id": { "$in": ids } }).await?;
-    Ok(match there {
-        0 => Probe::NotDone,
-        there if there == documents.len() as u64 => Probe::Done,
-        there => Probe::Unknown(format!(
-            "{there} of the {} documents are in {collection}",
-            documents.len()
-        )),
-    })
-}
-
-async fn matching(store: &Mongo, collection: &str, filter: Document) -> Result<u64, StoreError> {
-    let mut command = doc! { "count": collection };
-    // Without a query the count comes from the metadata, at no cost.
-    if !filter.is_empty() {
-        command.insert("query", filter);
-    }
-    Ok(count(&store.ask(&store.db, command).await?, "n"))
-}
-
-/// The data that `step` would lose.
-pub(super) async fn holds(store: &Mongo, step: &Step) -> Result<Vec<Loss>, StoreError> {
-    match step {
-        Step::Drop(step) => in_collection(store, &store.db, &step.collection).await,
-        Step::Rename(step) if step.drop_target => {
-            let (db, collection) = store.place(&step.to);
-            in_collection(store, &db, &collection).await
-        }
-        Step::Command(step) if step.name == "dropDatabase" => in_database(store).await,
-        Step::Command(step) if step.name == "delete" => deleted(store, step).await,
-        Step::Command(step) if may_delete(&step.name) => Ok(vec![Loss {
-            what: format!("what the command {} does to data cannot be seen", step.name),
-            known: false,
-        }]),
-        Step::Create(_)
-        | Step::CreateIndexes(_)
-        | Step::CollMod(_)
-        | Step::DropIndexes(_)
-        | Step::Rename(_)
-        | Step::UpdateInBatches(_)
-        | Step::Command(_) => Ok(Vec::new()),
-    }
-}
-
-/// Commands that may delete or replace documents in ways that their text does not show.
-fn may_delete(command: &str) -> bool {
-    matches!(
-        command,
-        "aggregate"
-            | "applyOps"
-            | "bulkWrite"
-            | "cloneCollectionAsCapped"
-            | "convertToCapped"
-            | "findAndModify"
-            | "mapReduce"
-    )
-}
-
-fn loss(what: String, documents: u64) -> Option<Loss> {
-    let noun = if documents == 1 { "document" } else { "documents" };
-    (documents > 0).then(|| Loss { what: format!("{what} {documents} {noun}"), known: true })
-}
-
-async fn in_collection(store: &Mongo, db: &Database, name: &str) -> Result<Vec<Loss>, StoreError> {
-    match catalog::collection(db, name).await? {
-        Some(found) if !found.is_view => {
-            let reply = store.ask(db, doc! { "count": name }).await?;
-            let documents = match count(&reply, "n") {
-                // The metadata may be wrong after a crash; nothing is only believed if it is seen.
-                0 => {
-                    let any = doc! { "_id": { "$exists": true } };
-                    count(&store.ask(db, doc! { "count": name, "query": any }).await?, "n")
-                }
-                documents => documents,
-            };
-            Ok(loss(format!("collection {name} holds"), documents).into_iter().collect())
-        }
-        Some(_) | None => Ok(Vec::new()),
-    }
-}
-
-async fn in_database(store: &Mongo) -> Result<Vec<Loss>, StoreError> {
-    let mut documents = 0;
-    let collections = catalog::collections(&store.db).await?;
-    let real: Vec<&Collection> = collections.iter().filter(|found| !found.is_view).collect();
-    for collection in &real {
-        documents += matching(store, &collection.name, Document::new()).await?;
-    }
-    let what = format!("database {} holds {} collections with", store.db.name(), real.len());
-    Ok(loss(what, documents).into_iter().collect())
-}
-
-async fn deleted(store: &Mongo, step: &Command) -> Result<Vec<Loss>, StoreError> {
-    let collection = step.command.get_str("delete").unwrap_or_default();
-    let deletes = step.command.get_array("deletes").cloned().unwrap_or_default();
-    let mut documents = 0;
-    for delete in deletes.iter().filter_map(Bson::as_document) {
-        let filter = delete.get_document("q").cloned().unwrap_or_default();
-        let matching = matching(store, collection, filter).await?;
-        let one = !delete.get("limit").is_none_or(is_zero);
-        documents += if one { matching.min(1) } else { matching };
-    }
-    Ok(loss(format!("the delete from {collection} removes"), documents).into_iter().collect())
 }

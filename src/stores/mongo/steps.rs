@@ -11,7 +11,10 @@ use super::commands;
 use super::extjson;
 use super::heal::part_of;
 use super::idempotence;
+use super::inserts;
 use super::inverse;
+use super::losses;
+use super::users;
 use crate::stores::contract::Operation;
 use crate::text::{DocumentKey, Fields, Node, NodeKind, ScriptError};
 
@@ -140,6 +143,22 @@ impl fmt::Debug for Command {
 }
 
 impl Step {
+    /// The name of the collection whose documents it may delete or overwrite.
+    fn subject(&mut self) -> Option<&mut String> {
+        match self {
+            Step::Drop(step) => Some(&mut step.collection),
+            Step::CollMod(step) => Some(&mut step.collection),
+            Step::UpdateInBatches(step) => Some(&mut step.collection),
+            Step::Command(step) => match step.command.get_mut(&step.name) {
+                Some(Bson::String(name)) => Some(name),
+                Some(_) | None => None,
+            },
+            Step::Create(_) | Step::CreateIndexes(_) | Step::DropIndexes(_) | Step::Rename(_) => {
+                None
+            }
+        }
+    }
+
     /// Reads one step.
     pub fn parse(node: &Node) -> Result<Step, ScriptError> {
         let fields = node.object("a step")?;
@@ -150,6 +169,7 @@ impl Step {
             )
             .hint("write it as `{ create: \"collection\" }`"));
         };
+        allowed(name, fields)?;
         known(name, fields)?;
         if name.name == "updateInBatches" {
             return update_in_batches(node, target)
@@ -169,20 +189,33 @@ impl Step {
     }
 }
 
+impl Command {
+    fn hazards(&self) -> Vec<String> {
+        let mut hazards = losses::in_words(&self.name, &self.command);
+        let has_ids = self.name == "insert" && inserts::with_ids(&self.command).is_some();
+        if !has_ids && !commands::is_looked_up(&self.name) {
+            let name = &self.name;
+            hazards
+                .push(format!("a raw `{name}`: a run killed in it may need a person to settle it"));
+        }
+        hazards
+    }
+}
+
 impl Operation for Step {
-    /// What it drops may be renamed by the earlier ones.
+    /// What it deletes or overwrites may be renamed by the earlier ones.
     fn before(&self, earlier: &[&dyn Operation]) -> Option<Arc<dyn Operation>> {
-        let Step::Drop(doomed) = self else { return None };
-        let mut doomed = doomed.clone();
-        let earlier = earlier.iter().rev().filter_map(|step| step.of_store());
-        for step in earlier {
-            if let Step::Rename(rename) = step
-                && rename.to == doomed.collection
+        let mut step = self.clone();
+        let mut now = step.subject()?.clone();
+        for earlier in earlier.iter().rev().filter_map(|step| step.of_store()) {
+            if let Step::Rename(rename) = earlier
+                && rename.to == now
             {
-                doomed.collection = rename.from.clone();
+                now = rename.from.clone();
             }
         }
-        Some(Arc::new(Step::Drop(doomed)))
+        *step.subject()? = now;
+        Some(Arc::new(step))
     }
 
     /// The step in a few words.
@@ -216,21 +249,29 @@ impl Operation for Step {
             Step::Rename(rename) if rename.drop_target => {
                 vec![format!("drops {} if it is there", rename.to)]
             }
-            Step::Command(command) => {
-                let name = &command.name;
-                vec![format!("a raw `{name}`: a run killed in it may need a person to settle it")]
-            }
+            Step::Command(command) => command.hazards(),
+            Step::CollMod(step) => losses::of_coll_mod(step),
             Step::Create(_)
             | Step::CreateIndexes(_)
-            | Step::CollMod(_)
             | Step::DropIndexes(_)
             | Step::Rename(_)
             | Step::UpdateInBatches(_) => Vec::new(),
         }
     }
 
+    fn unseen(&self) -> Option<&'static str> {
+        match self {
+            Step::Command(step) if step.name == "createUser" => Some(users::UNSEEN_PASSWORD),
+            _ => None,
+        }
+    }
+
     fn inverse(&self, before: &Value) -> Result<Vec<Value>, String> {
         inverse::of(self, before)
+    }
+
+    fn removes(&self) -> bool {
+        matches!(self, Step::Drop(_) | Step::DropIndexes(_))
     }
 
     fn touches(&self, object: &str) -> bool {
@@ -310,6 +351,10 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
     }
     let error =
         |message: String, hint: String| ScriptError::new(name.span.clone(), message).hint(hint);
+    if let Some(hint) = commands::of_shell(&name.name) {
+        let message = format!("`{}` is no command of the server, but of its shell", name.name);
+        return Err(error(message, hint));
+    }
     let meant = commands::meant(&name.name);
     // `update` is a field of `updateInBatches`, and a command by itself: it says nothing there.
     let later = fields.iter().skip(1).find(|(key, _)| {
@@ -329,6 +374,24 @@ fn known(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), Scrip
         )),
         // The server's commands are an open set: it is the judge of the rest.
         (None, None) => Ok(()),
+    }
+}
+
+/// Refuses what stops or locks the server, or others' work on it.
+fn allowed(name: &DocumentKey, fields: &[(DocumentKey, Node)]) -> Result<(), ScriptError> {
+    let is_set = |argument: &str| {
+        let found = fields.iter().find(|(key, _)| key.name == argument);
+        found.is_some_and(|(_, node)| {
+            !["false", "0", "null"].contains(&node.to_json().to_string().as_str())
+        })
+    };
+    match commands::forbidden(&name.name, is_set) {
+        None => Ok(()),
+        Some(why) => {
+            let message = format!("a migration must not send `{}`: {why}", name.name);
+            Err(ScriptError::new(name.span.clone(), message)
+                .hint("where it has to be, do it by hand, beside the migrations"))
+        }
     }
 }
 
@@ -682,7 +745,13 @@ mod tests {
     fn mistakes_are_found_before_the_server_is_asked() {
         for (text, said) in [
             ("{}", "empty object"),
-            ("{createIndex: 'a'}", "did you mean `createIndexes`"),
+            ("{createIndex: 'a'}", "write `createIndexes`"),
+            ("{createIndexs: 'a'}", "did you mean `createIndexes`"),
+            ("{insertMany: 'a', documents: []}", "documents: [ … ]"),
+            ("{'db.a.updateMany': 1}", "not a call of mongosh"),
+            ("{fsync: 1, lock: true}", "takes no writes"),
+            ("{shutdown: 1}", "stops the server"),
+            ("{replSetStepDown: 60}", "replica set"),
             ("{validator: {}, create: 'a'}", "write `create` first"),
             ("{create: 'a', validationLevels: 'off'}", "did you mean `validationLevel`"),
             ("{create: 'a', validationLevel: 'loose'}", "off or moderate or strict"),

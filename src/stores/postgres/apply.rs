@@ -161,13 +161,13 @@ async fn ended(
                 _ => None,
             };
             store.keep_state(told.states.last());
-            Ok(Done { notices, session, unlocked: told.unlocked })
+            Ok(Done { notices, session, unlocked: told.unlocked, ..Done::default() })
         }
         // What failed only put the session in order: the step is settled, and the session is no use.
         Err(broken) if message.committed.is_some_and(|count| broken.completed >= count) => {
             let notices =
                 vec![format!("WARNING: after the COMMIT: {}", store_error(&broken.error))];
-            Ok(Done { notices, session: None, unlocked: true })
+            Ok(Done { notices, unlocked: true, ..Done::default() })
         }
         Err(broken) => Err(fail(store, step, job, message, broken).await),
     }
@@ -459,7 +459,8 @@ async fn bare(store: &Postgres, step: &Step, job: Job<'_>) -> Result<Done, Failu
     })?;
     store.keep_state(told.states.last());
     super::probe::check(store, step, job.before).await?;
-    Ok(Done { notices, session: told.states.into_iter().next_back(), unlocked: told.unlocked })
+    let session = told.states.into_iter().next_back();
+    Ok(Done { notices, session, unlocked: told.unlocked, ..Done::default() })
 }
 
 /// What of the ledger a statement is about that no transaction can be put around.

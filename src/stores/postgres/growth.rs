@@ -6,15 +6,21 @@ use crate::shape::Attributes;
 use crate::stores::description::Comparison;
 
 /// How shapes of PostgreSQL are compared.
-pub(super) const COMPARISON: Comparison = Comparison { version: 2, knew, leftover, same };
+pub(super) const COMPARISON: Comparison = Comparison { version: 3, knew, leftover, same };
 
 /// Attributes that are there only where the settings ask for them, and then on every object; or where
 /// the role may see them: the options of user mappings.
 pub(super) const OPTIONAL: &[&str] =
-    &["owner", "grants", "comment", RIGHTS, "mapping options", "digest"];
+    &["owner", "grants", "comment", RIGHTS, "mapping options", VALUES, DIGEST];
 
 /// Who else than the owner may do what: in the pictures of a repair where grants are not asked for.
 pub(super) const RIGHTS: &str = "rights";
+
+/// The values of options, by name.
+const VALUES: &str = "option values";
+
+/// What version 2 recorded in place of values that may be secrets.
+const DIGEST: &str = "digest";
 
 /// The attributes of each kind of object that version 1 looked at. It never changes.
 const FIRST: &[(&str, &[&str])] = &[
@@ -49,8 +55,12 @@ const OF_RELATION: &[&str] = &[
 const OF_TYPE: &[&str] = &["labels", "type", "not null", "default", "checks"];
 
 fn knew(version: u32, kind: &str, attribute: Option<&str>) -> bool {
-    if version >= 2 {
+    if version >= 3 {
         return true;
+    }
+    if version == 2 {
+        let is_custom_value = kind == "setting" && attribute == Some("value");
+        return attribute != Some(VALUES) && !is_custom_value;
     }
     let known = FIRST.iter().find(|(known, _)| *known == kind);
     known.is_some_and(|(_, known)| attribute.is_none_or(|attribute| known.contains(&attribute)))
@@ -96,6 +106,7 @@ mod tests {
     fn the_first_version_knew_what_it_knew() {
         assert!(knew(1, "table", Some("options")) && knew(1, "table", None));
         assert!(!knew(1, "table", Some("columns")) && !knew(1, "rule", None));
-        assert!(knew(2, "rule", Some("definition")));
+        assert!(knew(2, "rule", Some("definition")) && !knew(2, "server", Some(VALUES)));
+        assert!(knew(3, "server", Some(VALUES)));
     }
 }

@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 
 use super::connection::{Address, Node};
-use super::errors::{cancelled, failure, partial, untouched};
+use super::errors::{cancelled, failure, of_settings, partial, untouched};
 use super::probe::{function_code, setting_values};
 use super::rewrite::rewrite;
 use super::server::{Server, command};
@@ -45,7 +45,7 @@ async fn config(server: &Server, config: &Config) -> Result<Done, Failure> {
         let mut pipeline = redis::pipe();
         pipeline.add_command(config_set(config)).add_command(command(&["CONFIG", "REWRITE"]));
         let answers = node.ask_all(pipeline).await.map_err(at_master(at))?;
-        let saved = first_ok(answers).map_err(at_master(at))?;
+        let saved = first_ok(answers).map_err(of_settings).map_err(at_master(at))?;
         expect_shown(node, config).await.map_err(partial)?;
         done.notices.extend(unsaved(node, saved, "settings are"));
         done.notices.extend(replicas(node, "settings"));
@@ -212,7 +212,7 @@ async fn limit(job: &Job<'_>) {
 
 /// Sends the command to `node`, or where its redirection leads: a node that sends a command on has
 /// not run it.
-async fn routed(server: &Server, node: &Node, words: &[&str]) -> Result<Value, StoreError> {
+pub async fn routed(server: &Server, node: &Node, words: &[&str]) -> Result<Value, StoreError> {
     let error = match node.ask(&command(words)).await {
         Ok(answer) => return Ok(answer),
         Err(error) => error,

@@ -50,6 +50,42 @@ pub fn unexpected(what: &str) -> StoreError {
         .hint("is it Redis 7.0 or newer, or a server that speaks the same protocol?")
 }
 
+/// Whether the server has no such command for anybody: a provider has taken it away or renamed it.
+pub fn is_withheld(error: &StoreError) -> bool {
+    const SAID: [&str; 6] = [
+        "unknown command",
+        "unknown subcommand",
+        "not available",
+        "not supported",
+        "unsupported command",
+        "disabled",
+    ];
+    let said = error.message.to_lowercase();
+    error.code.is_some() && SAID.iter().any(|words| said.contains(words))
+}
+
+/// What is to be said where a server does not let its settings be read or set.
+pub fn of_settings(error: StoreError) -> StoreError {
+    let said = error.to_string();
+    let ways = "where a provider runs the server, set them its way (ElastiCache: a parameter group; \
+                Memorystore: the instance's redis-configs; Azure: redisConfiguration), and say so";
+    let (message, hint) = match (is_withheld(&error), is_refused(&error)) {
+        (true, _) => ("the server keeps its settings to itself", ways.to_string()),
+        (false, true) => (
+            "the user may not change the server's settings",
+            format!("grant it +config|get +config|set +config|rewrite; {ways}"),
+        ),
+        (false, false) => return error,
+    };
+    let told = StoreError::refused(message).detail(format!("the server said: {said}")).hint(hint);
+    StoreError { code: error.code, ..told }
+}
+
+/// Whether the command is not for this user, or not for anybody.
+pub fn is_refused(error: &StoreError) -> bool {
+    error.code.as_deref() == Some("NOPERM") || is_withheld(error)
+}
+
 /// The error that a server answered with `code` and `detail`.
 pub fn of_server(code: &str, detail: &str) -> StoreError {
     let message = if detail.is_empty() { code } else { without_arguments(detail) };

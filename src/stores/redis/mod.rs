@@ -8,10 +8,12 @@ mod audit;
 mod connection;
 mod errors;
 mod heal;
+mod moves;
 mod probe;
 mod rewrite;
 mod server;
 mod shape;
+mod slots;
 mod steps;
 mod walk;
 
@@ -25,7 +27,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, journalled, no_parts,
+    Comparison, Description, Language, Objects, Steps, Undo, any_order, journalled,
 };
 use crate::tls::TlsFiles;
 
@@ -37,7 +39,7 @@ pub static STORE: Description = Description {
     name: "redis",
     title: "Redis",
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps::of(|node| journalled(node, Step::parse))),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["url", "host", "sentinels"],
@@ -51,10 +53,13 @@ pub static STORE: Description = Description {
         optional: &[],
         // Every server has them all.
         is_builtin: |object| object.starts_with("setting "),
-        part_of: no_parts,
+        part_of: |object, _| {
+            let user = object.strip_prefix("passwords ");
+            user.map(|user| format!("user {user}")).into_iter().collect()
+        },
         rank: any_order,
         heal: heal::heal,
-        comparison: Comparison::PLAIN,
+        comparison: Comparison { same: shape::same, ..Comparison::PLAIN },
     },
 };
 

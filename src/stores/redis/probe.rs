@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use redis::{Value, cmd};
 use serde_json::json;
 
+use super::apply::routed;
 use super::connection::{Node, field, items, number, text};
-use super::errors::unexpected;
+use super::errors::{of_settings, unexpected};
 use super::server::{Server, command};
 use super::steps::acl::{Acl, LiveUser};
+use super::steps::command::{Facts, RawCommand};
 use super::steps::config::{Config, bytes, same};
 use super::steps::function::{Function, first_difference};
 use super::steps::keyspace::{Contract, Pattern};
@@ -35,7 +37,7 @@ pub async fn before(server: &Server, step: &Step, recorded: &Shape) -> Result<Be
         Step::DeleteFunction(library) => before_delete_function(server, library).await,
         Step::Acl(acl) => before_acl(server, acl).await,
         Step::DeleteUser(user) => before_delete_user(server, user).await,
-        Step::Command(_) => Ok(Before::absent()),
+        Step::Command(raw) => before_command(server, raw).await,
     }
 }
 
@@ -57,6 +59,7 @@ pub async fn probe(server: &Server, step: &Step) -> Result<Probe, StoreError> {
             live.iter().all(|user| user.as_ref().is_some_and(|user| user.is_as(acl)))
         }
         Step::DeleteUser(user) => users(server, user).await?.iter().all(Option::is_none),
+        Step::Command(raw) if raw.group().is_some() => group_position(server, raw).await?.is_some(),
         Step::Command(raw) => {
             let why = format!("Redis does not tell whether `{}` was run", raw.label());
             return Ok(Probe::Unknown(why));
@@ -71,6 +74,10 @@ pub async fn holds(server: &Server, step: &Step) -> Result<Vec<Loss>, StoreError
         Step::Rewrite(rewrite) if rewrite.change == Change::Delete => {
             lost_keys(server, rewrite).await
         }
+        Step::Rewrite(rewrite) => match rewrite.change {
+            Change::Ttl(seconds) => expiring(server, rewrite, seconds).await,
+            Change::Rename { .. } | Change::Persist | Change::Delete => Ok(Vec::new()),
+        },
         Step::Config(config) => evicted(server, config).await,
         Step::Command(raw) if raw.is_harmless() => lost_by_command(server, raw.deletes()).await,
         Step::Command(raw) => {
@@ -79,12 +86,37 @@ pub async fn holds(server: &Server, step: &Step) -> Result<Vec<Loss>, StoreError
         }
         Step::Keyspace(_)
         | Step::DropKeyspace(_)
-        | Step::Rewrite(_)
         | Step::Function(_)
         | Step::DeleteFunction(_)
         | Step::Acl(_)
         | Step::DeleteUser(_) => Ok(Vec::new()),
     }
+}
+
+/// The keys that would live for less time than they have now.
+async fn expiring(
+    server: &Server,
+    rewrite: &Rewrite,
+    seconds: u64,
+) -> Result<Vec<Loss>, StoreError> {
+    let (route, most) = (route(rewrite), seconds.saturating_mul(1_000));
+    let mut keys = 0;
+    for node in server.masters().await?.iter() {
+        let mut walk = Walk::from(node, &route, 0);
+        while let Some(turn) = walk.turn(|key| Ok(cmd("PTTL").arg(key).take())).await? {
+            for answer in turn.answers {
+                // -1: it never expires; -2: it has gone.
+                let left = number(&answer?).unwrap_or(-1);
+                keys += usize::from(left == -1 || left >= 0 && left.unsigned_abs() > most);
+            }
+        }
+    }
+    let (keys_word, expire) = if keys == 1 { ("key", "expires") } else { ("keys", "expire") };
+    let what = format!(
+        "{} matches {keys} {keys_word} that would live for longer, and {expire} after {seconds} s then",
+        rewrite.matching.written
+    );
+    Ok(if keys == 0 { Vec::new() } else { vec![Loss { what, known: true }] })
 }
 
 /// The value that all masters have; `None` where they differ.
@@ -210,6 +242,68 @@ async fn lost_keys(server: &Server, rewrite: &Rewrite) -> Result<Vec<Loss>, Stor
     Ok(if keys == 0 { Vec::new() } else { vec![Loss { what, known: true }] })
 }
 
+// Raw commands
+
+/// Refuses what the server calls harmful, and finds a consumer group that is there already.
+async fn before_command(server: &Server, raw: &RawCommand) -> Result<Before, StoreError> {
+    let masters = server.masters().await?;
+    let Some(node) = masters.first() else { return Ok(Before::absent()) };
+    if let Some(why) = facts(node, raw).await.and_then(|facts| raw.forbidden_by(&facts)) {
+        let message = format!("a migration must not send {}: {why}", raw.name());
+        return Err(StoreError::refused(message));
+    }
+    let (Some(group), Some(live)) = (raw.group(), group_position(server, raw).await?) else {
+        return Ok(Before::absent());
+    };
+    let wanted = match group.after {
+        "$" => last_entry(server, node, group.stream).await?,
+        after if after.contains('-') => after.to_string(),
+        after => format!("{after}-0"),
+    };
+    if wanted == live {
+        return Ok(Before::found());
+    }
+    let at = |position: &str| format!("group {} of {} at {position}", group.name, group.stream);
+    Ok(Before::differs(at(&wanted), at(&live)))
+}
+
+/// What the server says of a command; `None` where it says nothing.
+async fn facts(node: &Node, raw: &RawCommand) -> Option<Facts> {
+    let name = raw.name();
+    let answer = node.ask(&command(&["COMMAND", "INFO", &name])).await.ok()?;
+    let found = items(items(&answer).first()?);
+    let words = |at: usize| {
+        found.get(at).map(items).unwrap_or_default().iter().filter_map(text).collect::<Vec<_>>()
+    };
+    let first_key = found.get(3).and_then(number).unwrap_or(0);
+    // Those whose keys stand at no fixed place have a list of where they stand.
+    let has_keys = first_key != 0 || found.get(8).is_some_and(|specs| !items(specs).is_empty());
+    Some(Facts { flags: words(2), categories: words(6), has_keys })
+}
+
+/// The last entry that the group of `raw` was given; `None` where there is no such group.
+async fn group_position(server: &Server, raw: &RawCommand) -> Result<Option<String>, StoreError> {
+    let (Some(group), masters) = (raw.group(), server.masters().await?) else { return Ok(None) };
+    let Some(node) = masters.first() else { return Ok(None) };
+    let groups = match routed(server, node, &["XINFO", "GROUPS", group.stream]).await {
+        Ok(groups) => groups,
+        Err(error) if error.message.contains("no such key") => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let named = |one: &&Value| field(one, "name").and_then(text).as_deref() == Some(group.name);
+    let position = items(&groups).iter().find(named).map(|one| field(one, "last-delivered-id"));
+    match position {
+        None => Ok(None),
+        Some(id) => id.and_then(text).map(Some).ok_or_else(|| unexpected("XINFO GROUPS")),
+    }
+}
+
+async fn last_entry(server: &Server, node: &Node, stream: &str) -> Result<String, StoreError> {
+    let facts = routed(server, node, &["XINFO", "STREAM", stream]).await?;
+    let last = field(&facts, "last-generated-id").and_then(text);
+    last.ok_or_else(|| unexpected("XINFO STREAM"))
+}
+
 fn route(rewrite: &Rewrite) -> Route<'_> {
     Route::of(&rewrite.matching, rewrite.key_type.as_deref(), rewrite.count)
 }
@@ -254,7 +348,7 @@ async fn before_config(server: &Server, wanted: &Config) -> Result<Before, Store
     let names = wanted.names();
     let mut of_masters = Vec::new();
     for node in server.masters().await?.iter() {
-        let live = setting_values(node, &names).await?;
+        let live = setting_values(node, &names).await.map_err(of_settings)?;
         let mut known = Vec::new();
         for (name, value) in names.iter().zip(live) {
             match value {
@@ -309,7 +403,8 @@ async fn evicted(server: &Server, wanted: &Config) -> Result<Vec<Loss>, StoreErr
     }
     let mut losses = Vec::new();
     for node in server.masters().await?.iter() {
-        let live = setting_values(node, &["maxmemory", "maxmemory-policy"]).await?;
+        let live = setting_values(node, &["maxmemory", "maxmemory-policy"]).await;
+        let live = live.map_err(of_settings)?;
         let [live_max, live_policy] = &live[..] else { return Err(unexpected("CONFIG GET")) };
         let limit = maxmemory.as_ref().or(live_max.as_ref()).and_then(|value| bytes(value));
         let policy = policy.as_ref().or(live_policy.as_ref()).map_or("", String::as_str);

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::connection::{Node, number, text};
 use super::errors::{cancelled, partial, untouched};
+use super::moves::Mover;
 use super::server::{Server, are_same, expect_steady};
-use super::steps::rewrite::{Change, Rewrite};
+use super::slots::OWN;
+use super::steps::rewrite::{COUNT, Change, Rewrite, escaped};
 use super::walk::{Route, Turn, Walk, share, size, size_of_all};
 use crate::failpoint::effect;
 use crate::store_error::StoreError;
@@ -62,7 +64,10 @@ pub async fn rewrite(server: &Server, rewrite: &Rewrite, job: &Job<'_>) -> Resul
     let mut course =
         Course { rewrite, job, reached, journalled, first: true, walked: 0, total, pace };
     for node in masters.iter() {
-        course.walk(node, server.is_cluster()).await?;
+        course.walk(server, node, &masters).await?;
+    }
+    if let (true, Change::Rename { to, .. }) = (server.is_cluster(), &rewrite.change) {
+        sweep(&masters, to).await.map_err(partial)?;
     }
     expect_same(server, &masters).await?;
     let keys = course.reached.keys;
@@ -81,19 +86,41 @@ async fn expect_same(server: &Server, walked: &[Node]) -> Result<(), Failure> {
     }
 }
 
-impl Course<'_> {
-    async fn walk(&mut self, node: &Node, in_cluster: bool) -> Result<(), Failure> {
+/// Takes away what runs that were killed left beside the keys that they moved.
+async fn sweep(masters: &[Node], to: &str) -> Result<(), StoreError> {
+    let matching = format!("{}*{OWN}*", escaped(to));
+    let route = Route { matching: &matching, key_type: None, count: COUNT };
+    for node in masters {
+        let mut walk = Walk::from(node, &route, 0);
+        while let Some(turn) = walk.turn(|key| Ok(cmd("UNLINK").arg(key).take())).await? {
+            turn.answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        }
+    }
+    Ok(())
+}
+
+impl<'c> Course<'c> {
+    async fn walk(
+        &mut self,
+        server: &Server,
+        node: &Node,
+        masters: &[Node],
+    ) -> Result<(), Failure> {
         let size = size(node).await.map_err(partial)?;
         let before = self.walked;
         if let Some(cursor) = self.start(node) {
-            let rewrite = self.rewrite;
-            let key_type = rewrite.key_type.as_deref();
+            let (rewrite, in_cluster) = (self.rewrite, server.is_cluster());
             let count = self.pace.portion(rewrite.count);
-            let route = Route::of(&rewrite.matching, key_type, count);
+            let route = Route::of(&rewrite.matching, rewrite.key_type.as_deref(), count);
             let mut walk = Walk::from(node, &route, cursor);
-            while let Some(turn) = effect!("redis_turn", self.turn(&mut walk))? {
-                let keys = turn.keys.len() as u64;
-                self.take(turn).map_err(partial)?;
+            let mover = match &rewrite.change {
+                Change::Rename { prefix, to } if in_cluster => {
+                    let mover = Mover::connect(server, node, masters, (prefix, to)).await;
+                    Some(mover.map_err(partial)?)
+                }
+                Change::Rename { .. } | Change::Ttl(_) | Change::Persist | Change::Delete => None,
+            };
+            while let Some(keys) = self.some(&mut walk, mover.as_ref()).await? {
                 self.walked = match (walk.reached, in_cluster) {
                     (None, _) => before + size,
                     (Some(cursor), false) => before + (share(cursor) * size as f64) as u64,
@@ -106,6 +133,31 @@ impl Course<'_> {
         }
         self.walked = before + size;
         Ok(())
+    }
+
+    /// Changes the next keys of the walk; how many they were, and `None` after the last.
+    async fn some(
+        &mut self,
+        walk: &mut Walk<'_>,
+        mover: Option<&Mover<'_>>,
+    ) -> Result<Option<u64>, Failure> {
+        let Some(mover) = mover else {
+            let Some(turn) = effect!("redis_turn", self.turn(walk))? else { return Ok(None) };
+            let keys = turn.keys.len() as u64;
+            self.take(turn).map_err(partial)?;
+            return Ok(Some(keys));
+        };
+        let Some(keys) = walk.look().await.map_err(partial)? else { return Ok(None) };
+        for key in &keys {
+            expect_renamable(&self.rewrite.change, key).map_err(partial)?;
+        }
+        let moved = tokio::select! {
+            biased;
+            () = self.job.cancel.cancelled() => return Err(cancelled(&self.rewrite.label())),
+            moved = mover.all(&keys) => moved.map_err(partial)?,
+        };
+        self.reached.keys += moved;
+        Ok(Some(keys.len() as u64))
     }
 
     /// The cursor to begin with; `None` where this process of the server was walked already.
@@ -212,18 +264,26 @@ fn changed(
     answer: Result<Value, StoreError>,
 ) -> Result<u64, StoreError> {
     match (change, answer) {
-        (Change::Rename { prefix, to }, Ok(Value::Int(0))) => Err(StoreError::refused(format!(
-            "{} cannot be renamed to {}, which is there already",
-            shown(key),
-            shown(&renamed(key, prefix, to))
-        ))
-        .hint("delete or rename one of the two; a later run goes on from here")),
+        (Change::Rename { prefix, to }, Ok(Value::Int(0))) => {
+            Err(taken(key, &renamed(key, prefix, to)))
+        }
         (Change::Rename { .. }, Err(error)) if error.message.contains("no such key") => Ok(0),
         (_, Ok(answer)) => Ok(u64::try_from(number(&answer).unwrap_or(0)).unwrap_or(0)),
         (_, Err(error)) => Err(error.detail(format!("at the key {}", shown(key)))),
     }
 }
 
-fn shown(key: &[u8]) -> String {
+/// The error for a key whose new name another one has.
+pub fn taken(key: &[u8], name: &[u8]) -> StoreError {
+    StoreError::refused(format!(
+        "{} cannot be renamed to {}, which is there already",
+        shown(key),
+        shown(name)
+    ))
+    .hint("delete or rename one of the two; a later run goes on from here")
+}
+
+/// A key, for a message.
+pub fn shown(key: &[u8]) -> String {
     format!("`{}`", text(&Value::BulkString(key.to_vec())).unwrap_or_default())
 }

@@ -10,10 +10,8 @@ use tokio::sync::Mutex;
 use super::Settings;
 use super::connection::{Address, Node, Target, items, number, text};
 use super::errors::unexpected;
+use super::slots::SLOTS;
 use crate::store_error::{StoreError, StoreErrorKind};
-
-/// How many slots a cluster has.
-const SLOTS: i64 = 16_384;
 
 /// Redis as the settings describe it.
 pub struct Server {
@@ -197,7 +195,7 @@ async fn map(node: &Node) -> Result<Vec<(Address, String)>, StoreError> {
             None => masters.push((address, slots)),
         }
     }
-    if covered != SLOTS {
+    if covered != i64::from(SLOTS) {
         let message = format!("the cluster serves {covered} of {SLOTS} slots");
         return Err(StoreError::unreachable(message).hint("see CLUSTER INFO"));
     }

@@ -7,9 +7,10 @@ use redis::Value;
 use serde_json::json;
 
 use super::connection::{Node, field, items, text};
+use super::errors::{is_refused, is_withheld};
 use super::probe::{setting_value, users_in};
 use super::server::{Server, command};
-use super::steps::acl::LiveUser;
+use super::steps::acl::{self, LiveUser};
 use super::steps::config;
 use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
@@ -31,6 +32,9 @@ const SETTINGS: [&str; 12] = [
     "tcp-keepalive",
     "timeout",
 ];
+
+/// What stands for the value of a recorded setting that the server does not tell.
+pub(super) const WITHHELD: &str = "not told by the server";
 
 /// The live shape of all masters.
 pub async fn inspect(server: &Server, recorded: &Shape, depth: Depth) -> Result<Shape, StoreError> {
@@ -63,9 +67,18 @@ async fn structure(node: &Node, recorded: &Shape) -> Result<Shape, StoreError> {
     let functions = answers.pop().unwrap_or(Ok(Value::Nil));
     let mut shape = Shape::default();
     for (name, answer) in names.iter().zip(answers) {
-        let answer = permitted(answer, recorded, "setting")?;
-        if let Some(value) = setting_value(&answer) {
-            shape.insert(config::object(name), config::attributes(name, &value));
+        let object = config::object(name);
+        let attributes = match answer {
+            // Whoever moved to a server that keeps its settings to itself is told, and may accept it.
+            Err(error) if is_withheld(&error) => recorded
+                .objects
+                .contains_key(&object)
+                .then(|| Attributes::from_iter([("value".to_string(), json!(WITHHELD))])),
+            answer => setting_value(&permitted(answer, recorded, "setting")?)
+                .map(|value| config::attributes(name, &value)),
+        };
+        if let Some(attributes) = attributes {
+            shape.insert(object, attributes);
         }
     }
     for library in items(&permitted(functions, recorded, "function")?) {
@@ -75,6 +88,11 @@ async fn structure(node: &Node, recorded: &Shape) -> Result<Shape, StoreError> {
         insert_user(&mut shape, &name, &user, recorded);
     }
     Ok(shape)
+}
+
+/// Where no rule forbids a user to have a password, whoever runs the server may give it one.
+pub(super) fn same(attribute: &str, before: &serde_json::Value, after: &serde_json::Value) -> bool {
+    attribute == "password" && before == "none" && after == "set"
 }
 
 fn settings(recorded: &Shape) -> BTreeSet<&str> {
@@ -90,15 +108,11 @@ fn permitted(
     kind: &str,
 ) -> Result<Value, StoreError> {
     match answer {
-        Err(error) if recorded.of_kind(kind).next().is_none() && hidden(&error) => Ok(Value::Nil),
+        Err(error) if recorded.of_kind(kind).next().is_none() && is_refused(&error) => {
+            Ok(Value::Nil)
+        }
         answer => answer,
     }
-}
-
-fn hidden(error: &StoreError) -> bool {
-    error.code.as_deref() == Some("NOPERM")
-        || error.message.contains("unknown command")
-        || error.message.contains("unknown subcommand")
 }
 
 fn insert_function(shape: &mut Shape, library: &Value) {
@@ -116,6 +130,12 @@ fn insert_function(shape: &mut Shape, library: &Value) {
 }
 
 fn insert_user(shape: &mut Shape, name: &str, user: &LiveUser, recorded: &Shape) {
+    let forbidden = acl::no_password(name);
+    if recorded.objects.contains_key(&forbidden) {
+        let value = if user.hashes.is_empty() { "none" } else { "set" };
+        let value = [("value".to_string(), json!(value))];
+        shape.insert(forbidden, Attributes::from_iter(value));
+    }
     let object = format!("user {name}");
     let mut attributes = user_attributes(user);
     if name == "default" {

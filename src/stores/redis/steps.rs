@@ -126,6 +126,8 @@ impl Operation for Step {
                 rewrite::Change::Ttl(_) => vec!["every key that matches will expire".into()],
                 rewrite::Change::Rename { .. } | rewrite::Change::Persist => Vec::new(),
             },
+            // Whether it was done can be looked up.
+            Step::Command(command) if command.group().is_some() => Vec::new(),
             Step::Command(_) => {
                 vec!["a raw command: a run killed in it may need a person to settle it".into()]
             }
@@ -165,12 +167,32 @@ impl Operation for Step {
             Step::DropKeyspace(pattern) => vec![(pattern.object(), None)],
             Step::Config(config) => config.declares(),
             Step::Acl(acl) => acl::declares(acl),
-            Step::Rewrite(_)
+            Step::DeleteUser(user) => vec![(acl::no_password(user), None)],
+            Step::Rewrite(_) | Step::Function(_) | Step::DeleteFunction(_) | Step::Command(_) => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// A setting that a person has made, because the server lets nobody else, is not compared any more.
+    fn declares_by_person(&self) -> Vec<(String, Option<Attributes>)> {
+        match self {
+            Step::Config(config) => {
+                config.names().into_iter().map(|name| (config::object(name), None)).collect()
+            }
+            Step::Keyspace(_)
+            | Step::DropKeyspace(_)
+            | Step::Acl(_)
+            | Step::DeleteUser(_)
+            | Step::Rewrite(_)
             | Step::Function(_)
             | Step::DeleteFunction(_)
-            | Step::DeleteUser(_)
-            | Step::Command(_) => Vec::new(),
+            | Step::Command(_) => self.declares(),
         }
+    }
+
+    fn removes(&self) -> bool {
+        matches!(self, Step::DropKeyspace(_) | Step::DeleteFunction(_) | Step::DeleteUser(_))
     }
 
     fn touches(&self, object: &str) -> bool {
@@ -184,8 +206,9 @@ impl Operation for Step {
             Step::Config(config) => config.names().iter().any(|name| is("setting", name)),
             Step::Function(function) => is("function", &function.library),
             Step::DeleteFunction(library) => is("function", library),
-            Step::Acl(acl) => is("user", &acl.user),
-            Step::DeleteUser(user) => is("user", user),
+            Step::Acl(Acl { user, .. }) | Step::DeleteUser(user) => {
+                is("user", user) || object == acl::no_password(user)
+            }
             Step::Command(_) => true,
         }
     }

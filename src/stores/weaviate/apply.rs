@@ -4,8 +4,11 @@ use serde_json::Value;
 
 use super::client::{Client, Held};
 use super::compare::{self, Difference};
-use super::probe::{is_there, property_of, required, required_with_tenants, tenants_if_any};
+use super::probe::{
+    has_status, is_there, property_of, required, required_with_tenants, tenants_if_any,
+};
 use super::schema::WAY_AROUND;
+use super::shape;
 use super::steps::{Step, Tenant};
 use crate::failpoint::effect;
 use crate::store_error::{StoreError, StoreErrorKind};
@@ -14,13 +17,16 @@ use crate::stores::contract::{Done, Effect, Failure, Why};
 /// Applies `step`; one that is done already is left as it is.
 pub(super) async fn step(client: &Client, step: &Step) -> Result<Done, Failure> {
     match step {
-        Step::CreateClass { class, definition } => create_class(client, class, definition).await,
-        Step::AddProperty { class, name, property } => {
+        Step::CreateClass { class, definition, .. } => {
+            create_class(client, class, definition).await
+        }
+        Step::AddProperty { class, name, property, .. } => {
             add_property(client, class, name, property).await
         }
         Step::UpdateClass { class, set } => update_class(client, class, set).await,
         Step::DeleteClass { class } => delete_class(client, class).await,
-        Step::AddTenants { class, tenants } => add_tenants(client, class, tenants).await,
+        Step::AddTenants { class, tenants, .. } => add_tenants(client, class, tenants).await,
+        Step::UpdateTenants { class, tenants } => update_tenants(client, class, tenants).await,
         Step::RemoveTenants { class, tenants } => remove_tenants(client, class, tenants).await,
     }
 }
@@ -109,6 +115,24 @@ async fn add_tenants(client: &Client, class: &str, wanted: &[Tenant]) -> Result<
     match new.iter().find(|one| !is_there(&one.name, &live)) {
         None => Ok(Done::default()),
         Some(one) => Err(unheeded(format!("class {class} has no tenant {}", one.name))),
+    }
+}
+
+async fn update_tenants(client: &Client, class: &str, wanted: &[Tenant]) -> Result<Done, Failure> {
+    let live = client.tenants(class).await.map_err(untouched)?;
+    let other: Vec<Tenant> = wanted.iter().filter(|one| !has_status(one, &live)).cloned().collect();
+    if other.is_empty() {
+        return Ok(Done::default());
+    }
+    effect!("weaviate_retenants", client.update_tenants(class, &other)).map_err(failed)?;
+    let live = client.tenants(class).await?;
+    match other.iter().find(|one| !has_status(one, &live)) {
+        None => Ok(Done::default()),
+        Some(one) => Err(unheeded(format!(
+            "the tenant {} of class {class} is not {} yet",
+            one.name,
+            one.status.as_deref().map_or("active", shape::status)
+        ))),
     }
 }
 

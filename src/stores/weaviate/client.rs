@@ -126,6 +126,15 @@ impl Client {
         self.write(Method::POST, &["schema", class, "tenants"], Some(&body)).await
     }
 
+    pub(super) async fn update_tenants(
+        &self,
+        class: &str,
+        changed: &[Tenant],
+    ) -> Result<(), StoreError> {
+        let body = changed.iter().map(Tenant::to_json).collect();
+        self.write(Method::PUT, &["schema", class, "tenants"], Some(&body)).await
+    }
+
     pub(super) async fn remove_tenants(
         &self,
         class: &str,

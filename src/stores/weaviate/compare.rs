@@ -169,7 +169,7 @@ fn same_items(path: &[String], sent: &[Value], live: &[Value]) -> bool {
 }
 
 /// What the server leaves out of its answer.
-fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(value) => !value,

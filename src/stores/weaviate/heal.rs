@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::Step;
 use super::schema::WAY_AROUND;
+use super::shape::STATUS;
 use crate::shape::{Attributes, SERVER};
 use crate::stores::remedy::{Drifted, Remedy, gone_with_its_data};
 
@@ -11,6 +12,7 @@ pub(super) fn heal(object: &Drifted<'_>) -> Remedy {
     match (object.kind, object.is_absent(), object.recorded) {
         ("class", true, _) => gone_with_its_data(&format!("class {}", object.name)),
         ("class", false, _) => class(object),
+        ("tenant", _, _) => tenant(object),
         (_, true, Some(recorded)) => property(object.name, recorded),
         (_, false, None) => Remedy::person(format!(
             "Weaviate cannot drop a property: record it with repair --accept-drift and write a migration \
@@ -79,8 +81,35 @@ fn property(name: &str, recorded: &Attributes) -> Remedy {
     Remedy::steps([json!({ "addProperty": { "class": class, "property": definition } })])
 }
 
-/// The class that a property is part of.
+/// A tenant that is gone comes back empty; one that is inactive is activated, and keeps its objects.
+fn tenant(object: &Drifted<'_>) -> Remedy {
+    let Some((class, name)) = object.name.split_once('.') else { return Remedy::default() };
+    let live = object.there.objects.get(&format!("class {class}"));
+    if live.and_then(|class| class.get("multiTenancyConfig.enabled")) != Some(&Value::Bool(true)) {
+        return Remedy::person(format!(
+            "class {class} does not keep its objects by tenant any more: {WAY_AROUND}"
+        ));
+    }
+    let status = object.text(STATUS);
+    let one = json!({ "class": class, "tenants": [{ "name": name, "activityStatus": status }] });
+    if object.is_absent() {
+        return Remedy::steps([json!({ "addTenants": one })])
+            .caution("it comes back without the objects that it held: bring these from a backup");
+    }
+    match object.changes.iter().find_map(|change| change.after.as_ref()?.as_str()) {
+        Some("INACTIVE" | "COLD") => Remedy::steps([json!({ "updateTenants": one })])
+            .caution("the server loads it into memory"),
+        live => Remedy::person(format!(
+            "it is {}, as somebody made it who had a reason: activate it by a migration (`updateTenants`), or \
+             record it with repair --accept-drift",
+            live.unwrap_or("of another status")
+        )),
+    }
+}
+
+/// The class that a property or a tenant is part of.
 pub(super) fn part_of(object: &str) -> Vec<String> {
-    let class = object.strip_prefix("property ").and_then(|name| name.split_once('.'));
+    let name = object.strip_prefix("property ").or_else(|| object.strip_prefix("tenant "));
+    let class = name.and_then(|name| name.split_once('.'));
     class.map(|(class, _)| format!("class {class}")).into_iter().collect()
 }

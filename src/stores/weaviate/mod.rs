@@ -5,13 +5,17 @@ mod client;
 mod compare;
 mod heal;
 mod probe;
+mod references;
 mod schema;
 mod shape;
 mod steps;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+use serde_json::Value;
 
 pub use steps::{Step, Tenant};
 
@@ -24,7 +28,7 @@ use crate::stores::contract::{
     Audit, Before, Connection, Depth, Done, Endpoint, Failure, Job, Loss, Probe,
 };
 use crate::stores::description::{
-    Comparison, Description, Language, Objects, Undo, any_order, begins_empty, journalled,
+    Comparison, Description, Language, Objects, Steps, Undo, any_order, begins_empty, journalled,
 };
 use crate::tls::{self, Peer, Plain, TlsFiles};
 
@@ -33,7 +37,11 @@ pub static STORE: Description = Description {
     name: "weaviate",
     title: "Weaviate",
     extensions: &["json5", "json", "jsonc"],
-    language: Language::Steps(|node| journalled(node, Step::parse)),
+    language: Language::Steps(Steps {
+        together: references::in_order,
+        foreign: |word| (word == "classes").then_some(schema::ONE_EACH),
+        ..Steps::of(|node| journalled(node, Step::parse))
+    }),
     undo: Undo::Derived,
     keys: &[KEYS, TLS_FILES, CONNECT_TIMEOUT],
     addresses: &["url"],
@@ -49,7 +57,7 @@ pub static STORE: Description = Description {
         part_of: |object, _| heal::part_of(object),
         rank: any_order,
         heal: heal::heal,
-        comparison: Comparison::PLAIN,
+        comparison: Comparison { same: shape::same, ..Comparison::PLAIN },
     },
 };
 
@@ -254,12 +262,52 @@ impl Connection for Weaviate {
         for name in missing {
             classes.extend(self.client.class(name).await?);
         }
-        Ok(shape::of(&classes).seen_by(&self.version))
+        let mut live = shape::of(&classes);
+        for name in with_tenants(&classes) {
+            if shape::tenants_of(recorded, name).next().is_none() {
+                continue;
+            }
+            let tenants = self.client.tenants(name).await?;
+            for tenant in shape::tenants_of(recorded, name) {
+                let there = tenants.iter().find(|one| one.name == tenant);
+                if let Some(status) = there.map(|one| one.status.as_deref().unwrap_or("HOT")) {
+                    live.insert(shape::tenant(name, tenant), shape::of_tenant(status));
+                }
+            }
+        }
+        Ok(live.seen_by(&self.version))
+    }
+
+    /// Tenants are as rows are: applications add them. Those of migrations are recorded.
+    async fn others(&self, recorded: &Shape) -> Result<Vec<(String, String)>, StoreError> {
+        let classes = self.client.classes().await?;
+        let mut told = Vec::new();
+        for name in with_tenants(&classes) {
+            if !recorded.objects.contains_key(&format!("class {name}")) {
+                continue;
+            }
+            let ours: HashSet<&str> = shape::tenants_of(recorded, name).collect();
+            let all = self.client.tenants(name).await?;
+            let count = all.iter().filter(|one| !ours.contains(one.name.as_str())).count();
+            if count > 0 {
+                told.push((
+                    format!("tenants {name}"),
+                    format!("{count} that no migration added, beside {} recorded", ours.len()),
+                ));
+            }
+        }
+        Ok(told)
     }
 
     async fn audit(&self, _recorded: &Shape, _depth: Depth) -> Result<Option<Audit>, StoreError> {
         Ok(None)
     }
+}
+
+/// The names of the classes that keep their objects by tenant.
+fn with_tenants(classes: &[Value]) -> impl Iterator<Item = &str> {
+    let classes = classes.iter().filter(|class| compare::has_tenants(class));
+    classes.filter_map(|class| class["class"].as_str())
 }
 
 #[cfg(test)]

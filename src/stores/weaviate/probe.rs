@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, Held};
 use super::compare;
+use super::schema;
 use super::steps::{Step, Tenant, listed};
 use crate::store_error::StoreError;
 use crate::stores::contract::{Before, Loss, Probe};
@@ -11,11 +12,17 @@ use crate::stores::contract::{Before, Loss, Probe};
 /// How the store stands towards `step`, before it is claimed.
 pub(super) async fn before(client: &Client, step: &Step) -> Result<Before, StoreError> {
     match step {
-        Step::CreateClass { class, definition } => {
-            Ok(standing(definition, client.class(class).await?.as_ref()))
+        Step::CreateClass { class, definition, .. } => {
+            let live = client.class(class).await?;
+            if live.is_none() {
+                let properties = definition["properties"].as_array().into_iter().flatten();
+                refers_to_what_is_there(client, class, properties).await?;
+            }
+            Ok(standing(definition, live.as_ref()))
         }
-        Step::AddProperty { class, name, property } => {
+        Step::AddProperty { class, name, property, .. } => {
             let live = required(client, class).await?;
+            refers_to_what_is_there(client, class, [property].into_iter()).await?;
             Ok(standing(property, property_of(&live, name)))
         }
         Step::UpdateClass { class, set } => {
@@ -26,9 +33,13 @@ pub(super) async fn before(client: &Client, step: &Step) -> Result<Before, Store
             })
         }
         Step::DeleteClass { class } => before_delete(client, class).await,
-        Step::AddTenants { class, tenants } => {
+        Step::AddTenants { class, tenants, .. } => {
             required_with_tenants(client, class).await?;
             Ok(before_add(tenants, &client.tenants(class).await?))
+        }
+        Step::UpdateTenants { class, tenants } => {
+            required_with_tenants(client, class).await?;
+            before_update(class, tenants, &client.tenants(class).await?)
         }
         Step::RemoveTenants { class, tenants } => {
             Ok(before_remove(tenants, &tenants_if_any(client, class).await?))
@@ -40,10 +51,10 @@ pub(super) async fn before(client: &Client, step: &Step) -> Result<Before, Store
 /// log: it is there whole or not at all.
 pub(super) async fn probe(client: &Client, step: &Step) -> Result<Probe, StoreError> {
     match step {
-        Step::CreateClass { class, definition } => {
+        Step::CreateClass { class, definition, .. } => {
             Ok(made(definition, client.class(class).await?.as_ref(), class))
         }
-        Step::AddProperty { class, name, property } => match client.class(class).await? {
+        Step::AddProperty { class, name, property, .. } => match client.class(class).await? {
             Some(live) => Ok(made(property, property_of(&live, name), &format!("{class}.{name}"))),
             None => Ok(gone(class)),
         },
@@ -52,7 +63,11 @@ pub(super) async fn probe(client: &Client, step: &Step) -> Result<Probe, StoreEr
             None => Ok(gone(class)),
         },
         Step::DeleteClass { class } => Ok(done_if(client.class(class).await?.is_none())),
-        Step::AddTenants { class, tenants } => {
+        Step::UpdateTenants { class, tenants } => {
+            let live = tenants_if_any(client, class).await?;
+            Ok(done_if(tenants.iter().all(|one| has_status(one, &live))))
+        }
+        Step::AddTenants { class, tenants, .. } => {
             let live = tenants_if_any(client, class).await?;
             Ok(done_if(tenants.iter().all(|one| is_there(&one.name, &live))))
         }
@@ -83,8 +98,30 @@ pub(super) async fn holds(client: &Client, step: &Step) -> Result<Vec<Loss>, Sto
         Step::CreateClass { .. }
         | Step::AddProperty { .. }
         | Step::UpdateClass { .. }
+        | Step::UpdateTenants { .. }
         | Step::AddTenants { .. } => Ok(Vec::new()),
     }
+}
+
+/// An error that names the class where a reference leads to none: the server says only that one does.
+async fn refers_to_what_is_there(
+    client: &Client,
+    class: &str,
+    properties: impl Iterator<Item = &Value>,
+) -> Result<(), StoreError> {
+    for property in properties {
+        let name = property["name"].as_str().unwrap_or_default();
+        let types = property["dataType"].as_array().into_iter().flatten();
+        for other in types.filter_map(Value::as_str).filter(|one| schema::is_reference(one)) {
+            if other != class && client.class(other).await?.is_none() {
+                let message = format!(
+                    "{class}.{name} refers to the class {other}, and Weaviate holds no class {other}"
+                );
+                return Err(StoreError::refused(message).hint(schema::BOTH_FIRST));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The class, or an error that says what is missing.
@@ -178,6 +215,27 @@ fn before_add(wanted: &[Tenant], live: &[Tenant]) -> Before {
         true => Before::found(),
         false => Before::replaces(json!({ "tenants": new })),
     }
+}
+
+fn before_update(class: &str, wanted: &[Tenant], live: &[Tenant]) -> Result<Before, StoreError> {
+    if let Some(missing) = wanted.iter().find(|one| !is_there(&one.name, live)) {
+        let message = format!("class {class} has no tenant {}", missing.name);
+        return Err(StoreError::refused(message)
+            .hint("add it by `addTenants` in an earlier step, or check the spelling"));
+    }
+    let other = |one: &&Tenant| {
+        wanted.iter().any(|wanted| wanted.name == one.name && wanted.status != one.status)
+    };
+    let old: Vec<Value> = live.iter().filter(other).map(Tenant::to_json).collect();
+    Ok(match old.is_empty() {
+        true => Before::found(),
+        false => Before::replaces(json!({ "tenants": old })),
+    })
+}
+
+/// Whether a tenant is among `live` with the status that is wanted.
+pub(super) fn has_status(wanted: &Tenant, live: &[Tenant]) -> bool {
+    live.iter().any(|one| one.name == wanted.name && one.status == wanted.status)
 }
 
 fn before_remove(names: &[String], live: &[Tenant]) -> Before {

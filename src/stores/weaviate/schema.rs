@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value};
 
+use super::compare;
 use crate::text::document::{Key, nearest, unknown_key};
-use crate::text::{Node, NodeKind, ScriptError};
+use crate::text::{Node, NodeKind, ScriptError, Span};
 
 /// What a definition is read for: `updateClass` may not name what is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ enum Kind {
     NestedProperties,
     /// A module's own business.
     Free,
+    /// What the server computes and ignores where it is sent: it stands in its own description of a class.
+    Computed,
 }
 
 const fn open(name: &'static str, kind: Kind) -> Word {
@@ -249,14 +252,15 @@ const REPLICATION: &[Word] = &[
     ),
 ];
 
-/// Without `actualCount`, `actualVirtualCount` and `desiredVirtualCount`: the server computes
-/// those and ignores what is sent.
 const SHARDING: &[Word] = &[
     fixed("virtualPerPhysical", Kind::Whole),
     fixed("desiredCount", Kind::Whole),
     fixed("key", Kind::OneOf(&["_id"])),
     fixed("strategy", Kind::OneOf(&["hash"])),
     fixed("function", Kind::OneOf(&["murmur3"])),
+    fixed("actualCount", Kind::Computed),
+    fixed("actualVirtualCount", Kind::Computed),
+    fixed("desiredVirtualCount", Kind::Computed),
 ];
 
 const OBJECT_TTL: &[Word] = &[
@@ -321,6 +325,15 @@ const DATA_TYPES: &[&str] = &[
     "object[]",
 ];
 
+/// What is to be done where classes refer to each other.
+pub(super) const BOTH_FIRST: &str =
+    "make both classes first, without the reference, and add it with `addProperty` after them";
+
+/// Whether a property of this type refers to objects of a class.
+pub(super) fn is_reference(data_type: &str) -> bool {
+    data_type.starts_with(|first: char| first.is_ascii_uppercase())
+}
+
 /// The names that every object has already.
 const RESERVED: &[&str] = &["_additional", "_id", "id"];
 
@@ -328,14 +341,53 @@ const RESERVED: &[&str] = &["_additional", "_id", "id"];
 pub(super) const WAY_AROUND: &str = "create a new class with the new definition, copy the \
                                      objects, then `deleteClass` the old one";
 
-/// Reads a whole class as `createClass` sends it.
+/// What is said of a whole schema, as `GET /v1/schema` answers.
+pub(super) const ONE_EACH: &str =
+    "a schema as the server lists it is several steps: write one `createClass` step per class";
+
+/// Reads a whole class as `createClass` sends it; also as the server itself describes one.
 pub(super) fn class(node: &Node) -> Result<(String, Value), ScriptError> {
-    let named = node.get("class").ok_or_else(|| lacks(node, "createClass", "class"))?;
+    if let Some((key, _)) =
+        node.object("createClass")?.iter().find(|(key, _)| key.name == "classes")
+    {
+        let message = "createClass makes one class, not several";
+        return Err(ScriptError::new(key.span.clone(), message).hint(ONE_EACH));
+    }
+    let named = given(node, "class").ok_or_else(|| lacks(node, "createClass", "class"))?;
     let name = class_name(named)?;
-    let definition = block(node, "createClass", CLASS, Purpose::Make)?;
+    let mut definition = block(node, "createClass", CLASS, Purpose::Make)?;
     blind_vectorizers(node)?;
+    let says_nothing = |sharding: &Value| {
+        sharding.as_object().is_some_and(|sharding| sharding.values().all(compare::is_zero))
+    };
+    if compare::has_tenants(&definition)
+        && definition.get("shardingConfig").is_some_and(says_nothing)
+    {
+        // The server describes it so, and takes no such block back.
+        definition.as_object_mut().map(|class| class.shift_remove("shardingConfig"));
+    }
     Ok((name, definition))
 }
+
+/// A field, unless it is null, as the server writes what is left out.
+fn given<'n>(node: &'n Node, name: &str) -> Option<&'n Node> {
+    node.get(name).filter(|node| node.kind != NodeKind::Null)
+}
+
+/// The keys in a class, or in a property, that are taken as other ones.
+pub(super) fn translated(node: &Node) -> Vec<(Span, &'static str)> {
+    let properties = given(node, "properties").and_then(|listed| listed.array("properties").ok());
+    let all = properties.into_iter().flatten().chain([node]);
+    let fields = all.filter_map(|node| node.object("a property").ok()).flatten();
+    fields
+        .filter(|(key, node)| key.name == OLD_INDEX && node.kind != NodeKind::Null)
+        .map(|(key, _)| (key.span.clone(), TRANSLATED))
+        .collect()
+}
+
+const OLD_INDEX: &str = "indexInverted";
+const TRANSLATED: &str = "`indexInverted` is of old servers: it is taken as `indexFilterable` and, for text, \
+                          `indexSearchable`; write these instead";
 
 /// Reads the values that `updateClass` sets.
 pub(super) fn changes(node: &Node) -> Result<Value, ScriptError> {
@@ -348,15 +400,35 @@ pub(super) fn changes(node: &Node) -> Result<Value, ScriptError> {
 
 /// Reads one property of a class.
 pub(super) fn property(node: &Node, what: &str) -> Result<Value, ScriptError> {
-    if let Some(old) = node.get("indexInverted") {
-        let message = format!("the server replaces {what}.indexInverted by newer settings");
-        return Err(ScriptError::new(old.span.clone(), message)
-            .hint("write `indexFilterable` and, for text, `indexSearchable` instead"));
-    }
+    let newer = in_newer_words(node, what)?;
+    let node = newer.as_ref().unwrap_or(node);
     let value = block(node, what, PROPERTY, Purpose::Make)?;
     require(node, what, &["name", "dataType"])?;
     property_name(node, what)?;
     Ok(value)
+}
+
+/// The property without the key that old servers had for two; what it says beside of these counts more.
+fn in_newer_words(node: &Node, what: &str) -> Result<Option<Node>, ScriptError> {
+    let Some(old) = node.get(OLD_INDEX) else { return Ok(None) };
+    let mut fields = node.object(what)?.to_vec();
+    fields.retain(|(key, _)| key.name != OLD_INDEX);
+    if old.kind != NodeKind::Null {
+        old.boolean(&format!("{what}.{OLD_INDEX}"))?;
+        let types = node.get("dataType").map(Node::to_json).unwrap_or_default();
+        let is_text = [&types[0], &types]
+            .iter()
+            .any(|kind| ["text", "text[]"].contains(&kind.as_str().unwrap_or_default()));
+        let newer = ["indexFilterable", "indexSearchable"];
+        for name in newer.iter().take(if is_text { 2 } else { 1 }) {
+            if given(node, name).is_none() {
+                fields.retain(|(key, _)| key.name != *name);
+                fields
+                    .push((Key { name: (*name).to_string(), span: old.span.clone() }, old.clone()));
+            }
+        }
+    }
+    Ok(Some(Node { kind: NodeKind::Object(fields), span: node.span.clone() }))
 }
 
 /// Reads the name of a class.
@@ -390,12 +462,24 @@ fn block(
     let mut read = Map::new();
     for (key, held) in node.object(what)? {
         let word = find(key, what, words)?;
+        if purpose == Purpose::Make && is_left_out(word.kind, held) {
+            continue;
+        }
         if purpose == Purpose::Change && word.fixed {
             return Err(unchangeable(key, what));
         }
         read.insert(key.name.clone(), value(word.kind, held, node, &dotted(what, key), purpose)?);
     }
     Ok(Value::Object(read))
+}
+
+/// Whether the server's own description says by this that the key is left out, or that it computes it.
+fn is_left_out(kind: Kind, held: &Node) -> bool {
+    match (kind, &held.kind) {
+        (Kind::Computed, _) | (_, NodeKind::Null) => true,
+        (Kind::OneOf(_), NodeKind::String(text)) => text.is_empty(),
+        (_, _) => false,
+    }
 }
 
 fn find(key: &Key, what: &str, words: &'static [Word]) -> Result<&'static Word, ScriptError> {
@@ -445,7 +529,7 @@ fn value(
         Kind::Vectors => vectors(node, what, purpose),
         Kind::Properties => properties(node, what),
         Kind::NestedProperties => nested_properties(node, what),
-        Kind::Free => Ok(node.to_json()),
+        Kind::Free | Kind::Computed => Ok(node.to_json()),
     }
 }
 
@@ -495,7 +579,7 @@ fn data_type(node: &Node, what: &str) -> Result<Value, ScriptError> {
 }
 
 fn known_data_type(name: &str, node: &Node, what: &str) -> Result<(), ScriptError> {
-    if DATA_TYPES.contains(&name) || name.starts_with(|first: char| first.is_ascii_uppercase()) {
+    if DATA_TYPES.contains(&name) || is_reference(name) {
         return Ok(());
     }
     let (message, hint) = match name {
@@ -569,7 +653,7 @@ fn nested_property(node: &Node, what: &str) -> Result<Value, ScriptError> {
 }
 
 fn require(node: &Node, what: &str, names: &[&'static str]) -> Result<(), ScriptError> {
-    match names.iter().find(|name| node.get(name).is_none()) {
+    match names.iter().find(|name| given(node, name).is_none()) {
         Some(name) => Err(lacks(node, what, name)),
         None => Ok(()),
     }
@@ -581,7 +665,7 @@ fn lacks(node: &Node, what: &str, name: &str) -> ScriptError {
 
 fn named_once(items: &[Node]) -> Result<(), ScriptError> {
     let mut seen = std::collections::HashSet::new();
-    for node in items.iter().filter_map(|item| item.get("name")) {
+    for node in items.iter().filter_map(|item| given(item, "name")) {
         let name = node.string("name")?;
         // The server tells names apart without their case.
         if !seen.insert(name.to_lowercase()) {
@@ -593,7 +677,7 @@ fn named_once(items: &[Node]) -> Result<(), ScriptError> {
 }
 
 fn property_name(node: &Node, what: &str) -> Result<(), ScriptError> {
-    let Some(node) = node.get("name") else { return Ok(()) };
+    let Some(node) = given(node, "name") else { return Ok(()) };
     let name = node.string("the name of a property")?;
     let mut letters = name.chars();
     let first = letters.next().unwrap_or(' ');
@@ -617,14 +701,14 @@ fn property_name(node: &Node, what: &str) -> Result<(), ScriptError> {
 /// A vectorizer of pictures that is not told which fields hold them: the server (1.27) accepts the
 /// class, then fails every insert with `no moduleconfig for class … present`.
 fn blind_vectorizers(class: &Node) -> Result<(), ScriptError> {
-    if let Some(node) = class.get("vectorizer") {
+    if let Some(node) = given(class, "vectorizer") {
         let name = node.string("createClass.vectorizer")?;
         let config = class.get("moduleConfig").and_then(|modules| modules.get(name));
         sighted(name, config, node, &format!("moduleConfig: {{ \"{name}\":"))?;
     }
-    let Some(vectors) = class.get("vectorConfig") else { return Ok(()) };
+    let Some(vectors) = given(class, "vectorConfig") else { return Ok(()) };
     for (_, vector) in vectors.object("createClass.vectorConfig")? {
-        let Some(vectorizer) = vector.get("vectorizer") else { continue };
+        let Some(vectorizer) = given(vector, "vectorizer") else { continue };
         for (key, config) in vectorizer.object("vectorConfig.vectorizer")? {
             sighted(
                 &key.name,

@@ -19,6 +19,44 @@ pub(super) fn of(classes: &[Value]) -> Shape {
     shape
 }
 
+/// The name of a tenant in a shape.
+pub(super) fn tenant(class: &str, name: &str) -> String {
+    format!("tenant {class}.{name}")
+}
+
+/// The name of the attribute that a tenant has.
+pub(super) const STATUS: &str = "activityStatus";
+
+/// A tenant in a shape.
+pub(super) fn of_tenant(status: &str) -> Attributes {
+    Attributes::from_iter([(STATUS.to_string(), Value::from(self::status(status)))])
+}
+
+/// The newer of the server's two words for a status.
+pub(super) fn status(word: &str) -> &str {
+    match word {
+        "HOT" => "ACTIVE",
+        "COLD" => "INACTIVE",
+        "FROZEN" => "OFFLOADED",
+        "FREEZING" => "OFFLOADING",
+        "UNFREEZING" => "ONLOADING",
+        other => other,
+    }
+}
+
+/// A tenant that was added inactive is activated by being used.
+pub(super) fn same(attribute: &str, before: &Value, after: &Value) -> bool {
+    attribute == STATUS && before == "INACTIVE" && after == "ACTIVE"
+}
+
+/// The tenants of `class` that are recorded.
+pub(super) fn tenants_of<'s>(recorded: &'s Shape, class: &'s str) -> impl Iterator<Item = &'s str> {
+    recorded.of_kind("tenant").filter_map(move |(name, _)| {
+        let (of, tenant) = name.split_once('.')?;
+        (of == class).then_some(tenant)
+    })
+}
+
 /// Without the properties, which are objects of their own, and without counts that follow from
 /// other settings and from the number of nodes.
 fn class_attributes(class: &Value) -> Attributes {

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::heal::part_of;
 use super::schema;
+use super::shape;
+use crate::shape::Attributes;
 use crate::stores::contract::Operation;
 use crate::text::document::{Key, nearest, unknown_key};
-use crate::text::{Fields, Node, ScriptError};
+use crate::text::{Fields, Node, ScriptError, Span};
 
 /// One schema call.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,8 @@ pub enum Step {
         class: String,
         /// The class as the API takes it.
         definition: Value,
+        /// Its keys that are taken as other ones.
+        translated: Vec<(Span, &'static str)>,
     },
     /// Adds a property to a class.
     AddProperty {
@@ -28,6 +32,8 @@ pub enum Step {
         name: String,
         /// The property as the API takes it.
         property: Value,
+        /// Its keys that are taken as other ones.
+        translated: Vec<(Span, &'static str)>,
     },
     /// Changes settings of a class.
     UpdateClass {
@@ -46,6 +52,15 @@ pub enum Step {
         /// The class.
         class: String,
         /// The tenants.
+        tenants: Vec<Tenant>,
+        /// Whether they are those of a class that was deleted, of which nobody knows who added them.
+        as_read: bool,
+    },
+    /// Activates or deactivates tenants of a class.
+    UpdateTenants {
+        /// The class.
+        class: String,
+        /// The tenants, each with its status.
         tenants: Vec<Tenant>,
     },
     /// Drops tenants of a class with all their objects.
@@ -66,8 +81,15 @@ pub struct Tenant {
     pub status: Option<String>,
 }
 
-const NAMES: [&str; 6] =
-    ["createClass", "addProperty", "updateClass", "deleteClass", "addTenants", "removeTenants"];
+const NAMES: [&str; 7] = [
+    "createClass",
+    "addProperty",
+    "updateClass",
+    "deleteClass",
+    "addTenants",
+    "updateTenants",
+    "removeTenants",
+];
 
 impl Step {
     /// Reads one step; what the server would drop, bend or refuse is an error here.
@@ -78,12 +100,14 @@ impl Step {
             "createClass" if trusted => as_the_server_gave_it(body),
             "createClass" => {
                 let (class, definition) = schema::class(body)?;
-                Ok(Step::CreateClass { class, definition })
+                let translated = schema::translated(body);
+                Ok(Step::CreateClass { class, definition, translated })
             }
             "addProperty" => add_property(body),
             "updateClass" => update_class(body),
             "deleteClass" => Ok(Step::DeleteClass { class: schema::class_name(body)? }),
-            "addTenants" => add_tenants(body),
+            "addTenants" => add_tenants(body, trusted),
+            "updateTenants" => update_tenants(body),
             "removeTenants" => remove_tenants(body),
             _ => Err(unknown_step(key)),
         }
@@ -98,8 +122,11 @@ impl Operation for Step {
             Step::AddProperty { class, name, .. } => format!("addProperty {class}.{name}"),
             Step::UpdateClass { class, .. } => format!("updateClass {class}"),
             Step::DeleteClass { class } => format!("deleteClass {class}"),
-            Step::AddTenants { class, tenants } => {
+            Step::AddTenants { class, tenants, .. } => {
                 format!("addTenants {class} ({})", listed(tenants.iter().map(|one| &one.name)))
+            }
+            Step::UpdateTenants { class, tenants } => {
+                format!("updateTenants {class} ({})", listed(tenants.iter().map(|one| &one.name)))
             }
             Step::RemoveTenants { class, tenants } => {
                 format!("removeTenants {class} ({})", listed(tenants.iter()))
@@ -109,9 +136,10 @@ impl Operation for Step {
 
     fn hazards(&self) -> Vec<String> {
         match self {
-            Step::CreateClass { .. } | Step::UpdateClass { .. } | Step::AddTenants { .. } => {
-                Vec::new()
-            }
+            Step::CreateClass { .. }
+            | Step::UpdateClass { .. }
+            | Step::AddTenants { .. }
+            | Step::UpdateTenants { .. } => Vec::new(),
             Step::AddProperty { .. } => vec![
                 "cannot be undone, and objects that are there already are not in its index".into(),
             ],
@@ -134,10 +162,17 @@ impl Operation for Step {
             Step::AddTenants { class, .. } => Ok(vec![
                 json!({ "removeTenants": { "class": class, "tenants": before["tenants"] } }),
             ]),
+            Step::UpdateTenants { class, .. } => Ok(vec![
+                json!({ "updateTenants": { "class": class, "tenants": before["tenants"] } }),
+            ]),
             Step::RemoveTenants { class, .. } => {
                 Ok(vec![json!({ "addTenants": { "class": class, "tenants": before["tenants"] } })])
             }
         }
+    }
+
+    fn removes(&self) -> bool {
+        matches!(self, Step::DeleteClass { .. } | Step::RemoveTenants { .. })
     }
 
     fn touches(&self, object: &str) -> bool {
@@ -147,6 +182,7 @@ impl Operation for Step {
             | Step::UpdateClass { class, .. }
             | Step::DeleteClass { class }
             | Step::AddTenants { class, .. }
+            | Step::UpdateTenants { class, .. }
             | Step::RemoveTenants { class, .. } => class,
         };
         let of_class = part_of(object);
@@ -156,7 +192,7 @@ impl Operation for Step {
 
     fn makes(&self, object: &str) -> bool {
         match self {
-            Step::CreateClass { class, definition } => {
+            Step::CreateClass { class, definition, .. } => {
                 let properties = definition["properties"].as_array().into_iter().flatten();
                 let mut names = properties.filter_map(|property| property["name"].as_str());
                 object == format!("class {class}")
@@ -164,9 +200,36 @@ impl Operation for Step {
             }
             Step::AddProperty { class, name, .. } => object == format!("property {class}.{name}"),
             Step::DeleteClass { .. } => Operation::touches(self, object),
-            Step::UpdateClass { .. } | Step::AddTenants { .. } | Step::RemoveTenants { .. } => {
-                false
+            Step::AddTenants { .. } | Step::RemoveTenants { .. } => {
+                self.declares().iter().any(|(tenant, _)| tenant == object)
             }
+            Step::UpdateClass { .. } | Step::UpdateTenants { .. } => false,
+        }
+    }
+
+    /// A class may have any number of tenants that applications add: recorded are those of migrations.
+    fn declares(&self) -> Vec<(String, Option<Attributes>)> {
+        match self {
+            Step::AddTenants { class, tenants, as_read: false } => tenants
+                .iter()
+                .map(|one| {
+                    let status = one.status.as_deref().unwrap_or("HOT");
+                    (shape::tenant(class, &one.name), Some(shape::of_tenant(status)))
+                })
+                .collect(),
+            Step::RemoveTenants { class, tenants } => {
+                tenants.iter().map(|name| (shape::tenant(class, name), None)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn remarks(&self) -> Vec<(Span, &'static str)> {
+        match self {
+            Step::CreateClass { translated, .. } | Step::AddProperty { translated, .. } => {
+                translated.clone()
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -212,7 +275,9 @@ fn step_of(node: &Node) -> Result<(&Key, &Node), ScriptError> {
 fn as_read(node: &Node, step: &Key) -> Result<bool, ScriptError> {
     match node.get("asRead") {
         None => Ok(false),
-        Some(flag) if step.name == "createClass" => flag.boolean("asRead"),
+        Some(flag) if ["createClass", "addTenants"].contains(&step.name.as_str()) => {
+            flag.boolean("asRead")
+        }
         Some(flag) => {
             let message = format!("{} does not know the key `asRead`", step.name);
             Err(ScriptError::new(flag.span.clone(), message).hint("take it out"))
@@ -222,7 +287,8 @@ fn as_read(node: &Node, step: &Key) -> Result<bool, ScriptError> {
 
 fn as_the_server_gave_it(node: &Node) -> Result<Step, ScriptError> {
     let named = node.get("class").unwrap_or(node);
-    Ok(Step::CreateClass { class: schema::class_name(named)?, definition: node.to_json() })
+    let class = schema::class_name(named)?;
+    Ok(Step::CreateClass { class, definition: node.to_json(), translated: Vec::new() })
 }
 
 fn add_property(node: &Node) -> Result<Step, ScriptError> {
@@ -230,9 +296,10 @@ fn add_property(node: &Node) -> Result<Step, ScriptError> {
     let class = schema::class_name(fields.required("class")?)?;
     let property = fields.required("property")?;
     fields.finish()?;
+    let translated = schema::translated(property);
     let property = schema::property(property, "property")?;
     let name = property["name"].as_str().unwrap_or_default().to_string();
-    Ok(Step::AddProperty { class, name, property })
+    Ok(Step::AddProperty { class, name, property, translated })
 }
 
 fn update_class(node: &Node) -> Result<Step, ScriptError> {
@@ -243,11 +310,23 @@ fn update_class(node: &Node) -> Result<Step, ScriptError> {
     Ok(Step::UpdateClass { class, set: schema::changes(set)? })
 }
 
-fn add_tenants(node: &Node) -> Result<Step, ScriptError> {
+fn add_tenants(node: &Node, as_read: bool) -> Result<Step, ScriptError> {
     let (class, items) = class_and_tenants(node, "addTenants")?;
     let tenants = items.iter().map(tenant).collect::<Result<Vec<_>, _>>()?;
     each_once(items, tenants.iter().map(|one| &one.name))?;
-    Ok(Step::AddTenants { class, tenants })
+    Ok(Step::AddTenants { class, tenants, as_read })
+}
+
+fn update_tenants(node: &Node) -> Result<Step, ScriptError> {
+    let (class, items) = class_and_tenants(node, "updateTenants")?;
+    let tenants = items.iter().map(tenant).collect::<Result<Vec<_>, _>>()?;
+    each_once(items, tenants.iter().map(|one| &one.name))?;
+    let without = tenants.iter().position(|one| one.status.is_none());
+    match without {
+        None => Ok(Step::UpdateTenants { class, tenants }),
+        Some(at) => Err(ScriptError::new(items[at].span.clone(), "the tenant is given no status")
+            .hint("write `{ name: \"…\", activityStatus: \"ACTIVE\" }`, or `INACTIVE`")),
+    }
 }
 
 fn remove_tenants(node: &Node) -> Result<Step, ScriptError> {
@@ -324,7 +403,7 @@ fn unknown_step(key: &Key) -> ScriptError {
         "deleteProperty" | "dropProperty" | "removeProperty" | "updateProperty" => {
             error.hint(format!("Weaviate cannot change or drop a property: {}", schema::WAY_AROUND))
         }
-        "updateTenants" => error.hint("`addTenants` and `removeTenants` are what there is"),
+        "classes" => error.hint(schema::ONE_EACH),
         _ => match nearest(name, NAMES) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint(format!("a step is one of {}", NAMES.join(", "))),
@@ -341,7 +420,8 @@ fn recreated(class: &str, before: &Value) -> Vec<Value> {
     };
     match before["tenants"].as_array().is_some_and(|tenants| !tenants.is_empty()) {
         true => {
-            vec![create, json!({ "addTenants": { "class": class, "tenants": before["tenants"] } })]
+            let tenants = json!({ "class": class, "tenants": before["tenants"] });
+            vec![create, json!({ "addTenants": tenants, "asRead": true })]
         }
         false => vec![create],
     }
@@ -415,10 +495,12 @@ mod tests {
             ),
             ("{createClass: {class: 'A', invertedIndexConfig: {bm25: {k: 1}}}}", "k", "`k1`"),
             (
-                "{createClass: {class: 'A', shardingConfig: {actualCount: 1}}}",
-                "actualCount",
+                "{createClass: {class: 'A', shardingConfig: {desireCount: 1}}}",
+                "desireCount",
                 "desiredCount",
             ),
+            ("{createClass: {classes: []}}", "classes", "one `createClass` step per class"),
+            ("{classes: []}", "classes", "one `createClass` step per class"),
             (
                 "{createClass: {class: 'A', properties: [{name: 'p', datatype: ['text']}]}}",
                 "datatype",
@@ -463,10 +545,6 @@ mod tests {
                 "{createClass: {class: 'A', properties: [{name: 'p', dataType: ['string']}]}}",
                 "`text`",
             ),
-            (
-                "{createClass: {class: 'A', properties: [{name: 'p', dataType: ['text'], indexInverted: true}]}}",
-                "indexFilterable",
-            ),
         ] {
             let (message, _, told) = mistake(text);
             assert!(told.contains(hint), "{text}: {message}: {told}");
@@ -499,7 +577,9 @@ mod tests {
                 "{createClass: {class: 'A', vectorIndexConfig: {distance: 'cosin'}}}",
                 "cannot be `cosin`",
             ),
-            ("{createClass: {class: 'A', description: null}}", "is null"),
+            ("{createClass: {class: null}}", "lacks `class`"),
+            ("{updateClass: {class: 'A', set: {description: null}}}", "is null"),
+            ("{updateTenants: {class: 'A', tenants: ['x']}}", "no status"),
             ("{createClass: {class: 'A', vectorIndexConfig: {ef: 'many'}}}", "an integer"),
             ("{updateClass: {class: 'A', set: {}}}", "sets nothing"),
             ("{addTenants: {class: 'A', tenants: ['x', 'x']}}", "twice"),
@@ -565,6 +645,52 @@ mod tests {
     }
 
     #[test]
+    fn what_the_server_says_of_a_class_is_taken() {
+        let step = parse(
+            "{createClass: {class: 'A', description: null, vectorIndexType: '', properties: null, \
+             multiTenancyConfig: {enabled: true}, invertedIndexConfig: {stopwords: {additions: null}}, \
+             shardingConfig: {actualCount: 0, desiredCount: 0, desiredVirtualCount: 0, key: '', virtualPerPhysical: 0}}}",
+        );
+        let Ok(Step::CreateClass { definition, .. }) = step else { panic!("{step:?}") };
+        let wanted = json!({"class": "A", "multiTenancyConfig": {"enabled": true},
+            "invertedIndexConfig": {"stopwords": {}}});
+        assert_eq!(definition, wanted);
+        let sharded =
+            parse("{createClass: {class: 'A', shardingConfig: {actualCount: 1, desiredCount: 1}}}");
+        let Ok(Step::CreateClass { definition, .. }) = sharded else { panic!("{sharded:?}") };
+        assert_eq!(definition["shardingConfig"], json!({"desiredCount": 1}));
+    }
+
+    #[test]
+    fn the_index_of_old_servers_is_two_of_the_newer_ones() {
+        for (property, wanted) in [
+            (
+                "{name: 'p', dataType: ['text'], indexInverted: true}",
+                json!({"name": "p", "dataType": ["text"], "indexFilterable": true, "indexSearchable": true}),
+            ),
+            (
+                "{name: 'p', dataType: ['int'], indexInverted: false}",
+                json!({"name": "p", "dataType": ["int"], "indexFilterable": false}),
+            ),
+            (
+                "{name: 'p', dataType: ['text'], indexInverted: true, indexSearchable: false}",
+                json!({"name": "p", "dataType": ["text"], "indexSearchable": false, "indexFilterable": true}),
+            ),
+            (
+                "{name: 'p', dataType: ['int'], indexInverted: null}",
+                json!({"name": "p", "dataType": ["int"]}),
+            ),
+        ] {
+            let step = parse(&format!("{{addProperty: {{class: 'A', property: {property}}}}}"));
+            let Ok(Step::AddProperty { property: read, translated, .. }) = step else {
+                panic!("{step:?}")
+            };
+            assert_eq!(read, wanted);
+            assert_eq!(translated.is_empty(), property.contains("null"), "{property}");
+        }
+    }
+
+    #[test]
     fn placeholders_can_stand_for_numbers() {
         let step = parse(
             "{updateClass: {class: 'A', set: {vectorIndexConfig: {ef: '64'}, invertedIndexConfig: {bm25: {b: '0.5'}}}}}",
@@ -601,8 +727,16 @@ mod tests {
             inverse("{deleteClass: 'A'}", json!({"class": {"class": "A"}, "tenants": tenants})),
             [
                 json!({"createClass": {"class": "A"}}),
-                json!({"addTenants": {"class": "A", "tenants": tenants}})
+                json!({"addTenants": {"class": "A", "tenants": tenants}, "asRead": true})
             ]
+        );
+        let active = json!([{"name": "x", "activityStatus": "HOT"}]);
+        assert_eq!(
+            inverse(
+                "{updateTenants: {class: 'A', tenants: [{name: 'x', activityStatus: 'INACTIVE'}]}}",
+                json!({"tenants": active})
+            ),
+            [json!({"updateTenants": {"class": "A", "tenants": active}})]
         );
     }
 

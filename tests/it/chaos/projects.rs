@@ -331,11 +331,13 @@ const WEAVIATE: &[(&str, &str)] = &[
     (
         "V2__more.json5",
         "{ steps: [ { addProperty: { class: 'Name', property: { name: 'b', dataType: ['int'] } } }, \
-           { updateClass: { class: 'Name', set: { description: 'more' } } } ] }",
+           { updateClass: { class: 'Name', set: { description: 'more' } } }, \
+           { updateTenants: { class: 'Name', tenants: [ { name: 't1', activityStatus: 'INACTIVE' } ] } } ] }",
     ),
     (
         "U2__more.json5",
-        "{ steps: [ { updateClass: { class: 'Name', set: { description: 'less' } } } ] }",
+        "{ steps: [ { updateClass: { class: 'Name', set: { description: 'less' } } }, \
+           { updateTenants: { class: 'Name', tenants: [ { name: 't1', activityStatus: 'ACTIVE' } ] } } ] }",
     ),
     (
         "V3__less.json5",

@@ -231,9 +231,9 @@ fn a_failed_step_that_was_done_by_other_means_is_settled() {
         let client = mongodb::Client::with_uri_str(&uri).await.expect("client");
         client.database(&env.name).run_command(command).await.expect("command");
     };
-    let user = mongodb::bson::doc! { "createUser": &env.name, "pwd": "y", "roles": [] };
+    let user = mongodb::bson::doc! { "createUser": &env.name, "pwd": "y", "roles": ["read"] };
     crate::support::block_on(make(user));
-    env.run(&["up"]).expect(1).says(&["already exists", "repair --done mongo@1"]);
+    env.run(&["up"]).expect(1).says(&["already, and different", "repair --done mongo@1"]);
     env.run(&["repair", "--not-done", "mongo@1", "--yes"])
         .expect(2)
         .says(&["no step of it is in doubt"]);

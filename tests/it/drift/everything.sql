@@ -75,9 +75,9 @@ create publication feeds for tables in schema app;
 create publication silent;
 create subscription inflow connection 'host=localhost password=topsecret' publication feed
     with (connect = false, slot_name = none);
-create foreign data wrapper wrap options (secret 'topsecret');
+create foreign data wrapper wrap options (secret 'topsecret', mode 'one');
 create server far type 'x' version '1' foreign data wrapper wrap options (host 'h', password 'topsecret');
-create user mapping for public server far options (user 'u', password 'topsecret');
+create user mapping for public server far options (user 'one', password 'topsecret');
 create foreign table remote (id integer options (column_name 'x'), check (id > 0)) server far
     options (table_name 'y');
 alter default privileges in schema app grant select on tables to public;
@@ -86,4 +86,5 @@ alter role NAME_app set statement_timeout = '5s';
 alter role NAME_app in database NAME set work_mem = '6MB';
 alter database NAME set work_mem = '5MB';
 alter database NAME set app.secret = 'topsecret';
+alter database NAME set app.tenant = 'one';
 select lo_create(4711);

@@ -8,6 +8,7 @@ mod doubt;
 mod kafka;
 mod mongo;
 mod outputs;
+mod own_eyes;
 mod page;
 mod postgres;
 mod reapply;

@@ -79,10 +79,16 @@ async fn migrate(store: &Store, step: Value) -> Vec<Value> {
     unit.inverse(&before).unwrap_or_default()
 }
 
-/// A topic with the attributes that `inspect` shows; `null` where there is none.
+/// A topic with the attributes that `inspect` shows, without the id that the broker gave it; `null` where
+/// there is none.
 async fn shown(store: &Store, topic: &str) -> Value {
-    let shape = store.inspect(&Shape::default(), Depth::Structure).await.expect("inspected");
-    json!(shape.objects.get(&format!("topic {topic}")))
+    let mut shape = store.inspect(&Shape::default(), Depth::Structure).await.expect("inspected");
+    let topic = shape.objects.remove(&format!("topic {topic}"));
+    json!(topic.map(|mut topic| {
+        let id = topic.remove("id").expect("an id");
+        assert!(id.as_str().is_some_and(|id| id.len() >= 22), "{id}");
+        topic
+    }))
 }
 
 fn produce(topic: &str, messages: usize) {

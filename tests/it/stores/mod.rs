@@ -2,8 +2,10 @@
 
 pub mod kafka;
 pub mod mongo;
+mod mongo_commands;
 pub mod redis;
 pub mod weaviate;
+mod weaviate_steps;
 
 use aiplat_migrate::secret::Secrets;
 use aiplat_migrate::store_error::StoreError;

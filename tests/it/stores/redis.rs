@@ -547,19 +547,69 @@ async fn users_get_their_rights_and_their_passwords_stay() {
 
 #[tokio::test]
 async fn a_raw_command_is_sent_once_and_told_apart_from_nothing() {
-    let (store, client, stream) = (store().await, client().await, unique("stream"));
-    let unit = unit(json!({"command": ["XGROUP", "CREATE", stream, "g", "$", "MKSTREAM"]}));
+    let (store, client, list) = (store().await, client().await, unique("list"));
+    let unit = unit(json!({"command": ["RPUSH", list, "x"]}));
     apply(&store, &unit, &before(&store, &unit).await).await;
-    let there: i64 = run(&client, &["EXISTS", &stream]).await;
+    let there: i64 = run(&client, &["LLEN", &list]).await;
     assert_eq!(there, 1);
     assert!(matches!(store.probe(&unit, &Before::absent()).await, Ok(Probe::Unknown(_))));
-    let failed = apply_over(&store, &unit, &Before::absent(), None, &Recorder::default()).await;
-    let failure = failed.expect_err("again");
-    assert_eq!(failure.source.code.as_deref(), Some("BUSYGROUP"));
-    assert_eq!((failure.why, failure.effect), (Why::Refused, Effect::None));
-    let delete = self::unit(json!({"command": ["DEL", stream, "no-such-key"]}));
+    let delete = self::unit(json!({"command": ["DEL", list, "no-such-key"]}));
     let lost = store.holds(&delete).await.expect("holds");
     assert_eq!(lost[0].what, "1 of the keys that the command deletes are there");
+    apply(&store, &delete, &Before::absent()).await;
+}
+
+#[tokio::test]
+async fn a_consumer_group_is_made_once_found_and_told_where_it_is_elsewhere() {
+    let (store, client, stream) = (store().await, client().await, unique("stream"));
+    let create = |after: &str| {
+        unit(json!({"command": ["XGROUP", "CREATE", stream, "g", after, "MKSTREAM"]}))
+    };
+    let one = create("0");
+    assert!(one.step.hazards().is_empty());
+    assert_eq!(before(&store, &one).await, Before::absent());
+    assert!(!is_done(&store, &one).await);
+    apply(&store, &one, &Before::absent()).await;
+    assert!(is_done(&store, &one).await);
+    let groups: i64 =
+        run::<Vec<redis::Value>>(&client, &["XINFO", "GROUPS", &stream]).await.len() as i64;
+    assert_eq!(groups, 1);
+    // Equal, however its position is written: an empty stream ends where it begins.
+    for after in ["0", "0-0", "$"] {
+        assert_eq!(before(&store, &create(after)).await, Before::found(), "{after}");
+    }
+    let () = run(&client, &["XADD", &stream, "7-1", "a", "b"]).await;
+    assert_eq!(before(&store, &create("0")).await, Before::found());
+    let Standing::Differs { wanted, live } = before(&store, &create("$")).await.standing else {
+        panic!("it is elsewhere")
+    };
+    assert_eq!(
+        (wanted.ends_with("at 7-1"), live.ends_with("at 0-0")),
+        (true, true),
+        "{wanted} {live}"
+    );
+    let delete: i64 = run(&client, &["DEL", &stream]).await;
+    assert_eq!(delete, 1);
+}
+
+#[tokio::test]
+async fn what_the_server_calls_administrative_is_not_sent() {
+    let (store, client) = (store().await, client().await);
+    let key = unique("swapped");
+    let () = run(&client, &["SET", &key, "x"]).await;
+    for text in ["[\"SWAPDB\", 0, 1]", "[\"script\", \"FLUSH\"]", "[\"FLUSHDB\"]"] {
+        let node = Node::parse(&format!("{{ command: {text} }}")).expect("JSON5");
+        let error = Step::parse(&node).expect_err(text);
+        assert!(error.message.contains("must not send"), "{text}: {}", error.message);
+    }
+    // No list here has these; the server says what they are.
+    for words in [json!(["PSYNC2-OR-NOT"]), json!(["LATENCY", "RESET"]), json!(["SLOWLOG", "LEN"])]
+    {
+        let unit = unit(json!({ "command": words }));
+        assert_eq!(before(&store, &unit).await, Before::absent(), "{words}");
+    }
+    let there: i64 = run(&client, &["DEL", &key]).await;
+    assert_eq!(there, 1);
 }
 
 #[tokio::test]

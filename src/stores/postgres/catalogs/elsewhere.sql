@@ -1,12 +1,14 @@
 -- What leads to other servers: foreign-data wrappers, servers, user mappings, publications, subscriptions.
--- Options may hold passwords: their names are recorded, and what is concealed as a digest.
+-- Options may hold passwords: the values of those that by their names do are left out of every picture.
 SELECT 'foreign-data wrapper ' || pg_catalog.quote_ident(w.fdwname),
        pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
          'handler', CASE WHEN w.fdwhandler <> 0 THEN w.fdwhandler::regproc::text END,
          'validator', CASE WHEN w.fdwvalidator <> 0 THEN w.fdwvalidator::regproc::text END,
          'option names', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.split_part(o, '=', 1) ORDER BY o)
                                    FROM pg_catalog.unnest(w.fdwoptions) o), '[]'),
-         'concealed', COALESCE(w.fdwoptions::text, ''))),
+         'option values', COALESCE((SELECT pg_catalog.jsonb_object_agg(pg_catalog.split_part(o, '=', 1),
+                                     pg_catalog.substr(o, pg_catalog.strpos(o, '=') + 1))
+                                    FROM pg_catalog.unnest(w.fdwoptions) o), '{}'))),
        'pg_foreign_data_wrapper'::name, w.oid, 0, w.fdwowner, w.fdwacl, 'F'::"char", w.xmin
 FROM pg_catalog.pg_foreign_data_wrapper w
 WHERE NOT EXISTS (SELECT FROM owned
@@ -17,7 +19,9 @@ SELECT 'server ' || pg_catalog.quote_ident(s.srvname),
          'wrapper', pg_catalog.quote_ident(w.fdwname), 'type', s.srvtype, 'version', s.srvversion,
          'option names', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.split_part(o, '=', 1) ORDER BY o)
                                    FROM pg_catalog.unnest(s.srvoptions) o), '[]'),
-         'concealed', COALESCE(s.srvoptions::text, ''))),
+         'option values', COALESCE((SELECT pg_catalog.jsonb_object_agg(pg_catalog.split_part(o, '=', 1),
+                                     pg_catalog.substr(o, pg_catalog.strpos(o, '=') + 1))
+                                    FROM pg_catalog.unnest(s.srvoptions) o), '{}'))),
        'pg_foreign_server', s.oid, 0, s.srvowner, s.srvacl, 'S', s.xmin
 FROM pg_catalog.pg_foreign_server s JOIN pg_catalog.pg_foreign_data_wrapper w ON w.oid = s.srvfdw
 WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_foreign_server'::regclass AND objid = s.oid)
@@ -27,7 +31,9 @@ SELECT pg_catalog.format('user mapping for %I on %I', u.usename, u.srvname),
        pg_catalog.jsonb_strip_nulls(CASE WHEN u.readable THEN pg_catalog.jsonb_build_object(
          'mapping options', COALESCE((SELECT pg_catalog.jsonb_agg(pg_catalog.split_part(o, '=', 1) ORDER BY o)
                                       FROM pg_catalog.unnest(u.umoptions) o), '[]'),
-         'concealed', COALESCE(u.umoptions::text, '')) ELSE '{}' END),
+         'option values', COALESCE((SELECT pg_catalog.jsonb_object_agg(pg_catalog.split_part(o, '=', 1),
+                                     pg_catalog.substr(o, pg_catalog.strpos(o, '=') + 1))
+                                    FROM pg_catalog.unnest(u.umoptions) o), '{}')) ELSE '{}' END),
        'pg_user_mapping', u.umid, 0, NULL, NULL, NULL, NULL
 FROM (SELECT m.*, (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)
              OR (m.umuser = 0 AND pg_catalog.pg_has_role(s.srvowner, 'USAGE'))

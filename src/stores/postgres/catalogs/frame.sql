@@ -24,14 +24,7 @@ WITH visible AS MATERIALIZED (
   FROM pg_catalog.pg_type t JOIN visible v ON v.oid = t.typnamespace
   WHERE NOT EXISTS (SELECT FROM owned WHERE classid = 'pg_catalog.pg_type'::regclass AND objid = t.oid)
 )
-SELECT object.name, object.attributes - 'concealed' || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-         -- As slow to guess from as the password of a role is with SCRAM.
-         'digest', CASE WHEN object.attributes ? 'concealed' THEN (
-           WITH RECURSIVE round (number, digest) AS (
-             SELECT 1, pg_catalog.sha256(pg_catalog.convert_to(
-               object.name || ' ' || (object.attributes ->> 'concealed'), 'UTF8'))
-             UNION ALL SELECT number + 1, pg_catalog.sha256(digest) FROM round WHERE number < 4096)
-           SELECT pg_catalog.encode(digest, 'hex') FROM round WHERE number = 4096) END,
+SELECT object.name, object.attributes || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
          -- What belongs to a relation has the relation's owner, and no way to have another.
          'owner', CASE WHEN $owners AND object.part = 0
              AND object.class NOT IN ('pg_constraint', 'pg_trigger', 'pg_rewrite', 'pg_policy')

@@ -27,14 +27,12 @@ SELECT pg_catalog.format('default privileges of %I%s on %s', pg_catalog.pg_get_u
 FROM pg_catalog.pg_default_acl d LEFT JOIN visible v ON v.oid = d.defaclnamespace
 WHERE d.defaclnamespace = 0 OR v.oid IS NOT NULL
 UNION ALL
--- A setting with a dot in its name is an extension's or the application's, and may be a secret.
+-- The value of a setting whose name says that it is a secret is left out of every picture.
 SELECT pg_catalog.format('setting %s of %s', s.name, CASE
          WHEN s.setrole = 0 THEN 'the database'
          WHEN s.setdatabase = 0 THEN pg_catalog.format('role %I', pg_catalog.pg_get_userbyid(s.setrole))
          ELSE pg_catalog.format('role %I in the database', pg_catalog.pg_get_userbyid(s.setrole)) END),
-       CASE WHEN pg_catalog.strpos(s.name, '.') = 0
-            THEN pg_catalog.jsonb_build_object('value', s.value)
-            ELSE pg_catalog.jsonb_build_object('concealed', s.value) END,
+       pg_catalog.jsonb_build_object('value', s.value),
        'pg_db_role_setting', s.setrole, 0, NULL, NULL, NULL, s.written
 FROM (SELECT d.xmin AS written, d.setdatabase, d.setrole, pg_catalog.split_part(c, '=', 1) AS name,
              pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1) AS value

@@ -105,6 +105,11 @@ impl Acl {
         !self.passwords.is_empty() || self.rules.iter().any(named)
     }
 
+    /// Whether the rules say that the user has none: nobody can log in as it.
+    pub fn forbids_passwords(&self) -> bool {
+        self.sets_passwords() && self.passwords.is_empty() && !self.rights().nopass
+    }
+
     /// The words after ACL SETUSER: everything but passwords is taken away, then given. The server
     /// takes all of them or none.
     pub fn words(&self) -> Vec<&str> {
@@ -301,16 +306,23 @@ fn selector(rule: &str) -> String {
     format!("({})", words.join(" "))
 }
 
-/// What the step puts into the recorded shape: of `default`, which every server has and most
-/// leave alone, only whether it may log in; other users are seen on the server.
+/// What the step puts into the recorded shape: whether its rules forbid a password, which no server
+/// tells; and of `default`, which every server has and most leave alone, only whether it may log in.
+/// Other users are seen on the server.
 pub fn declares(acl: &Acl) -> Vec<(String, Option<Attributes>)> {
-    match acl.user.as_str() {
-        "default" => {
-            let attributes = [("enabled".to_string(), json!(acl.rights().enabled))];
-            vec![("user default".to_string(), Some(Attributes::from_iter(attributes)))]
-        }
-        _ => Vec::new(),
+    let attributes = |name: &str, value: Value| Attributes::from_iter([(name.to_string(), value)]);
+    let forbidden = acl.forbids_passwords().then(|| attributes("value", json!("none")));
+    let mut declared = vec![(no_password(&acl.user), forbidden)];
+    if acl.user == "default" {
+        let enabled = attributes("enabled", json!(acl.rights().enabled));
+        declared.push(("user default".to_string(), Some(enabled)));
     }
+    declared
+}
+
+/// The name, in a shape, of the rule that a user has no password.
+pub fn no_password(user: &str) -> String {
+    format!("passwords {user}")
 }
 
 /// The step that gives `user` these rules.

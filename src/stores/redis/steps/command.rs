@@ -1,5 +1,6 @@
 //! Raw commands, and those that no migration may send.
 
+use crate::text::document::plain_number;
 use crate::text::{Node, NodeKind, ScriptError};
 
 /// A command as it is sent.
@@ -24,9 +25,12 @@ const EMPTIES: &str = "it deletes every key, or every function, whoever made it"
 const TRANSACTION: &str = "a transaction of Redis does not roll back, and a step is one command";
 
 /// Commands that no migration may send, and why.
-const FORBIDDEN: [(&str, &str); 57] = [
+const FORBIDDEN: [(&str, &str); 60] = [
     ("FLUSHALL", EMPTIES),
     ("FLUSHDB", EMPTIES),
+    ("SWAPDB", "whoever uses either database finds the keys of the other one"),
+    ("SCRIPT FLUSH", "whoever calls a script by its digest finds it gone"),
+    ("SCRIPT DEBUG", ADMIN),
     ("FUNCTION FLUSH", EMPTIES),
     ("FUNCTION RESTORE", EMPTIES),
     ("FUNCTION LOAD", "write a `function` step, which can be undone"),
@@ -90,6 +94,32 @@ const CONTAINERS: [&str; 10] = [
     "COMMAND",
 ];
 
+/// Commands that a server calls administrative, and that do nothing to it.
+const HARMLESS: [&str; 7] =
+    ["BGSAVE", "BGREWRITEAOF", "LASTSAVE", "CONFIG|RESETSTAT", "CONFIG|GET", "SLOWLOG", "LATENCY"];
+
+/// What a server says of a command: COMMAND INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// `admin`, `write`, `blocking`, `pubsub` …
+    pub flags: Vec<String>,
+    /// `@dangerous`, `@keyspace` …
+    pub categories: Vec<String>,
+    /// Whether it names keys.
+    pub has_keys: bool,
+}
+
+/// A consumer group that a command makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group<'c> {
+    /// The stream.
+    pub stream: &'c str,
+    /// The group.
+    pub name: &'c str,
+    /// The last entry that it is not to be given; `$` for whatever is the last one.
+    pub after: &'c str,
+}
+
 impl RawCommand {
     /// Reads a command: its words.
     pub fn parse(node: &Node) -> Result<RawCommand, ScriptError> {
@@ -126,6 +156,46 @@ impl RawCommand {
         FORBIDDEN.into_iter().find(|(known, _)| *known == one || *known == two)
     }
 
+    /// Its name, as COMMAND INFO has it.
+    pub fn name(&self) -> String {
+        let upper: Vec<String> = self.words.iter().take(2).map(|w| w.to_uppercase()).collect();
+        match upper.first() {
+            Some(first) if CONTAINERS.contains(&first.as_str()) => upper.join("|"),
+            Some(first) => first.clone(),
+            None => String::new(),
+        }
+    }
+
+    /// Why no migration may send it, going by what the server says: it may have commands that nobody here
+    /// knows, or have given another name to one.
+    pub fn forbidden_by(&self, facts: &Facts) -> Option<&'static str> {
+        let flag = |name: &str| facts.flags.iter().any(|flag| flag.eq_ignore_ascii_case(name));
+        let dangerous = facts.categories.iter().any(|one| one.eq_ignore_ascii_case("@dangerous"));
+        let name = self.name();
+        let is_harmless = HARMLESS.iter().any(|known| {
+            name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'))
+        });
+        if flag("admin") && !is_harmless {
+            return Some(ADMIN);
+        }
+        if flag("pubsub") && flag("noscript") {
+            return Some(PUSHES);
+        }
+        // Those wait only where they are told to.
+        if flag("blocking") && !name.starts_with("XREAD") {
+            return Some(WAITS);
+        }
+        (dangerous && flag("write") && !facts.has_keys)
+            .then_some("it acts on whole databases, whoever made their keys")
+    }
+
+    /// The group that it makes: XGROUP CREATE.
+    pub fn group(&self) -> Option<Group<'_>> {
+        let [one, two, stream, name, after, ..] = &self.words[..] else { return None };
+        (one.eq_ignore_ascii_case("XGROUP") && two.eq_ignore_ascii_case("CREATE"))
+            .then_some(Group { stream, name, after })
+    }
+
     /// Its name and its first argument, which is a key in nearly every command: further ones may
     /// be secret.
     pub fn label(&self) -> String {
@@ -144,10 +214,14 @@ impl RawCommand {
     pub fn is_harmless(&self) -> bool {
         let word = |at: usize| self.words.get(at).map(|word| word.to_uppercase());
         let (name, second) = (word(0).unwrap_or_default(), word(1).unwrap_or_default());
+        let says = |word: &str| self.words.iter().skip(2).any(|own| own.eq_ignore_ascii_case(word));
         match name.as_str() {
-            "XGROUP" => second != "DESTROY" && second != "DELCONSUMER",
-            "DEL" | "UNLINK" | "HSETNX" | "SETNX" | "SADD" | "ZADD" | "XADD" | "RPUSH"
-            | "LPUSH" | "APPEND" | "PERSIST" | "PING" | "PUBLISH" => true,
+            "XGROUP" => second == "CREATE" || second == "CREATECONSUMER",
+            // A value that names one of these words is taken for it: the wrong way round loses nothing.
+            "XADD" => !says("MAXLEN") && !says("MINID"),
+            "ZADD" => says("NX"),
+            "DEL" | "UNLINK" | "HSETNX" | "SETNX" | "SADD" | "RPUSH" | "LPUSH" | "APPEND"
+            | "PERSIST" | "PING" | "PUBLISH" => true,
             _ => false,
         }
     }
@@ -168,7 +242,7 @@ impl RawCommand {
 fn word(node: &Node) -> Result<String, ScriptError> {
     match &node.kind {
         NodeKind::String(text) => Ok(text.clone()),
-        NodeKind::Number(number) => Ok(number.to_string()),
+        NodeKind::Number(number) => Ok(plain_number(number)),
         NodeKind::Null | NodeKind::Bool(_) | NodeKind::Array(_) | NodeKind::Object(_) => {
             let message = format!("a word of a command is a string, not {}", node.describe());
             Err(ScriptError::new(node.span.clone(), message))
@@ -212,6 +286,8 @@ mod tests {
             r#"["XREAD", "BLOCK", 0, "STREAMS", "s", "$"]"#,
             r#"["ACL", "SETUSER", "x"]"#,
             r#"["bzpopmax", "x", 0]"#,
+            r#"["SWAPDB", 0, 1]"#,
+            r#"["script", "flush"]"#,
         ] {
             let error = command(text).expect_err(text);
             assert!(error.message.contains("must not send"), "{}", error.message);
@@ -220,5 +296,39 @@ mod tests {
         assert!(command(r#"["XGROUP CREATE", "s"]"#).is_err());
         assert!(command(r#"["SET", null]"#).is_err());
         assert!(command(r#"["CONFIG", "RESETSTAT"]"#).is_ok());
+    }
+
+    #[test]
+    fn what_the_server_calls_harmful_is_refused_by_whatever_name() {
+        let facts = |flags: &str, categories: &str, has_keys: bool| Facts {
+            flags: flags.split(' ').map(str::to_string).collect(),
+            categories: categories.split(' ').map(str::to_string).collect(),
+            has_keys,
+        };
+        let hidden = command(r#"["hidden-flushall"]"#).expect("command");
+        for (flags, categories, has_keys, refused) in [
+            ("write", "@keyspace @dangerous", false, true),
+            ("admin noscript", "@admin @dangerous", false, true),
+            ("pubsub noscript", "@pubsub", false, true),
+            ("noscript blocking", "@slow", true, true),
+            ("pubsub fast", "@pubsub", false, false),
+            ("write", "@keyspace @dangerous", true, false),
+            ("write denyoom", "@stream", true, false),
+        ] {
+            let said = hidden.forbidden_by(&facts(flags, categories, has_keys));
+            assert_eq!(said.is_some(), refused, "{flags} {categories}: {said:?}");
+        }
+        let admin = facts("admin", "@admin", false);
+        let stats = command(r#"["config", "resetstat"]"#).expect("command");
+        assert_eq!((stats.name().as_str(), stats.forbidden_by(&admin)), ("CONFIG|RESETSTAT", None));
+        let slow = command(r#"["SLOWLOG", "RESET"]"#).expect("command");
+        assert_eq!(slow.forbidden_by(&admin), None);
+    }
+
+    #[test]
+    fn a_group_is_read_from_the_command_that_makes_it() {
+        let read = command(r#"["xgroup", "create", "s", "g", 0, "MKSTREAM"]"#).expect("command");
+        assert_eq!(read.group(), Some(Group { stream: "s", name: "g", after: "0" }));
+        assert_eq!(command(r#"["XGROUP", "DESTROY", "s", "g"]"#).expect("command").group(), None);
     }
 }

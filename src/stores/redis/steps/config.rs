@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
 use crate::shape::Attributes;
+use crate::text::document::plain_number;
 use crate::text::{DocumentKey, Node, NodeKind, ScriptError};
 
 /// Server settings, in the order of the file.
@@ -148,7 +149,7 @@ fn text(node: &Node) -> Result<String, ScriptError> {
         NodeKind::String(text) => Ok(text.trim().to_string()),
         NodeKind::Bool(true) => Ok("yes".to_string()),
         NodeKind::Bool(false) => Ok("no".to_string()),
-        NodeKind::Number(number) => Ok(Number::to_string(number)),
+        NodeKind::Number(number) => Ok(plain_number(number)),
         NodeKind::Null | NodeKind::Array(_) | NodeKind::Object(_) => {
             let message =
                 format!("a setting is a string, a number or a boolean, not {}", node.describe());

@@ -7,7 +7,7 @@ use crate::text::document::nearest;
 use crate::text::{Fields, Node, ScriptError};
 
 /// Keys per SCAN: larger ones are no faster and hold the server up for longer.
-const COUNT: usize = 1000;
+pub const COUNT: usize = 1000;
 const CHANGES: [&str; 4] = ["set", "rename", "persist", "delete"];
 
 /// What `before` keeps where every key was such that the change can be taken back: none had a time
@@ -213,7 +213,7 @@ fn after_head<'p>(pattern: &'p str, prefix: &str) -> Option<&'p str> {
 }
 
 /// The text as a pattern that matches it alone.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut pattern, c| {
         if "*?[]{}\\".contains(c) {
             pattern.push('\\');
