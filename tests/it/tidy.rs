@@ -123,6 +123,16 @@ fn only_one_module_opens_files() {
     }
 }
 
+/// chrono's own way to ask it panics before 1970.
+#[test]
+fn only_one_module_asks_the_clock() {
+    for (path, text) in sources("src").into_iter().filter(|(path, _)| !path.ends_with("/tests.rs"))
+    {
+        let asks = ["Utc::now(", "SystemTime::now("].iter().any(|word| code(&text).contains(word));
+        assert!(!asks || path == "src/clock.rs", "{path} asks the clock");
+    }
+}
+
 #[test]
 fn names_say_what_is_inside() {
     for (path, _) in [sources("src"), sources("tests")].concat() {

@@ -268,7 +268,7 @@ async fn expiring(admin: &Admin, change: &AlterConfigs) -> Result<Vec<Loss>, Sto
     let (now, then) = (Keeping::of(&live.effective), Keeping::of(&after(change, &live)));
     let Some(shorter) = now.shortened_to(&then) else { return Ok(losses) };
     if let Some(age) = shorter.age {
-        let since = chrono::Utc::now().timestamp_millis().saturating_sub(age);
+        let since = crate::clock::now().timestamp_millis().saturating_sub(age);
         let older = admin.messages_before(name, partitions, since).await;
         losses.extend(loss(admin, &held, &format!(" older than {age} ms (retention.ms)"), older));
     }
