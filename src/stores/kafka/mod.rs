@@ -137,7 +137,11 @@ impl Settings {
         Settings {
             brokers: section.hosts("brokers", 9092).join(","),
             security_protocol: section.one_of_any_case("security_protocol", &PROTOCOLS),
-            sasl_mechanism: section.one_of_any_case("sasl_mechanism", &MECHANISMS),
+            sasl_mechanism: section.parse(
+                "sasl_mechanism",
+                &format!("one of {}", MECHANISMS.join(", ")),
+                known_mechanism,
+            ),
             user: section.text("user"),
             password: section.secret("password"),
             tls: section.tls_files(),
@@ -267,6 +271,12 @@ impl Settings {
             .set("sasl.password", self.password.expose());
         Ok(())
     }
+}
+
+/// The mechanism of that name; of one that brokers have and this tool has not, why is said later.
+fn known_mechanism(text: &str) -> Option<String> {
+    let known = MECHANISMS.into_iter().chain(LACKING.into_iter().map(|(name, _)| name));
+    known.into_iter().find(|name| name.eq_ignore_ascii_case(text.trim())).map(str::to_string)
 }
 
 /// The one of `known` that `given` means, whatever its case.
