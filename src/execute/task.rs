@@ -438,7 +438,7 @@ fn undo_source(
         }
         Down::Irreversible { reason } => Err(cannot(row, reason)),
         Down::None => Err(cannot(row, "it has no U file")
-            .hint(format!("write {} and run this again", row.script.replacen("/V", "/U", 1)))),
+            .hint(format!("write {} and run this again", undo_file(row)))),
     }
 }
 
