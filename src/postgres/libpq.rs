@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::conninfo::{self, Conninfo, Host, Wrong};
+use crate::file;
 use crate::secret::Secret;
 use crate::section::Reader;
 
@@ -68,13 +69,10 @@ fn service(section: &mut Reader<'_>, name: &str) -> Result<Conninfo, Wrong> {
         .or_else(|| section.0.home().map(|home| home.join(".pg_service.conf")));
     let folder = variable(section, "PGSYSCONFDIR").unwrap_or_else(|| SYSTEM.into());
     let files: Vec<PathBuf> = own.into_iter().chain([folder.join("pg_service.conf")]).collect();
-    for file in &files {
+    for path in &files {
         // What is not there is passed over, as by libpq; what is no plain file may have no end.
-        if !file.is_file() {
-            continue;
-        }
-        let Ok(text) = fs::read_to_string(file) else { continue };
-        if let Some(found) = of_service(&text, name).map_err(|wrong| in_file(wrong, file))? {
+        let Ok(text) = file::read_text(path, file::SMALL) else { continue };
+        if let Some(found) = of_service(&text, name).map_err(|wrong| in_file(wrong, path))? {
             return Ok(found);
         }
     }
@@ -142,7 +140,7 @@ pub(super) fn passwords(section: &mut Reader<'_>, all: &Conninfo) -> PasswordFil
         ));
         return PasswordFile::default();
     }
-    let bytes = fs::read(&path).unwrap_or_default();
+    let bytes = file::read(&path, file::SMALL).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
