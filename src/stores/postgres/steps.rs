@@ -204,9 +204,18 @@ impl Operation for Step {
     fn touches(&self, object: &str) -> bool {
         let of_server =
             object.strip_prefix("setting ").and_then(|rest| rest.split_once(" of role "));
-        let names =
-            |word: &str| self.sql().to_lowercase().contains(&word.trim_matches('"').to_lowercase());
-        of_server.is_none_or(|(setting, role)| names(setting) || names(role))
+        of_server.is_none_or(|(setting, role)| {
+            let sql = self.sql().to_lowercase();
+            let names = |word: &str| sql.contains(&word.trim_matches('"').to_lowercase());
+            // Code may put the name of a role together.
+            let alters = || {
+                let words = sql.split_whitespace().zip(sql.split_whitespace().skip(1));
+                words.into_iter().any(|(one, two)| {
+                    one.ends_with("alter") && ["role", "user"].iter().any(|it| two.starts_with(it))
+                })
+            };
+            names(role) || names(setting) && alters()
+        })
     }
 
     /// Code may begin subtransactions, as every EXCEPTION block of PL/pgSQL does, and each of these has a

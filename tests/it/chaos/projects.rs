@@ -311,12 +311,13 @@ const MONGO: &[(&str, &str)] = &[
     ),
     (
         "V4__raw.json5",
-        "{ steps: [ { drop: 'gone' }, { insert: 'once', documents: [ { _id: 1 } ] } ] }",
+        "{ steps: [ { drop: 'gone' }, { insert: 'once', documents: [ { _id: 1 } ] }, \
+           { createUser: 'NAME', pwd: 'x', roles: ['read'] } ] }",
     ),
     (
         "U4__raw.json5",
-        "{ steps: [ { delete: 'once', deletes: [ { q: { _id: 1 }, limit: 1 } ] }, { drop: 'once' }, \
-           { create: 'gone' } ] }",
+        "{ steps: [ { dropUser: 'NAME' }, { delete: 'once', deletes: [ { q: { _id: 1 }, limit: 1 } ] }, \
+           { drop: 'once' }, { create: 'gone' } ] }",
     ),
 ];
 
