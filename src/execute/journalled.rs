@@ -344,11 +344,13 @@ impl Work<'_> {
             return Err(self.failed(step, error.into(), State::Failed).await);
         }
         let inverse = match (self.task.direction, &self.task.claim.down) {
-            (Direction::Up, Down::Steps { .. }) => Some(inverse(self.store, unit, &before)),
+            (Direction::Up, Down::Steps { .. }) => {
+                Some(inverse(self.store, (unit, &before), &self.task.secret))
+            }
             (Direction::Up, Down::File { .. } | Down::Irreversible { .. } | Down::None)
             | (Direction::Down, _) => None,
         };
-        let kept = self.store.kept(&before);
+        let kept = self.store.kept(&before, &self.task.secret);
         self.context.ledger.claim_step(self.row, step, &kept, inverse.as_ref()).await?;
         Ok(before)
     }
@@ -509,16 +511,18 @@ impl Work<'_> {
 }
 
 /// What undoes a step, without secrets.
-fn inverse(store: &Store, unit: &Unit, before: &Before) -> Inverse {
+fn inverse(store: &Store, (unit, before): (&Unit, &Before), names: &[String]) -> Inverse {
     match unit.inverse(before) {
-        Ok(steps) => match store.template_of(&Value::from(steps.clone())) {
+        Ok(steps) => match store.template_of(&Value::from(steps.clone()), names, 2) {
             Some((Value::Array(templates), secret)) => Inverse::Templates {
                 templates: templates.into_iter().map(Ordered).collect(),
                 secret,
             },
             Some(_) | None => Inverse::Steps(steps.into_iter().map(Ordered).collect()),
         },
-        Err(reason) => Inverse::Refused { step: unit.label.clone(), reason },
+        Err(reason) => {
+            Inverse::Refused { step: unit.label.clone(), reason: store.secrets().hide(&reason) }
+        }
     }
 }
 

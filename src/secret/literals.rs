@@ -13,7 +13,7 @@ pub fn is_secret_name(name: &str) -> bool {
 }
 
 /// The end of a name that says that its value is a secret.
-const KEY: &str = r"[\w.\-]*(?:passw(?:or)?d|passphrase|passcode|pwd|secret|token|credentials?|private[_\-]?key|api[_\-]?key|access[_\-]?key|requirepass|masterauth|key-file-pass|sasl\.jaas\.config)";
+const KEY: &str = r"[\w.\-]*(?:passw(?:or)?d|passphrase|passcode|pwd|secret|token|credentials?|private[_\-]?key|api[_\-]?key|access[_\-]?key|requirepass|masterauth|key-file-pass|sasl\.jaas\.config)(?:[_\-]?(?:key|value))?";
 
 /// Each has the secret in its group `it`; what is around it stays.
 static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
@@ -103,6 +103,7 @@ mod tests {
                 "ALTER DATABASE d SET app.jwt_secret TO 'pw'",
                 "ALTER DATABASE d SET app.jwt_secret TO '…'",
             ),
+            ("SET app.secret_key = 'pw';", "SET app.secret_key = '…';"),
             ("ACL SETUSER app on >pw ~*", "ACL SETUSER app on >… ~*"),
             ("it is SCRAM-SHA-256$4096:c2FsdA==$a=:b=", "it is …"),
         ] {

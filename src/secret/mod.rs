@@ -78,6 +78,7 @@ impl Secrets {
             let value = one.value.expose();
             traces.extend(template::forms(value));
             traces.extend(value.lines().filter(|line| line.len() >= TELLING).map(str::to_string));
+            traces.extend(template::fragments(value));
         }
         traces.sort();
         traces.dedup();

@@ -100,6 +100,16 @@ pub(super) fn forms(value: &str) -> Vec<String> {
     forms
 }
 
+/// The parts of a value that a server may quote by themselves: its words, and what follows a quote in it.
+pub(super) fn fragments(value: &str) -> Vec<String> {
+    let words = value.split(|one: char| !one.is_alphanumeric()).filter(|word| is_telling(word));
+    let quotes = value.match_indices(['\'', '"']).map(|(at, _)| &value[at + 1..]);
+    let rests = quotes.filter(|rest| rest.len() >= SHORTEST_REST);
+    words.chain(rests).map(str::to_string).collect()
+}
+
+const SHORTEST_REST: usize = 6;
+
 fn quoted(text: &str) -> String {
     text.replace('\'', "''")
 }
@@ -247,12 +257,30 @@ impl Secrets {
 
     /// The same for the values of `chosen`, whatever they are, where they stand in quotes, or `anywhere`.
     pub fn template_of_quoted(&self, text: &str, chosen: &[String], anywhere: bool) -> String {
+        self.template_where(text, chosen, &|at, _| anywhere || is_in_quotes(&text[..at]))
+    }
+
+    /// The same where they are words by themselves.
+    pub fn template_of_words(&self, text: &str, chosen: &[String]) -> String {
+        let is_word =
+            |letter: Option<char>| letter.is_some_and(|one| one.is_alphanumeric() || one == '_');
+        self.template_where(text, chosen, &|at, end| {
+            !is_word(text[..at].chars().next_back()) && !is_word(text[end..].chars().next())
+        })
+    }
+
+    fn template_where(
+        &self,
+        text: &str,
+        chosen: &[String],
+        counts: &dyn Fn(usize, usize) -> bool,
+    ) -> String {
         let mut places = Vec::new();
         for one in self.named.iter().filter(|one| chosen.contains(&one.name)) {
             for form in forms(one.value.expose()) {
                 let found = text.match_indices(form.as_str());
                 let found = found.map(|(at, it)| (at, at + it.len(), one));
-                places.extend(found.filter(|(at, ..)| anywhere || is_in_quotes(&text[..*at])));
+                places.extend(found.filter(|(at, end, _)| counts(*at, *end)));
             }
         }
         places.sort_by_key(|(at, end, _)| (*at, std::cmp::Reverse(*end)));

@@ -67,6 +67,8 @@ impl Store {
     /// See [`Connection::before`]. What stood before is kept as it is, for the undo; the words for
     /// people are not.
     pub async fn before(&self, unit: &Unit, recorded: &Shape) -> Result<Before, StoreError> {
+        let opened = concealed::opened(recorded, &self.secrets);
+        let recorded = opened.as_ref().unwrap_or(recorded);
         let mut before = self.hidden(self.connection.before(unit, recorded).await)?;
         if let Standing::Differs { wanted, live } = &mut before.standing {
             *wanted = self.secrets.hide(wanted);
@@ -202,14 +204,22 @@ impl Store {
     }
 
     /// A value as the ledger may keep it; nothing where it holds no secret.
-    pub fn template_of(&self, value: &Value) -> Option<(Value, Vec<String>)> {
+    ///
+    /// `names` are the placeholders that the step's migration names; names of objects stand in the first
+    /// `above` levels of `value`.
+    pub fn template_of(
+        &self,
+        value: &Value,
+        names: &[String],
+        above: usize,
+    ) -> Option<(Value, Vec<String>)> {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        concealed::template_of(value, &memory.known(&self.secrets))
+        concealed::template_of(value, &memory.known(&self.secrets), &memory.named(names), above)
     }
 
     /// What stood before a step as the ledger keeps it: without secrets.
-    pub fn kept(&self, before: &Before) -> Before {
-        match self.template_of(&before.value) {
+    pub fn kept(&self, before: &Before, names: &[String]) -> Before {
+        match self.template_of(&before.value, names, 0) {
             Some((value, templates)) => Before { value, templates, ..before.clone() },
             None => before.clone(),
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::secret::{Fit, OTHER, Secrets, literals, names_in};
+use crate::secret::{Fit, Form, OTHER, Secrets, literals, names_in};
 use crate::shape::{Attributes, Shape, TEMPLATES};
 
 /// What stands for a text that a template does not fit.
@@ -44,6 +44,8 @@ pub fn templates(attributes: &Attributes) -> Vec<String> {
 pub(super) struct Memory {
     /// Values that are not today's, by the placeholders in whose place they stand.
     others: Vec<(String, String)>,
+    /// The placeholders that recorded texts are templates of.
+    names: BTreeSet<String>,
     /// What stands in the store where a picture does not show it, by object and attribute.
     concealed: BTreeMap<(String, String), Value>,
 }
@@ -55,6 +57,11 @@ impl Memory {
             true => secrets.clone(),
             false => secrets.with(&self.others),
         }
+    }
+
+    /// `names`, and those of the recorded templates.
+    pub fn named(&self, names: &[String]) -> Vec<String> {
+        self.names.iter().chain(names).cloned().collect()
     }
 }
 
@@ -74,6 +81,7 @@ impl Concealing<'_> {
         if self.secrets.is_empty() && memory.others.is_empty() && !has_templates(self.recorded) {
             return hide_written_out(live);
         }
+        memory.names.extend(self.recorded.objects.values().flat_map(templates));
         // What a secret was before today is known by the texts that fit, and may stand in others.
         let mut open: Vec<(String, String)> = Vec::new();
         for (object, attributes) in &mut live.objects {
@@ -223,14 +231,67 @@ pub(super) fn mark_words(
     }
 }
 
-/// `value` with the secrets of `secrets` as marks, and their names; nothing where there are none.
-pub(super) fn template_of(value: &Value, secrets: &Secrets) -> Option<(Value, Vec<String>)> {
+/// `value`, steps or what stood before one, with secrets as marks, and their names; nothing where there are
+/// none. Of those that are words of any text, the ones in `named` count, where they are no name: those stand
+/// in the first `above` levels.
+pub(super) fn template_of(
+    value: &Value,
+    secrets: &Secrets,
+    named: &[String],
+    above: usize,
+) -> Option<(Value, Vec<String>)> {
     let vague = secrets.vague(&|_| false);
-    let mut names = BTreeSet::new();
+    let words: Vec<String> =
+        named.iter().filter(|name| vague.contains(name.as_str())).cloned().collect();
+    let mut names: BTreeSet<String> = words.iter().cloned().collect();
     collect(value, &|text| secrets.found_in(text, &vague), &mut names);
     let names: Vec<String> = names.into_iter().collect();
-    let template = || mapped(value, &|text| secrets.template(text, &vague, &names));
-    (!names.is_empty()).then(|| (template(), names.clone()))
+    if names.is_empty() {
+        return None;
+    }
+    let template = mapped(value, &|text| secrets.template(text, &vague, &names));
+    let template = match words.is_empty() {
+        true => template,
+        false => with_words(&template, &|text| secrets.template_of_words(text, &words), above),
+    };
+    let stands: Vec<String> = count(&template, &names).into_keys().collect();
+    (!stands.is_empty()).then_some((template, stands))
+}
+
+/// `value` with the texts changed that are below the first `above` levels.
+fn with_words(value: &Value, change: &dyn Fn(&str) -> String, above: usize) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), with_words(value, change, above.saturating_sub(1))))
+            .collect::<serde_json::Map<String, Value>>()
+            .into(),
+        Value::Array(items) => items.iter().map(|item| with_words(item, change, above)).collect(),
+        Value::String(text) if above == 0 => Value::from(change(text)),
+        other => other.clone(),
+    }
+}
+
+/// A recorded shape with today's values in place of the marks; nothing where there are none. What is not
+/// known stays as it is.
+pub(super) fn opened(recorded: &Shape, secrets: &Secrets) -> Option<Shape> {
+    let mut opened = None;
+    for (object, attributes) in &recorded.objects {
+        let names = templates(attributes);
+        if names.is_empty() {
+            continue;
+        }
+        let shape: &mut Shape = opened.get_or_insert_with(|| recorded.clone());
+        let plain = attributes.iter().filter(|(attribute, _)| *attribute != TEMPLATES);
+        let plain = plain.map(|(attribute, value)| {
+            let rendered = |text: &str| {
+                secrets.render(text, &names, Form::Plain).unwrap_or_else(|_| text.to_string())
+            };
+            (attribute.clone(), mapped(value, &rendered))
+        });
+        shape.objects.insert(object.clone(), plain.collect());
+    }
+    opened
 }
 
 /// The recorded shape as it is without secrets: an older version recorded them in the clear.

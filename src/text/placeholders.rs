@@ -104,6 +104,11 @@ impl Placeholders {
             let escaped = text[..start].ends_with('$') && start > at;
             let literal_end = if escaped { start - 1 } else { start };
             rendered.literal(base, text, at..literal_end);
+            if escaped && let Some(name) = self.after_dollar_quote(text, start) {
+                let message = format!("`$${{{name}}}` is no placeholder: `$$` escapes it");
+                return Err(ScriptError::new(base + start - 1..base + start + 2, message)
+                    .hint("put something between the dollar quote and the placeholder, or use another quote"));
+            }
             if escaped {
                 rendered.segments.push(Segment {
                     rendered: rendered.text.len(),
@@ -148,6 +153,18 @@ impl Placeholders {
         }
         rendered.literal(base, text, at..text.len());
         Ok(rendered)
+    }
+
+    /// The known placeholder that stands right behind a dollar quote of SQL, `$q$${name}`, and so is
+    /// taken for an escaped one.
+    fn after_dollar_quote<'t>(&self, text: &'t str, start: usize) -> Option<&'t str> {
+        let before = text[..start].strip_suffix('$')?;
+        let tag = before.rfind('$')?;
+        let tag = &before[tag + 1..];
+        let is_tag = tag.chars().all(|one| one.is_alphanumeric() || one == '_')
+            && !tag.starts_with(|first: char| first.is_ascii_digit());
+        let name = text[start + 2..].split_once('}')?.0;
+        (is_tag && self.0.contains_key(&name.trim().to_lowercase())).then_some(name)
     }
 
     /// The values that are never shown.

@@ -516,3 +516,20 @@ fn the_recording_of_the_present_version_is_what_it_sends() {
     }
     assert_eq!(names, sent.iter().map(String::as_str).collect());
 }
+
+/// A table that inherits from the ledger's is none of it: what stands in it was applied by nobody.
+#[test]
+fn rows_of_a_table_that_inherits_are_not_the_ledgers() {
+    let env = TestEnv::new();
+    env.file("migrations/postgres/V1__a.sql", "create table a (i int);");
+    env.run(&["up"]).expect(0);
+    env.sql(
+        "create table child () inherits (aiplat_migrate.ledger);
+         insert into child select * from only aiplat_migrate.ledger;
+         update child set version = '2', description = 'b', id = id + 100;",
+    );
+    env.file("migrations/postgres/V2__b.sql", "create table b (i int);");
+    env.run(&["status"]).expect(0).out("pending");
+    env.run(&["up"]).expect(0);
+    assert_eq!(env.sql("select count(*) from b"), ["0"]);
+}

@@ -493,3 +493,76 @@ fn a_word_is_marked_where_its_migration_wrote_it_and_nowhere_else() {
     assert_eq!(env.sql("SELECT pw, one FROM seen"), ["something else|1"]);
     assert_eq!(env.sql("INSERT INTO other DEFAULT VALUES RETURNING who"), ["postgres"]);
 }
+
+/// What undoes a step, and what stood before it, are kept without secrets, be these words or not, and
+/// wherever the step that wrote them was.
+#[test]
+fn nothing_that_undoes_a_step_holds_a_secret() {
+    let mut env = TestEnv::new().with(&["mongo", "weaviate", "redis"]);
+    let file = env.file("word", "hunter");
+    env = env.set("AIPLAT_MIGRATE_PLACEHOLDER_WORD_FILE", &file.display().to_string());
+    let other = env.file("other", "Zx81-secret");
+    env = env.set("AIPLAT_MIGRATE_PLACEHOLDER_OTHER_FILE", &other.display().to_string());
+    let values = ["hunter", "prey-of-it", "Zx81-secret"].map(str::to_string).to_vec();
+    let project = Project { env, values };
+    let env = &project.env;
+    env.file("migrations/weaviate/.keep", "");
+    env.file(
+        "migrations/mongo/V1__a.json5",
+        "{ steps: [{ create: 'c', validator: { x: { $ne: '${word}' } } }, { create: 'd' },
+                   { collMod: 'c', validator: { x: { $ne: '${word}' }, y: 1 } }] }",
+    );
+    env.file(
+        "migrations/redis/V1__a.json5",
+        "{ steps: [{ keyspace: { pattern: 'NAME:{x}', type: 'string', ttl: 'any', purpose: 'of ${word} and ${other}' } }] }",
+    );
+    project.run(&["up"]).expect(0);
+    env.file("migrations/mongo/V2__b.json5", "{ steps: [{ collMod: 'c', validator: { z: 1 } }] }");
+    env.file("migrations/redis/V2__b.json5", "{ steps: [{ dropKeyspace: 'NAME:{x}' }] }");
+    env.file(
+        "migrations/redis/V3__c.json5",
+        "{ steps: [{ command: ['SETRANGE', 'NAME:${other}', '0', 'x'] }] }",
+    );
+    env.file("migrations/redis/U3__c.json5", "{ steps: [{ command: ['DEL', 'NAME:${other}'] }] }");
+    project.run(&["up"]).expect(0);
+    project.run(&["validate"]).expect(0);
+    project.look_at_ledger();
+    std::fs::write(&file, "prey-of-it").expect("a file");
+    for (store, steps) in [("mongo", "1"), ("redis", "2")] {
+        let down = ["down", "--store", store, "--steps", steps, "--allow-data-loss", "--yes"];
+        project.run(&down).expect(0);
+    }
+    project.look_at_ledger();
+    let x = project.validator();
+    assert_eq!(x.get_document("x").expect("x").get_str("$ne").ok(), Some("prey-of-it"));
+}
+
+/// Servers quote a part of what they refuse.
+#[test]
+fn a_part_of_a_secret_is_hidden_in_what_servers_say() {
+    let mut env = TestEnv::new().with(&["mongo", "weaviate", "redis"]);
+    let file = env.file("parts", "gr8'Secretpart77'tail55");
+    env = env.set("AIPLAT_MIGRATE_PLACEHOLDER_PARTS_FILE", &file.display().to_string());
+    let list = env.file("list", "Zebra77,Horse88,Goat99");
+    env = env.set("AIPLAT_MIGRATE_PLACEHOLDER_LIST_FILE", &list.display().to_string());
+    let values = ["Secretpart77", "Zebra77", "Horse88"].map(str::to_string).to_vec();
+    let project = Project { env, values };
+    let env = &project.env;
+    for store in ["mongo", "redis", "weaviate"] {
+        env.file(&format!("migrations/{store}/.keep"), "");
+    }
+    for text in [
+        "CREATE ROLE r PASSWORD '${parts}';",
+        "SELECT '{${list}}'::int[];",
+        "SELECT '{\"a\": \"x\", ${list} }'::json;",
+    ] {
+        env.file("migrations/postgres/V1__a.sql", &format!("-- placeholders: on\n{text}"));
+        project.run(&["up"]).expect(1);
+        project.run(&["history", "--output", "json"]).expect(0);
+        project.look_at_ledger();
+    }
+    let trap = "-- placeholders: on\nSELECT $q$${parts}$q$;";
+    env.file("migrations/postgres/V1__a.sql", trap);
+    let told = project.run(&["up"]).expect(2);
+    told.says(&["`$${parts}` is no placeholder", "V1__a.sql:2:10"]);
+}

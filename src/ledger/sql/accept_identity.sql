@@ -1,5 +1,5 @@
 WITH accepted AS (
-    UPDATE $schema.identity SET identity = $2, first_seen = clock_timestamp()
+    UPDATE ONLY $schema.identity SET identity = $2, first_seen = clock_timestamp()
     WHERE store = $1 AND $held
     RETURNING store
 )

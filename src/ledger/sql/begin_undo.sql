@@ -1,4 +1,4 @@
-UPDATE $schema.ledger
+UPDATE ONLY $schema.ledger
 SET run_id = $2, owner = $3, host = $4, direction = 'down', state = 'undoing',
     steps_total = $5, step_hashes = $6,
     steps_done = CASE state WHEN 'undoing' THEN steps_done ELSE 0 END,

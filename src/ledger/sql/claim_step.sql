@@ -1,4 +1,4 @@
-UPDATE $schema.ledger
+UPDATE ONLY $schema.ledger
 SET before = $4, position = NULL,
     down = CASE WHEN $5::jsonb IS NULL THEN down
            ELSE jsonb_build_object('from', 'steps', 'steps', coalesce(down->'steps', '[]') || $5) END

@@ -1,1 +1,1 @@
-SELECT id, store, version, down FROM $schema.ledger WHERE id = ANY ($1)
+SELECT id, store, version, down FROM ONLY $schema.ledger WHERE id = ANY ($1)

@@ -1,4 +1,4 @@
-UPDATE $schema.ledger l
+UPDATE ONLY $schema.ledger l
 SET state = CASE WHEN state = 'undoing' AND $3 = 'failed' THEN state ELSE $3 END, error = $4,
     down = CASE WHEN $5 THEN $schema.down_unclaimed(l) ELSE down END,
     before = CASE WHEN $5 THEN NULL ELSE before END,

@@ -1,1 +1,1 @@
-SELECT store, identity FROM $schema.identity
+SELECT store, identity FROM ONLY $schema.identity

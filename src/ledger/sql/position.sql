@@ -1,3 +1,3 @@
-UPDATE $schema.ledger SET position = $3
+UPDATE ONLY $schema.ledger SET position = $3
 WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing') AND $held
 RETURNING id

@@ -1,1 +1,1 @@
-SELECT store, recorded, NULL::jsonb AS before FROM $schema.shape WHERE store = $1
+SELECT store, recorded, NULL::jsonb AS before FROM ONLY $schema.shape WHERE store = $1

@@ -1,4 +1,4 @@
-UPDATE $schema.ledger l
+UPDATE ONLY $schema.ledger l
 SET run_id = $2, owner = $3, host = $4, state = 'running', error = NULL,
     script = $5, checksum = $6, content_checksum = $7, steps_total = $8, step_hashes = $9,
     down = CASE WHEN $10 THEN $schema.down_unclaimed(l) ELSE down END,

@@ -1,5 +1,5 @@
 WITH settled AS (
-    UPDATE $schema.ledger l
+    UPDATE ONLY $schema.ledger l
     SET run_id = $2, host = $3,
         state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END,
         steps_done = steps_done + CASE $4 WHEN 'done' THEN 1 ELSE 0 END,

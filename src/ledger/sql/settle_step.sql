@@ -1,5 +1,5 @@
 WITH settled AS (
-    UPDATE $schema.ledger SET steps_done = $3 + 1, before = NULL, position = $6
+    UPDATE ONLY $schema.ledger SET steps_done = $3 + 1, before = NULL, position = $6
     WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND state IN ('running', 'undoing')
     RETURNING id
 )

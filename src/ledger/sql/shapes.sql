@@ -1,1 +1,1 @@
-SELECT store, recorded, before FROM $schema.shape
+SELECT store, recorded, before FROM ONLY $schema.shape

@@ -1,1 +1,1 @@
-SELECT name, rows FROM $schema.tag ORDER BY created_at, name
+SELECT name, rows FROM ONLY $schema.tag ORDER BY created_at, name

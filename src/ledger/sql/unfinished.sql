@@ -1,1 +1,1 @@
-SELECT store FROM $schema.shape WHERE before IS NOT NULL
+SELECT store FROM ONLY $schema.shape WHERE before IS NOT NULL

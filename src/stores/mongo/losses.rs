@@ -6,7 +6,7 @@ use mongodb::Database;
 
 use super::apply::count;
 use super::catalog::{self, Collection};
-use super::steps::{CollMod, Command, Step, UpdateInBatches};
+use super::steps::{CollMod, Command, CreateIndexes, Step, UpdateInBatches};
 use super::{Mongo, commands};
 use crate::store_error::StoreError;
 use crate::stores::contract::Loss;
@@ -119,12 +119,15 @@ pub(super) async fn holds(store: &Mongo, step: &Step) -> Result<Vec<Loss>, Store
             let (db, collection) = store.place(&step.to);
             in_collection(store, &db, &collection).await
         }
-        Step::CollMod(step) => beyond_size(store, step).await,
+        Step::CollMod(step) => {
+            let mut losses = beyond_size(store, step).await?;
+            losses.extend(expiring_by_change(store, step).await?);
+            Ok(losses)
+        }
+        Step::CreateIndexes(step) => expiring_by_indexes(store, step).await,
         Step::UpdateInBatches(step) => walked(store, step).await,
         Step::Command(step) => of_command(store, step).await,
-        Step::Create(_) | Step::CreateIndexes(_) | Step::DropIndexes(_) | Step::Rename(_) => {
-            Ok(Vec::new())
-        }
+        Step::Create(_) | Step::DropIndexes(_) | Step::Rename(_) => Ok(Vec::new()),
     }
 }
 
@@ -245,6 +248,66 @@ async fn aggregated(store: &Mongo, step: &Command) -> Result<Vec<Loss>, StoreErr
         true => format!("the aggregation replaces {}, which holds", written.place),
         false => format!("the aggregation may overwrite {}, which holds", written.place),
     };
+    Ok(loss(what, documents).into_iter().collect())
+}
+
+/// What the server deletes once a collection, or an index of it, has the lifetime that `step` gives it.
+async fn expiring_by_change(store: &Mongo, step: &CollMod) -> Result<Vec<Loss>, StoreError> {
+    if let Ok(index) = step.changes.get_document("index") {
+        let Some(seconds) = lifetime(index) else { return Ok(Vec::new()) };
+        let live = catalog::indexes(&store.db, &step.collection).await?;
+        let meant = |live: &&catalog::Index| match index.get_document("keyPattern") {
+            Ok(key) => live.spec.get_document("key").ok() == Some(key),
+            Err(_) => index.get_str("name").ok() == Some(live.name.as_str()),
+        };
+        let key = live.iter().find(meant).and_then(|live| live.spec.get_document("key").ok());
+        let Some(field) = key.and_then(|key| key.keys().next()) else { return Ok(Vec::new()) };
+        return older(store, &step.collection, field, seconds).await;
+    }
+    let Some(seconds) = lifetime(&step.changes) else { return Ok(Vec::new()) };
+    let Some(live) = catalog::collection(&store.db, &step.collection).await? else {
+        return Ok(Vec::new());
+    };
+    let time =
+        live.options.get_document("timeseries").and_then(|series| series.get_str("timeField"));
+    older(store, &step.collection, time.unwrap_or("_id"), seconds).await
+}
+
+async fn expiring_by_indexes(store: &Mongo, step: &CreateIndexes) -> Result<Vec<Loss>, StoreError> {
+    let mut losses = Vec::new();
+    for index in &step.indexes {
+        let field = index.get_document("key").ok().and_then(|key| key.keys().next());
+        if let (Some(seconds), Some(field)) = (lifetime(index), field) {
+            losses.extend(older(store, &step.collection, field, seconds).await?);
+        }
+    }
+    Ok(losses)
+}
+
+fn lifetime(of: &Document) -> Option<i64> {
+    match of.get("expireAfterSeconds")? {
+        Bson::Int32(seconds) => Some(i64::from(*seconds)),
+        Bson::Int64(seconds) => Some(*seconds),
+        // Whole seconds are all that the server takes.
+        Bson::Double(seconds) => Some(*seconds as i64),
+        _ => None,
+    }
+}
+
+/// The documents whose `field` holds a date, in a list too, that is older than `seconds`.
+async fn older(
+    store: &Mongo,
+    collection: &str,
+    field: &str,
+    seconds: i64,
+) -> Result<Vec<Loss>, StoreError> {
+    let limit = crate::clock::now().timestamp_millis().saturating_sub(seconds.saturating_mul(1000));
+    let limit = bson::DateTime::from_millis(limit);
+    let query = doc! { field: { "$lt": limit } };
+    let documents =
+        count(&store.ask(&store.db, doc! { "count": collection, "query": query }).await?, "n");
+    let what =
+        format!("after {seconds} s the server deletes from {collection} what is older by {field}:");
     Ok(loss(what, documents).into_iter().collect())
 }
 

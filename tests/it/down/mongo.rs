@@ -32,6 +32,9 @@ const LOSSES: &[Case] = &[
     Case("", "{ renameCollection: '@', to: '@_b' }, { drop: '@_b' }", "collection @ holds 3 documents"),
     Case("", "{ renameCollection: '@', to: '@_b' }, { delete: '@_b', deletes: [{ q: {}, limit: 0 }] }", "the delete from @ removes 3 documents"),
     Case("{ create: '@', capped: true, size: 256 }, { collMod: '@', cappedSize: 65536 }", "{ collMod: '@', cappedSize: 256 }", "more than it then has room for"),
+    Case("{ create: '@', timeseries: { timeField: 'at' } }", "{ collMod: '@', expireAfterSeconds: 60 }", "after 60 s the server deletes from @ what is older by at: 3 documents"),
+    Case("{ createIndexes: '@', indexes: [{ key: { at: 1 }, name: 'ttl', expireAfterSeconds: 2000000000 }] }", "{ collMod: '@', index: { name: 'ttl', expireAfterSeconds: 60 } }", "after 60 s the server deletes from @ what is older by at: 3 documents"),
+    Case("", "{ createIndexes: '@', indexes: [{ key: { at: 1 }, name: 'ttl', expireAfterSeconds: 60 }] }", "after 60 s the server deletes from @ what is older by at: 3 documents"),
     Case("", "{ convertToCapped: '@', size: 256 }", "the command convertToCapped does to data cannot be seen"),
     Case("", "{ dropDatabase: 1 }", "collections with"),
     Case("", "{ notYetInvented: '@' }", "the command notYetInvented does to data cannot be seen"),
@@ -45,10 +48,16 @@ const HARMLESS: &[Case] = &[
     Case("", "{ aggregate: '@', pipeline: [{ $match: { n: 1 } }], cursor: {} }", ""),
     Case("", "{ aggregate: '@', pipeline: [{ $out: '@_copy' }], cursor: {} }", ""),
     Case("", "{ collMod: '@', validator: {} }", ""),
+    Case("", "{ createIndexes: '@', indexes: [{ key: { at: 1 }, name: 'ttl', expireAfterSeconds: 2000000000 }] }", ""),
     Case("", "{ renameCollection: '@', to: '@_b' }", ""),
     Case("{ create: '@_empty' }", "{ drop: '@_empty' }", ""),
     Case("{ create: '@_v', viewOn: '@', pipeline: [] }", "", ""),
 ];
+
+/// Within the longest lifetime that a server takes.
+fn long_ago() -> bson::DateTime {
+    bson::DateTime::from_millis(1_000_000_000_000)
+}
 
 /// A project in which the V files are applied, and each collection holds its documents.
 fn applied(cases: &[Case]) -> TestEnv {
@@ -70,7 +79,7 @@ fn applied(cases: &[Case]) -> TestEnv {
         let db = database(&env).await;
         for at in 0..cases.len() {
             let documents = (1..4)
-                .map(|n| doc! { "_id": n, "n": n, "s": "x", "l": [1, 2], "pad": "-".repeat(99) });
+                .map(|n| doc! { "_id": n, "n": n, "s": "x", "l": [1, 2], "pad": "-".repeat(99), "at": long_ago() });
             db.collection(&collection(at)).insert_many(documents).await.expect("insert");
         }
     });

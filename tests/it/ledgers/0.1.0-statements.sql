@@ -19,7 +19,7 @@ EXECUTE s_begin('{"run_id": "run-b", "owner": {"pid": 1}, "store": "redis", "kin
 
 -- statement: claim_step
 PREPARE s_claim_step AS
-UPDATE aiplat_migrate.ledger
+UPDATE ONLY aiplat_migrate.ledger
 SET before = $4, position = NULL,
     down = CASE WHEN $5::jsonb IS NULL THEN down
            ELSE jsonb_build_object('from', 'steps', 'steps', coalesce(down->'steps', '[]') || $5) END
@@ -30,7 +30,7 @@ EXECUTE s_claim_step(2, 'run-b', 0, '{"standing": "open", "value": "null"}', '[[
 
 -- statement: position
 PREPARE s_position AS
-UPDATE aiplat_migrate.ledger SET position = $3
+UPDATE ONLY aiplat_migrate.ledger SET position = $3
 WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing') AND true
 RETURNING id;
 EXECUTE s_position(2, 'run-b', '{"cursor": 7}');
@@ -38,7 +38,7 @@ EXECUTE s_position(2, 'run-b', '{"cursor": 7}');
 -- statement: settle_step
 PREPARE s_settle_step AS
 WITH settled AS (
-    UPDATE aiplat_migrate.ledger SET steps_done = $3 + 1, before = NULL, position = $6
+    UPDATE ONLY aiplat_migrate.ledger SET steps_done = $3 + 1, before = NULL, position = $6
     WHERE id = $1 AND run_id = $2 AND steps_done = $3 AND state IN ('running', 'undoing')
     RETURNING id
 )
@@ -55,7 +55,7 @@ COMMIT;
 
 -- statement: keep_session
 PREPARE s_keep_session AS
-UPDATE aiplat_migrate.ledger
+UPDATE ONLY aiplat_migrate.ledger
 SET position = pg_catalog.jsonb_build_object('session',
     pg_catalog.current_setting($2, true)::pg_catalog.jsonb)
 WHERE id OPERATOR(pg_catalog.=) $1
@@ -71,7 +71,7 @@ EXECUTE s_settle(2, 'run-b', '0.1.0');
 
 -- statement: begin_undo
 PREPARE s_begin_undo AS
-UPDATE aiplat_migrate.ledger
+UPDATE ONLY aiplat_migrate.ledger
 SET run_id = $2, owner = $3, host = $4, direction = 'down', state = 'undoing',
     steps_total = $5, step_hashes = $6,
     steps_done = CASE state WHEN 'undoing' THEN steps_done ELSE 0 END,
@@ -90,7 +90,7 @@ EXECUTE s_settle(3, 'run-b', '0.1.0');
 
 -- statement: fail
 PREPARE s_fail AS
-UPDATE aiplat_migrate.ledger l
+UPDATE ONLY aiplat_migrate.ledger l
 SET state = CASE WHEN state = 'undoing' AND $3 = 'failed' THEN state ELSE $3 END, error = $4,
     down = CASE WHEN $5 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
     before = CASE WHEN $5 THEN NULL ELSE before END,
@@ -103,7 +103,7 @@ EXECUTE s_fail(4, 'run-b', 'failed', '{"message": "m"}', true, 'h', '0.1.0');
 
 -- statement: resume
 PREPARE s_resume AS
-UPDATE aiplat_migrate.ledger l
+UPDATE ONLY aiplat_migrate.ledger l
 SET run_id = $2, owner = $3, host = $4, state = 'running', error = NULL,
     script = $5, checksum = $6, content_checksum = $7, steps_total = $8, step_hashes = $9,
     down = CASE WHEN $10 THEN aiplat_migrate.down_unclaimed(l) ELSE down END,
@@ -115,7 +115,7 @@ EXECUTE s_resume(4, 'run-b', '{"pid": 1}', 'h', 's', 'sha256:00', NULL, 1, '["x"
 
 -- statement: unclaim
 PREPARE s_unclaim AS
-UPDATE aiplat_migrate.ledger l
+UPDATE ONLY aiplat_migrate.ledger l
 SET down = aiplat_migrate.down_unclaimed(l), before = NULL,
     position = CASE WHEN before ? 'session' THEN jsonb_build_object('session', before->'session') END
 WHERE id = $1 AND run_id = $2 AND state IN ('running', 'undoing')
@@ -127,7 +127,7 @@ EXECUTE s_fail(4, 'run-b', 'failed', '{"message": "m"}', false, 'h', '0.1.0');
 -- statement: settle_doubt
 PREPARE s_settle_doubt AS
 WITH settled AS (
-    UPDATE aiplat_migrate.ledger l
+    UPDATE ONLY aiplat_migrate.ledger l
     SET run_id = $2, host = $3,
         state = CASE direction WHEN 'down' THEN 'undoing' ELSE 'failed' END,
         steps_done = steps_done + CASE $4 WHEN 'done' THEN 1 ELSE 0 END,
@@ -176,7 +176,7 @@ SELECT aiplat_migrate.settled($1);
 
 -- statement: realign
 PREPARE s_realign AS
-UPDATE aiplat_migrate.ledger SET script = $5, checksum = $6, content_checksum = $7
+UPDATE ONLY aiplat_migrate.ledger SET script = $5, checksum = $6, content_checksum = $7
 WHERE id = $1 AND state IN ('applied', 'baseline') AND true
 RETURNING aiplat_migrate.add_event(id, 'repaired', $2, $3, $4, $8);
 EXECUTE s_realign(1, 'run-b', 'h', '0.1.0', 's', 'sha256:02', 'sha256:03', '{}');
@@ -192,10 +192,10 @@ PREPARE s_tag AS
 WITH told AS (
     INSERT INTO aiplat_migrate.event (run_id, event, host, tool_version, details)
     SELECT $2, 'tagged', $3, $4, jsonb_build_object('tag', $1::text)
-    WHERE NOT EXISTS (SELECT FROM aiplat_migrate.tag WHERE name = $1)
+    WHERE NOT EXISTS (SELECT FROM ONLY aiplat_migrate.tag WHERE name = $1)
 )
 INSERT INTO aiplat_migrate.tag (name, rows, run_id)
-VALUES ($1, ARRAY(SELECT id FROM aiplat_migrate.ledger WHERE state <> 'undone' ORDER BY id), $2)
+VALUES ($1, ARRAY(SELECT id FROM ONLY aiplat_migrate.ledger WHERE state <> 'undone' ORDER BY id), $2)
 ON CONFLICT (name) DO NOTHING;
 EXECUTE s_tag('t', 'run-b', 'h', '0.1.0');
 
@@ -207,7 +207,7 @@ EXECUTE s_identify('redis', 'one');
 -- statement: accept_identity
 PREPARE s_accept_identity AS
 WITH accepted AS (
-    UPDATE aiplat_migrate.identity SET identity = $2, first_seen = clock_timestamp()
+    UPDATE ONLY aiplat_migrate.identity SET identity = $2, first_seen = clock_timestamp()
     WHERE store = $1 AND true
     RETURNING store
 )
@@ -219,7 +219,7 @@ EXECUTE s_accept_identity('redis', 'another', 'run-b', 'h', '0.1.0', '{}');
 PREPARE s_diagnose AS
 SELECT true AS held, l.store, l.version, l.run_id, l.host, l.state, l.steps_done, l.steps_total,
        l.before IS NOT NULL AS claimed
-FROM (VALUES ($1::bigint)) AS asked (id) LEFT JOIN aiplat_migrate.ledger l USING (id);
+FROM (VALUES ($1::bigint)) AS asked (id) LEFT JOIN ONLY aiplat_migrate.ledger l USING (id);
 EXECUTE s_diagnose(2);
 
 -- statement: keep_before
@@ -231,7 +231,7 @@ EXECUTE s_keep_before('redis', '{}', 'run-b');
 
 -- statement: unfinished
 PREPARE s_unfinished AS
-SELECT store FROM aiplat_migrate.shape WHERE before IS NOT NULL;
+SELECT store FROM ONLY aiplat_migrate.shape WHERE before IS NOT NULL;
 EXECUTE s_unfinished;
 
 -- statement: record_shape
@@ -257,58 +257,58 @@ PREPARE s_rows AS
 SELECT id, store, version, kind, run_id, description, script, checksum, state, direction,
        steps_total, steps_done, step_hashes, before, position, requires, origin, installed_by,
        started_at, finished_at, execution_ms, error
-FROM aiplat_migrate.ledger ORDER BY id;
+FROM ONLY aiplat_migrate.ledger ORDER BY id;
 EXECUTE s_rows;
 
 -- statement: shapes
 PREPARE s_shapes AS
-SELECT store, recorded, before FROM aiplat_migrate.shape;
+SELECT store, recorded, before FROM ONLY aiplat_migrate.shape;
 EXECUTE s_shapes;
 
 -- statement: recorded
 PREPARE s_recorded AS
-SELECT store, recorded, NULL::jsonb AS before FROM aiplat_migrate.shape WHERE store = $1;
+SELECT store, recorded, NULL::jsonb AS before FROM ONLY aiplat_migrate.shape WHERE store = $1;
 EXECUTE s_recorded('redis');
 
 -- statement: identities
 PREPARE s_identities AS
-SELECT store, identity FROM aiplat_migrate.identity;
+SELECT store, identity FROM ONLY aiplat_migrate.identity;
 EXECUTE s_identities;
 
 -- statement: tags
 PREPARE s_tags AS
-SELECT name, rows FROM aiplat_migrate.tag ORDER BY created_at, name;
+SELECT name, rows FROM ONLY aiplat_migrate.tag ORDER BY created_at, name;
 EXECUTE s_tags;
 
 -- statement: downs
 PREPARE s_downs AS
-SELECT id, store, version, down FROM aiplat_migrate.ledger WHERE id = ANY ($1);
+SELECT id, store, version, down FROM ONLY aiplat_migrate.ledger WHERE id = ANY ($1);
 EXECUTE s_downs('{1,2}');
 
 -- statement: contents
 PREPARE s_contents AS
-SELECT id, store, version, content_checksum FROM aiplat_migrate.ledger
+SELECT id, store, version, content_checksum FROM ONLY aiplat_migrate.ledger
 WHERE id = ANY ($1) AND content_checksum IS NOT NULL;
 EXECUTE s_contents('{1,2}');
 
 -- statement: events
 PREPARE s_events AS
 SELECT to_jsonb(e) AS event FROM (
-    SELECT * FROM aiplat_migrate.event
+    SELECT * FROM ONLY aiplat_migrate.event
     WHERE ($2::text IS NULL OR event = $2)
       AND ($3::text IS NULL OR run_id = $3)
       AND (cardinality($4::text[]) = 0 OR store = ANY ($4))
       AND ($5::text IS NULL OR (kind = $5 AND version = $6))
       AND ($7::text IS NULL OR details->>'object' = $7)
       AND ($8::timestamptz IS NULL OR at >= $8)
-      AND NOT EXISTS (SELECT origin FROM aiplat_migrate.ledger WHERE false)
+      AND NOT EXISTS (SELECT origin FROM ONLY aiplat_migrate.ledger WHERE false)
     ORDER BY id DESC LIMIT $1
 ) e ORDER BY id;
 EXECUTE s_events(10, 'applied', NULL, '{}', NULL, NULL, NULL, NULL);
 
 -- statement: forget
 PREPARE s_forget AS
-UPDATE aiplat_migrate.ledger SET state = 'undone'
+UPDATE ONLY aiplat_migrate.ledger SET state = 'undone'
 WHERE id = $1 AND state IN ('applied', 'baseline') AND true
 RETURNING aiplat_migrate.add_event(id, 'repaired', $2, $3, $4, $5);
 EXECUTE s_forget(1, 'run-b', 'h', '0.1.0', '{}');
@@ -389,7 +389,7 @@ EXECUTE s_unmade(1);
 -- statement: written
 PREPARE s_written AS
 SELECT CASE WHEN EXISTS (
-    SELECT FROM aiplat_migrate.ledger l JOIN aiplat_migrate.event e ON e.ledger_id OPERATOR(pg_catalog.=) l.id
+    SELECT FROM ONLY aiplat_migrate.ledger l JOIN ONLY aiplat_migrate.event e ON e.ledger_id OPERATOR(pg_catalog.=) l.id
     WHERE l.run_id OPERATOR(pg_catalog.=) $1 AND l.state OPERATOR(pg_catalog.=) $2
       AND e.run_id OPERATOR(pg_catalog.=) $1 AND e.event OPERATOR(pg_catalog.=) $2
       AND e.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.xid
@@ -402,6 +402,6 @@ ROLLBACK;
 
 -- statement: standing
 PREPARE s_standing AS
-SELECT l.state, EXISTS (SELECT FROM aiplat_migrate.event e WHERE e.ledger_id = l.id AND e.run_id = l.run_id AND e.event = l.state)
-FROM aiplat_migrate.ledger l WHERE l.id = $1;
+SELECT l.state, EXISTS (SELECT FROM ONLY aiplat_migrate.event e WHERE e.ledger_id = l.id AND e.run_id = l.run_id AND e.event = l.state)
+FROM ONLY aiplat_migrate.ledger l WHERE l.id = $1;
 EXECUTE s_standing(2);
