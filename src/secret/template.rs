@@ -219,13 +219,19 @@ impl Secrets {
         today.map(|one| one.value.expose())
     }
 
-    /// Those whose values are words that `is_name` says are the names of something, or words that may stand in any text.
+    /// The values that are words of any text, or of which `is_name` says that they are the names of something.
     pub fn vague(&self, is_name: &dyn Fn(&str) -> bool) -> BTreeSet<&str> {
         let vague = self.named.iter().filter(|one| {
             let value = one.value.expose();
             !is_telling(value) || is_name(&value.to_ascii_lowercase())
         });
-        vague.map(|one| one.name.as_str()).collect()
+        vague.map(|one| one.value.expose()).collect()
+    }
+
+    /// Those of `names` whose values of today are `vague`.
+    pub fn words(&self, names: &[String], vague: &BTreeSet<&str>) -> Vec<String> {
+        let is_vague = |name: &&String| self.today(name).is_some_and(|value| vague.contains(value));
+        names.iter().filter(is_vague).cloned().collect()
     }
 
     /// The values, for looking them up among names.
@@ -302,7 +308,7 @@ impl Secrets {
         let places = matches.map(|one| {
             (one.start(), one.end(), &self.named[found.owners[one.pattern().as_usize()]])
         });
-        places.filter(|(_, _, one)| !vague.contains(one.name.as_str())).collect()
+        places.filter(|(_, _, one)| !vague.contains(one.value.expose())).collect()
     }
 
     /// Holds `text` against a template of the values of `names`; `None` where it does not fit.

@@ -168,7 +168,7 @@ impl Store {
         }
     }
 
-    /// See [`Connection::inspect`]. Secrets are in no picture: see [`super::concealed`].
+    /// See [`Connection::inspect`]. Secrets are in no picture: see `stores/concealed.rs`.
     pub async fn inspect(&self, recorded: &Shape, depth: Depth) -> Result<Shape, StoreError> {
         let mut live = self.hidden(self.connection.inspect(recorded, depth).await)?;
         self.conceal(&mut live, recorded, None);

@@ -138,8 +138,7 @@ impl Concealing<'_> {
             .map(|(attribute, _)| attribute.clone())
             .collect();
         for attribute in &fresh {
-            let found = |text: &str| known.found_in(text, vague);
-            collect(&attributes[attribute], &|text| found(text), &mut names);
+            collect(&attributes[attribute], &|text| known.found_in(text, vague), &mut names);
         }
         if names.is_empty() {
             return;
@@ -200,8 +199,7 @@ pub(super) fn mark_words(
 ) {
     let of_objects = names_of_objects(live, secrets);
     let vague = secrets.vague(&|value| of_objects.contains(value));
-    let words: Vec<String> =
-        names.iter().filter(|name| vague.contains(name.as_str())).cloned().collect();
+    let words = secrets.words(names, &vague);
     if words.is_empty() {
         return;
     }
@@ -241,8 +239,7 @@ pub(super) fn template_of(
     above: usize,
 ) -> Option<(Value, Vec<String>)> {
     let vague = secrets.vague(&|_| false);
-    let words: Vec<String> =
-        named.iter().filter(|name| vague.contains(name.as_str())).cloned().collect();
+    let words = secrets.words(named, &vague);
     let mut names: BTreeSet<String> = words.iter().cloned().collect();
     collect(value, &|text| secrets.found_in(text, &vague), &mut names);
     let names: Vec<String> = names.into_iter().collect();

@@ -2,7 +2,7 @@
 //! without either.
 //!
 //! What is shown is made of items: a message, a name, a cell of a table. An item that may hold foreign text
-//! goes through [`line`] or [`block`], so that the line breaks which remain are our own; all text goes
+//! goes through [`line()`] or [`block()`], so that the line breaks which remain are our own; all text goes
 //! through [`harmless`] on its way out, so that none that was forgotten does harm.
 
 use std::borrow::Cow;

@@ -265,8 +265,10 @@ fn drift_around_a_secret_is_told_and_put_back() {
     project.run(&["up"]).expect(0);
     let before =
         (project.env.sql("SELECT pg_get_functiondef('app.f'::regproc)"), project.validator());
+    let typed = format!("ALTER TABLE app.t ADD typed text DEFAULT '{}'", project.plain());
+    project.env.sql(&typed);
     project.env.sql(
-        "ALTER TABLE app.t ALTER a SET DEFAULT 'by hand', ALTER b SET NOT NULL;
+        "ALTER TABLE app.t ALTER a SET DEFAULT 'hand', ALTER b SET NOT NULL;
          CREATE OR REPLACE FUNCTION app.f() RETURNS text LANGUAGE sql AS $f$ SELECT 'by hand' $f$;
          COMMENT ON TABLE app.t IS 'by hand'; DROP INDEX app.partial; DROP VIEW app.v",
     );
@@ -307,7 +309,7 @@ fn drift_around_a_secret_is_told_and_put_back() {
     let rights = format!("{:?}", project.redis(&["ACL", "GETUSER", "NAME"]));
     assert!(!rights.contains("+set") && rights.contains(&project.plain()), "{rights}");
     // A person puts the rest right, and all is as recorded.
-    project.env.sql(&format!("{}; COMMENT ON TABLE app.t IS 'the key is {1}'; ALTER TABLE app.t ALTER a SET DEFAULT '{1}', ALTER b DROP NOT NULL", before.0.concat(), project.plain()));
+    project.env.sql(&format!("{}; COMMENT ON TABLE app.t IS 'the key is {1}'; ALTER TABLE app.t ALTER a SET DEFAULT '{1}', ALTER b DROP NOT NULL, DROP typed", before.0.concat(), project.plain()));
     block_on(async {
         let command = doc! { "collMod": "c", "validator": before.1 };
         project.mongo().await.run_command(command).await.expect("collMod");
