@@ -14,7 +14,7 @@ use crate::migration::{Down, Files, Inverse, Migration, MigrationId, Script, Sou
 use crate::plan::{Entry, Item, Status};
 use crate::secret::as_in_a_file;
 use crate::stores::{Limits, Unit};
-use crate::text::{Placeholders, ScriptError};
+use crate::text::{Placeholders, ScriptError, map_texts};
 
 use super::Direction;
 
@@ -515,14 +515,7 @@ fn secrets_of(steps: &[Inverse]) -> impl Iterator<Item = &String> {
 
 /// A step that the ledger kept, as a file has it.
 fn in_file(step: &Value, secret: &[String]) -> Value {
-    match step {
-        Value::String(text) => Value::from(as_in_a_file(text, secret)),
-        Value::Array(items) => items.iter().map(|item| in_file(item, secret)).collect(),
-        Value::Object(map) => Value::Object(
-            map.iter().map(|(key, value)| (key.clone(), in_file(value, secret))).collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) => step.clone(),
-    }
+    map_texts(step, 0, &|text| as_in_a_file(text, secret))
 }
 
 /// The inverse of all steps as one document, last step first; empty where there is nothing to undo.

@@ -82,8 +82,8 @@ impl Secrets {
         }
         traces.sort();
         traces.dedup();
-        let finder = Finder::new(&named);
-        Secrets { named, traces: traces.into_iter().map(Secret::new).collect(), finder }
+        let traces = traces.into_iter().map(Secret::new).collect();
+        Secrets { named, traces, finder: Finder::default() }
     }
 
     /// `text` with `…` in place of each secret, of what is left of one that was cut off, and of

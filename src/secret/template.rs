@@ -4,7 +4,7 @@
 //! A template says nothing of the value, not even a hash: short passwords are guessed from those.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
@@ -34,8 +34,10 @@ pub struct Fit {
 }
 
 /// Finds values in whatever form a server writes them.
+///
+/// It is built when it is first needed: a run reads thousands of files that need it not.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Finder(Option<Arc<Found>>);
+pub(super) struct Finder(Arc<OnceLock<Option<Found>>>);
 
 struct Found {
     automaton: AhoCorasick,
@@ -50,7 +52,13 @@ impl std::fmt::Debug for Found {
 }
 
 impl Finder {
-    pub fn new(named: &[Named]) -> Finder {
+    fn of(&self, named: &[Named]) -> Option<&Found> {
+        self.0.get_or_init(|| Found::new(named)).as_ref()
+    }
+}
+
+impl Found {
+    fn new(named: &[Named]) -> Option<Found> {
         let (mut patterns, mut owners) = (Vec::new(), Vec::new());
         for (at, Named { value, .. }) in named.iter().enumerate() {
             if is_telling(value.expose()) {
@@ -60,13 +68,13 @@ impl Finder {
             }
         }
         if patterns.is_empty() {
-            return Finder(None);
+            return None;
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .ascii_case_insensitive(true)
             .build(patterns);
-        Finder(automaton.ok().map(|automaton| Arc::new(Found { automaton, owners })))
+        automaton.ok().map(|automaton| Found { automaton, owners })
     }
 }
 
@@ -303,7 +311,7 @@ impl Secrets {
     }
 
     fn places(&self, text: &str, vague: &BTreeSet<&str>) -> Vec<Place<'_>> {
-        let Some(found) = &self.finder.0 else { return Vec::new() };
+        let Some(found) = self.finder.of(&self.named) else { return Vec::new() };
         let matches = found.automaton.find_iter(text);
         let places = matches.map(|one| {
             (one.start(), one.end(), &self.named[found.owners[one.pattern().as_usize()]])

@@ -23,6 +23,7 @@ use super::contract::{
 use crate::secret::{Form, Secrets};
 use crate::shape::{Attributes, Shape};
 use crate::store_error::StoreError;
+use crate::text::map_texts;
 
 /// A connected store.
 pub struct Store {
@@ -230,7 +231,7 @@ impl Store {
         if kept.templates.is_empty() {
             return kept;
         }
-        let value = concealed::mapped(&kept.value, &|text| {
+        let value = map_texts(&kept.value, 0, &|text| {
             let rendered = self.secrets.render(text, &kept.templates, Form::Plain);
             rendered.unwrap_or_else(|_| text.to_string())
         });

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::secret::{Fit, Form, OTHER, Secrets, literals, names_in};
 use crate::shape::{Attributes, Shape, TEMPLATES};
+use crate::text::map_texts;
 
 /// What stands for a text that a template does not fit.
 pub const UNSHOWN: &str = "‹not shown, since a secret may stand in it›";
@@ -129,8 +130,9 @@ impl Concealing<'_> {
             let is_template = recorded
                 .and_then(|recorded| recorded.get(attribute))
                 .is_some_and(|template| !count(template, &given).is_empty());
-            let key = (object.to_string(), attribute.to_string());
-            !is_template && !as_recorded(attribute, value) || open.contains(&key)
+            let did_not_fit =
+                || open.iter().any(|(one, other)| one == object && other == attribute);
+            !is_template && !as_recorded(attribute, value) || did_not_fit()
         };
         let fresh: Vec<String> = attributes
             .iter()
@@ -154,13 +156,13 @@ impl Concealing<'_> {
                 let is_same = memory.concealed.get(&key).is_none_or(|known| *known == raw);
                 (is_concealed(before) && is_same).then(|| before.clone())
             });
-            let template = mapped(&raw, &|text| known.template(text, vague, &all));
+            let template = map_texts(&raw, 0, &|text| known.template(text, vague, &all));
             let value = match (as_before, self.before) {
                 (Some(before), _) => before,
                 // What this run wrote is its own.
                 (None, Some(_)) => template,
                 (None, None) if is_accounted_for(&wanted, &count(&template, &all)) => {
-                    mapped(&raw, &|text| known.picture(text, vague, &all))
+                    map_texts(&raw, 0, &|text| known.picture(text, vague, &all))
                 }
                 (None, None) => Value::from(UNSHOWN),
             };
@@ -217,7 +219,7 @@ pub(super) fn mark_words(
             }
             let is_prose = !is_sql || PROSE.contains(&attribute.as_str());
             let template =
-                mapped(value, &|text| secrets.template_of_quoted(text, &words, is_prose));
+                map_texts(value, 0, &|text| secrets.template_of_quoted(text, &words, is_prose));
             marked.extend(count(&template, &words).into_keys());
             *value = template;
         }
@@ -246,27 +248,13 @@ pub(super) fn template_of(
     if names.is_empty() {
         return None;
     }
-    let template = mapped(value, &|text| secrets.template(text, &vague, &names));
+    let template = map_texts(value, 0, &|text| secrets.template(text, &vague, &names));
     let template = match words.is_empty() {
         true => template,
-        false => with_words(&template, &|text| secrets.template_of_words(text, &words), above),
+        false => map_texts(&template, above, &|text| secrets.template_of_words(text, &words)),
     };
     let stands: Vec<String> = count(&template, &names).into_keys().collect();
     (!stands.is_empty()).then_some((template, stands))
-}
-
-/// `value` with the texts changed that are below the first `above` levels.
-fn with_words(value: &Value, change: &dyn Fn(&str) -> String, above: usize) -> Value {
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, value)| (key.clone(), with_words(value, change, above.saturating_sub(1))))
-            .collect::<serde_json::Map<String, Value>>()
-            .into(),
-        Value::Array(items) => items.iter().map(|item| with_words(item, change, above)).collect(),
-        Value::String(text) if above == 0 => Value::from(change(text)),
-        other => other.clone(),
-    }
 }
 
 /// A recorded shape with today's values in place of the marks; nothing where there are none. What is not
@@ -284,7 +272,7 @@ pub(super) fn opened(recorded: &Shape, secrets: &Secrets) -> Option<Shape> {
             let rendered = |text: &str| {
                 secrets.render(text, &names, Form::Plain).unwrap_or_else(|_| text.to_string())
             };
-            (attribute.clone(), mapped(value, &rendered))
+            (attribute.clone(), map_texts(value, 0, &rendered))
         });
         shape.objects.insert(object.clone(), plain.collect());
     }
@@ -308,7 +296,7 @@ pub fn recorded_without(shape: &mut Shape, secrets: &Secrets) {
         }
         let names: Vec<String> = names.into_iter().collect();
         for (_, value) in attributes.iter_mut() {
-            *value = mapped(value, &|text| secrets.template(text, &vague, &names));
+            *value = map_texts(value, 0, &|text| secrets.template(text, &vague, &names));
         }
         attributes.insert(TEMPLATES.to_string(), Value::from(names));
     }
@@ -423,17 +411,5 @@ fn visit(value: &Value, seen: &mut dyn FnMut(&str)) {
         Value::Array(items) => items.iter().for_each(|item| visit(item, seen)),
         Value::Object(map) => map.values().for_each(|value| visit(value, seen)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// `value` with every text in it as `change` makes it.
-pub(super) fn mapped(value: &Value, change: &dyn Fn(&str) -> String) -> Value {
-    match value {
-        Value::String(text) => Value::from(change(text)),
-        Value::Array(items) => items.iter().map(|item| mapped(item, change)).collect(),
-        Value::Object(map) => Value::Object(
-            map.iter().map(|(key, value)| (key.clone(), mapped(value, change))).collect(),
-        ),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }

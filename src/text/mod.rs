@@ -17,7 +17,7 @@ pub use checksum::{Checksum, normalized};
 pub use copy_data::LargeData;
 pub use document::{Fields, Key as DocumentKey, Node, NodeKind, ScriptError, Span};
 pub use duration::parse_duration;
-pub use ordered::Ordered;
+pub use ordered::{Ordered, map_texts};
 pub use placeholders::{Placeholder, Placeholders, Rendered};
 
 /// The two forms of migration.
